@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Class names and colours of the label sets the project knows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+VOID = 255
+"""Label of a pixel that has no class; never trained on, never scored."""
+
+NYU13 = (
+    "bed",
+    "books",
+    "ceiling",
+    "chair",
+    "floor",
+    "furniture",
+    "objects",
+    "picture",
+    "sofa",
+    "table",
+    "tv",
+    "wall",
+    "window",
+)
+"""The 13 classes of NYUDv2 (Couprie et al. 2013), in their usual order."""
+
+
+def palette(n: int) -> np.ndarray:
+    """Colours for `n` classes: uint8 (n, 3) RGB, the PASCAL VOC colour map without its black first entry."""
+    ids = np.arange(1, n + 1, dtype=np.uint8)
+    bits = ((ids[:, None] >> np.arange(8, dtype=np.uint8)) & 1).astype(np.int64)  # (n, 8), least significant first
+    channels = [sum(bits[:, 3 * k + c] << (7 - k) for k in range(3) if 3 * k + c < 8) for c in range(3)]
+    return np.stack(channels, axis=1).astype(np.uint8)

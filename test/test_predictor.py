@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The predictor against the same steps taken by hand with torchvision, on arrays as sensors give them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torchvision.transforms.v2.functional as TF
+
+from cen_model import checkpoint
+from cen_model.config import ModelConfig
+from cen_model.models import build
+from cen_model.predictor import Predictor
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    config = ModelConfig(encoder="resnet18", encoder_width=0.25, decoder="light_refinenet", decoder_width=16)
+    return build(config).eval()
+
+
+@pytest.fixture(scope="module")
+def frame():
+    generator = np.random.default_rng(0)
+    rgb = generator.integers(0, 256, (96, 128, 3), np.uint8)
+    depth = generator.integers(400, 5000, (96, 128)).astype(np.uint16)
+    depth[10:20, 30:50] = 0
+    return rgb, depth
+
+
+def by_hand(model, rgb, metres, size):
+    image = TF.to_dtype(torch.from_numpy(rgb).permute(2, 0, 1), torch.float32, scale=False)
+    image = TF.resize(image, size, antialias=True)
+    image = TF.normalize(image / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    depth = TF.resize(torch.from_numpy(metres)[None], size, interpolation=TF.InterpolationMode.NEAREST)
+    with torch.no_grad():
+        logits = model({"rgb": image[None], "depth": depth[None]})["ensemble"][0]
+    return TF.resize(logits, list(rgb.shape[:2]), antialias=False).argmax(0).numpy()
+
+
+@pytest.mark.parametrize("size", [(96, 128), (64, 96)])
+def test_labels_agree_with_the_steps_taken_by_hand(model, frame, size):
+    rgb, depth = frame
+    labels = Predictor(model, size).predict(rgb, depth).labels
+    expected = by_hand(model, rgb, depth.astype(np.float32) / 1000, list(size))
+    assert labels.dtype == np.uint8 and labels.shape == rgb.shape[:2]
+    assert (labels == expected).mean() > 0.999  # equal but for ties in the last bit
+    assert len(np.unique(labels)) > 1
+
+
+@pytest.mark.parametrize("hole", [0.0, np.nan, np.inf, -np.inf, -1.0])
+def test_every_kind_of_hole_is_the_same_hole(model, frame, hole):
+    rgb, depth = frame
+    metres = depth.astype(np.float32) / 1000
+    metres[depth == 0] = hole
+    predictor = Predictor(model)
+    assert np.array_equal(predictor.predict(rgb, metres).labels, predictor.predict(rgb, depth).labels)
+
+
+def test_read_only_and_strided_arrays_are_taken(model, frame):
+    rgb, depth = frame
+    expected = Predictor(model).predict(rgb, depth).labels
+    rgb.setflags(write=False)
+    bgr = np.ascontiguousarray(rgb[..., ::-1])
+    assert np.array_equal(Predictor(model).predict(bgr[..., ::-1], depth).labels, expected)
+
+
+def test_load_takes_a_file(model, frame, tmp_path):
+    checkpoint.save(tmp_path / "a.safetensors", model)
+    predictor = Predictor.load(tmp_path / "a.safetensors", device="cpu")
+    assert predictor.classes == model.config.classes
+    assert np.array_equal(predictor.predict(*frame).labels, Predictor(model).predict(*frame).labels)
+
+
+@pytest.mark.parametrize(
+    ("rgb", "depth", "message"),
+    [
+        (np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8), np.uint16), "rgb: expected uint8"),
+        (np.zeros((8, 8, 3), np.uint8), np.zeros((4, 8), np.uint16), r"depth: expected .* \(8, 8\)"),
+        (np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.int32), "int32"),
+    ],
+)
+def test_arrays_of_another_kind_are_refused(model, rgb, depth, message):
+    with pytest.raises(ValueError, match=message):
+        Predictor(model).predict(rgb, depth)
