@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make demo` and `make test` need nothing but Python 3.10-3.12 with venv; everything else goes into .venv.
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# The first interpreter that runs and is of a supported version; `make PYTHON=/path/to/python ...` overrides the search.
+PYTHON ?= $(shell for python in python3.12 python3.11 python3.10 python3; do \
+	$$python -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$python && break; done)
+
+.PHONY: demo test lint clean
+
+demo: $(INSTALLED)
+	$(BIN)/python -m cen_ros.demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# constraints.txt alone chooses the versions.
+$(INSTALLED): setup.py pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check -e '.[ros,train,sim,test,dev]' -c constraints.txt
+	touch $@
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "No Python 3.10, 3.11 or 3.12 found. Install one (apt install python3 python3-venv)" \
+		"or name one: make PYTHON=/path/to/python"; exit 1; } >&2
+	@$(PYTHON) -c 'import ensurepip, venv' || { echo "$(PYTHON) cannot make virtual environments." \
+		"Debian and Ubuntu: apt install python3-venv"; exit 1; } >&2
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) build install log demo *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Build of cen_ros for both worlds: `pip install .` and colcon (build type ament_python).
+
+The metadata stands here, not in pyproject.toml, because colcon and the setuptools of ROS 2 Humble read setup.py.
+"""
+
+import os
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAME = "cen_ros"
+
+
+def data_files():
+    """(install folder, files) pairs; the tree of config/ is kept below share/cen_ros."""
+    pairs = [
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml"]),
+        (f"share/{NAME}/launch", [str(path) for path in sorted(Path("launch").glob("*.launch.py"))]),
+    ]
+    for folder, _, files in sorted(os.walk("config")):
+        pairs.append((f"share/{NAME}/{folder}", sorted(f"{folder}/{name}" for name in files)))
+    return [(folder, files) for folder, files in pairs if files]
+
+
+# On a ROS machine cv2 comes with the distribution (package.xml: python3-opencv), which pip does not see. Were it asked
+# for by the core, "train" or "sim", pip would lay a second cv2, and the NumPy 2 that it needs, over those cv_bridge was
+# built with, which then aborts. So it stands in the extras for machines without ROS. The headless wheel is the same
+# library without windows; opencv-python needs libGL, which servers and containers lack.
+OPENCV = "opencv-python-headless"
+
+EXTRAS = {
+    # What a ROS distribution brings, from the package index, for machines without one.
+    "ros": ["ros-rclpy[fastrtps]", "ros-sensor-msgs", "ros-std-msgs", "ros-lifecycle-msgs", OPENCV],
+    "opencv": [OPENCV],
+    "train": ["lightning", "torchmetrics", "tensorboard", "rich"],
+    "sim": ["trimesh", "embreex", "pillow", "rich"],
+    "openvino": ["openvino"],
+    "tensorrt": ["torch-tensorrt-rtx", "tensorrt-rtx"],
+    # By this name, with "pytest" in it, `colcon test` knows that pytest runs the tests.
+    "test": ["pytest", "catkin-pkg", "setuptools"],
+    "dev": ["ruff"],
+}
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="RGB-D semantic segmentation for ROS 2 with Channel Exchanging Networks",
+    license="Apache-2.0",
+    author="cen_ros developers",
+    maintainer="cen_ros developers",
+    maintainer_email="cen_ros@users.noreply.github.com",
+    packages=find_packages(include=["cen_ros", "cen_ros.*", "cen_model", "cen_model.*"]),
+    package_data={"cen_model": ["weights/*.safetensors"]},
+    data_files=data_files(),
+    python_requires=">=3.10",
+    install_requires=["torch>=2.8", "torchvision>=0.23", "numpy", "safetensors", "jsonargparse[signatures]", "pyyaml"],
+    extras_require=EXTRAS,
+    zip_safe=False,
+    entry_points={
+        "console_scripts": [
+            "segment = cen_ros.node:main",
+            "synthetic_camera = cen_ros.camera:main",
+            "score = cen_ros.score:main",
+            "play_folder = cen_ros.play_folder:main",
+        ],
+    },
+)

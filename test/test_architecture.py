@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The direction of imports, read off the source: models know nothing of training, cen_model nothing of ROS."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROS = {
+    "rclpy",
+    "rcl_interfaces",
+    "launch",
+    "launch_ros",
+    "cv_bridge",
+    "sensor_msgs_py",
+    "message_filters",
+    "ament_index_python",
+}
+MODEL_FILES = {f"cen_model.{name}" for name in ("exchange", "encoders", "refinenet", "models", "modalities")}
+# What a model file may use besides the others: configurations, and the names of the classes.
+BELOW_MODELS = {"cen_model.config", "cen_model.data.classes"}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+SOURCES = {
+    module_name(path): ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    for package in ("cen_model", "cen_ros")
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    """Dotted names of everything imported, at any depth of the file; of our own modules, the module itself."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, "imports are absolute here, so that this test can follow them"
+            names = (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from (name if name in SOURCES else node.module for name in names)
+
+
+GRAPH = {module: {name for name in imports(tree) if name in SOURCES} for module, tree in SOURCES.items()}
+
+
+def reachable(module: str) -> set[str]:
+    """Our modules that importing `module` leads to, itself included."""
+    seen, waiting = set(), [module]
+    while waiting:
+        seen.add(waiting.pop())
+        waiting.extend(set().union(*(GRAPH[name] for name in seen)) - seen)
+    return seen
+
+
+def test_imports_go_in_one_direction():
+    TopologicalSorter(GRAPH).prepare()  # raises CycleError and names the cycle
+
+
+@pytest.mark.parametrize("module", [name for name in SOURCES if name.startswith("cen_model")])
+def test_cen_model_knows_nothing_of_ros(module):
+    tops = {name.partition(".")[0] for name in imports(SOURCES[module])}
+    assert not {name for name in tops if name in ROS | {"cen_ros"} or name.endswith("_msgs")}
+
+
+@pytest.mark.parametrize("module", sorted(MODEL_FILES))
+def test_model_files_use_only_model_files(module):
+    assert GRAPH[module] <= MODEL_FILES | BELOW_MODELS
+
+
+def test_exchange_is_below_all_other_model_files():
+    assert GRAPH["cen_model.exchange"] <= BELOW_MODELS
+
+
+def test_decoders_and_encoders_do_not_know_the_assembly():
+    for module in MODEL_FILES - {"cen_model.models"}:
+        assert "cen_model.models" not in GRAPH[module], module
+
+
+@pytest.mark.parametrize("module", ["cen_model.predictor", "cen_ros.node"])
+def test_deployment_does_without_training_and_scenes(module):
+    third_party = {name.partition(".")[0] for ours in reachable(module) for name in imports(SOURCES[ours])}
+    assert not third_party & {"lightning", "torchmetrics", "tensorboard", "trimesh", "embreex"}
+
+
+@pytest.mark.parametrize("module", ["cen_ros.images", "cen_ros.sync"])
+def test_conversions_and_pairing_work_without_ros(module):
+    tops = {name.partition(".")[0] for ours in reachable(module) for name in imports(SOURCES[ours])}
+    assert not {name for name in tops if name in ROS or name.endswith("_msgs")}
+
+
+DEFINITIONS = (
+    ast.Import,
+    ast.ImportFrom,
+    ast.Assign,
+    ast.AnnAssign,
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.ClassDef,
+)
+GUARDS = {"TYPE_CHECKING", "__name__ == '__main__'"}
+
+
+def only_defines(statement: ast.stmt) -> bool:
+    """Whether a statement at the top of a file is a definition, a docstring, or one of the two customary guards."""
+    if isinstance(statement, ast.Expr):
+        return isinstance(statement.value, ast.Constant)
+    if isinstance(statement, ast.If):
+        return ast.unparse(statement.test) in GUARDS
+    return isinstance(statement, DEFINITIONS)
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_importing_only_defines_names(module):
+    assert ast.get_docstring(SOURCES[module]), f"{module} does not start with a docstring"
+    acting = [ast.unparse(each) for each in SOURCES[module].body if not only_defines(each)]
+    assert not acting, f"{module} does something when it is imported"
+
+
+@pytest.mark.parametrize(
+    "module", ["cen_model", "cen_model.data.classes", "cen_model.data.synthetic", "cen_ros.images"]
+)
+def test_import_without_torch(module):
+    if module == "cen_model.data.synthetic":
+        pytest.importorskip("trimesh", reason="scenes need trimesh: pip install '.[sim]'")
+    code = f"import sys, {module}; sys.exit('PyTorch was imported' if 'torch' in sys.modules else 0)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == done.stderr == ""
