@@ -41,6 +41,8 @@ class ModelConfig:
     """refinenet (3×3 convolutions, the paper's) or light_refinenet (1×1)."""
     decoder_width: int = 256
     """Channels of the decoder's pyramid; its deepest level has twice as many."""
+    dropout: float = 0.5
+    """On the decoder's two coarsest features and before its classifier, while training."""
     exchange: ExchangeConfig = field(default_factory=ExchangeConfig)
 
     def to_dict(self) -> dict[str, Any]:

@@ -95,6 +95,8 @@ def build(config: ModelConfig) -> SegmentationModel:
         raise ValueError(f"decoder {config.decoder!r} is unknown; expected one of {', '.join(DECODERS)}")
     in_channels = math.lcm(*(modality(name).channels for name in config.modalities))
     encoder = build_encoder(config.encoder, in_channels, config.encoder_width, config.encoder_weights)
-    decoder = DECODERS[config.decoder](encoder.channels, len(config.classes), config.decoder_width)
+    decoder = DECODERS[config.decoder](
+        encoder.channels, len(config.classes), width=config.decoder_width, dropout=config.dropout
+    )
     exchange.to_modal(encoder, len(config.modalities), config.exchange)
     return SegmentationModel(encoder, decoder, config)

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures of RGB-D frames and their labels: colours, a grid with a class legend, an animation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from cen_model.data.classes import VOID, palette
+from cen_model.files import write_atomically
+
+GAP = 8
+BACKGROUND = (255, 255, 255)
+INK = (40, 40, 40)
+
+
+def colorize_labels(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Label ids uint8 (H, W) as uint8 (H, W, 3) RGB; every id that is no class (`VOID` among them) is black."""
+    colours = np.zeros((VOID + 1, 3), np.uint8)
+    colours[:classes] = palette(classes)
+    return colours[labels]
+
+
+def colorize_depth(depth: np.ndarray, nearest: float = 0.5, farthest: float = 6.0) -> np.ndarray:
+    """Depth uint16 mm or float m (H, W) as uint8 (H, W, 3) RGB: near red, far blue (turbo), holes black."""
+    metres = depth * 1e-3 if depth.dtype == np.uint16 else depth
+    hole = ~(np.isfinite(metres) & (metres > 0))
+    nearness = (farthest - np.where(hole, farthest, metres)) / (farthest - nearest)
+    grey = (np.clip(nearness, 0, 1) * 255).astype(np.uint8)
+    colours = cv2.applyColorMap(grey, cv2.COLORMAP_TURBO)[..., ::-1].copy()
+    colours[hole] = 0
+    return colours
+
+
+def grid(titles: Sequence[str], rows: Sequence[Sequence[np.ndarray]], classes: Sequence[str]) -> Image.Image:
+    """Rows of equally large panels uint8 (H, W, 3) under their column titles, with a legend of class names below."""
+    height, width = rows[0][0].shape[:2]
+    font = ImageFont.load_default(max(10, width // 18))
+    line = int(font.size * 1.8)
+    total = GAP + len(titles) * (width + GAP)
+    legend = _legend(classes, total, font)
+    picture = Image.new("RGB", (total, line + len(rows) * (height + GAP) + legend.height), BACKGROUND)
+    draw = ImageDraw.Draw(picture)
+    for column, title in enumerate(titles):
+        x = GAP + column * (width + GAP)
+        draw.text((x + width // 2, line // 2), title, INK, font, anchor="mm")
+        for row, panels in enumerate(rows):
+            picture.paste(Image.fromarray(panels[column]), (x, line + row * (height + GAP)))
+    picture.paste(legend, (0, picture.height - legend.height))
+    return picture
+
+
+def _legend(classes: Sequence[str], width: int, font: ImageFont.FreeTypeFont) -> Image.Image:
+    """Colour swatches with the class names beside them, in as many equal columns as fit into `width` pixels."""
+    swatch, line = int(font.size), int(font.size * 1.8)
+    cell = int(max(font.getlength(name) for name in classes)) + 2 * swatch + GAP
+    columns = min(len(classes), max(1, (width - GAP) // cell))
+    rows = -(-len(classes) // columns)
+    columns = -(-len(classes) // rows)  # even rows
+    pitch = (width - GAP) // columns
+    picture = Image.new("RGB", (width, rows * line + GAP), BACKGROUND)
+    draw = ImageDraw.Draw(picture)
+    for k, (name, colour) in enumerate(zip(classes, palette(len(classes)), strict=True)):
+        x, y = GAP + k % columns * pitch, k // columns * line + line // 2
+        draw.rectangle((x, y - swatch // 2, x + swatch, y + swatch // 2), tuple(colour.tolist()))
+        draw.text((x + swatch * 1.5, y), name, INK, font, anchor="lm")
+    return picture
+
+
+def save_animation(path: Path, frames: Sequence[np.ndarray], rate: float, colours: int = 192) -> None:
+    """Write uint8 (H, W, 3) frames as a GIF that repeats for ever at `rate` frames/s, atomically."""
+    pictures = [Image.fromarray(frame) for frame in frames]
+    shared = Image.fromarray(np.concatenate([frame[::4, ::4] for frame in frames])).quantize(colours)  # one for all
+    indexed = [picture.quantize(palette=shared, dither=Image.Dither.NONE) for picture in pictures]
+    options = {"save_all": True, "append_images": indexed[1:], "duration": round(1000 / rate), "loop": 0}
+    write_atomically(path, lambda file: indexed[0].save(file, "GIF", **options))

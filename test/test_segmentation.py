@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The segmentation task: its loss against a slow loop, its evaluation against numpy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from cen_model.config import ModelConfig
+from cen_model.data.classes import VOID
+from cen_model.models import build
+from cen_model.segmentation import evaluate, inputs, losses
+
+
+def slow_resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Bilinear interpolation between pixel centres of (K, h, w), clamped at the border, one pixel at a time."""
+    _, h, w = image.shape
+    result = np.empty((image.shape[0], height, width))
+    for i in range(height):
+        for j in range(width):
+            y = min(max((i + 0.5) * h / height - 0.5, 0), h - 1)
+            x = min(max((j + 0.5) * w / width - 0.5, 0), w - 1)
+            top, left = int(y), int(x)
+            bottom, right = min(top + 1, h - 1), min(left + 1, w - 1)
+            fy, fx = y - top, x - left
+            result[:, i, j] = (1 - fy) * ((1 - fx) * image[:, top, left] + fx * image[:, top, right]) + fy * (
+                (1 - fx) * image[:, bottom, left] + fx * image[:, bottom, right]
+            )
+    return result
+
+
+def slow_cross_entropy(logits: np.ndarray, target: np.ndarray) -> float:
+    """Mean of -log softmax over the pixels that have a class: (B, K, h, w) against (B, H, W)."""
+    terms = []
+    for image, truth in zip(logits, target, strict=True):
+        resized = slow_resize(image, *truth.shape)
+        for i, j in np.argwhere(truth != VOID):
+            pixel = resized[:, i, j]
+            terms.append(math.log(np.exp(pixel).sum()) - pixel[truth[i, j]])
+    return float(np.mean(terms))
+
+
+def test_losses_equal_a_slow_loop() -> None:
+    rng = np.random.default_rng(0)
+    logits = {name: rng.normal(size=(2, 4, 3, 5)) for name in ("rgb", "depth", "ensemble")}
+    target = rng.choice([0, 1, 2, 3, VOID], size=(2, 12, 17)).astype(np.uint8)
+    got = losses({name: torch.from_numpy(values) for name, values in logits.items()}, torch.from_numpy(target))
+    assert list(got) == ["rgb", "depth", "ensemble"]
+    for name, values in logits.items():
+        assert got[name].item() == pytest.approx(slow_cross_entropy(values, target), rel=1e-6)
+
+
+def test_one_modality_is_counted_once() -> None:
+    logits = torch.randn(1, 3, 4, 4)
+    target = torch.randint(0, 3, (1, 8, 8))
+    assert list(losses({"rgb": logits, "ensemble": logits}, target)) == ["rgb"]
+
+
+def sample_batch(seed: int = 0) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "rgb": torch.randint(0, 256, (2, 3, 32, 48), generator=generator, dtype=torch.uint8),
+        "depth": torch.rand(2, 1, 32, 48, generator=generator) * 4,
+        "label": torch.randint(0, 3, (2, 32, 48), generator=generator, dtype=torch.uint8),
+    }
+
+
+def test_the_ensemble_trains_its_weights_alone() -> None:
+    config = ModelConfig(classes=("a", "b", "c"), encoder="resnet18", encoder_width=0.125, decoder_width=8)
+    model = build(config)
+    batch = sample_batch()
+    terms = losses(model(inputs(batch, config.modalities, torch.device("cpu"))), batch["label"])
+    names = [name for name, _ in model.named_parameters()]
+
+    def trained(name: str) -> set[str]:
+        gradients = torch.autograd.grad(terms[name], list(model.parameters()), retain_graph=True, allow_unused=True)
+        return {name for name, gradient in zip(names, gradients, strict=True) if gradient is not None}
+
+    alpha = {"ensemble.alpha"}
+    assert trained("ensemble") == alpha
+    assert trained("rgb").isdisjoint(alpha)
+    assert trained("rgb") | trained("depth") | alpha == set(names)
+
+
+class Oracle(nn.Module):
+    """Labels coded into the raw images come out as logits; depth shows the label shifted by one class."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(()))
+
+    def forward(self, images: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        depth = images["depth"][:, 0]
+        right = torch.stack([-(depth - k).abs() for k in (1, 2, 3)], dim=1)
+        return {"rgb": right, "depth": right.roll(1, dims=1), "ensemble": right}
+
+
+def test_evaluation_scores_every_output() -> None:
+    batches = [sample_batch(seed) for seed in range(3)]
+    for batch in batches:
+        batch["depth"] = batch["label"][:, None].float() + 1
+        batch["label"][0, :5] = VOID
+    scores = evaluate(Oracle(), ("rgb", "depth"), 3, batches)
+    assert scores["rgb"].mean_iou == scores["ensemble"].mean_iou == 1.0
+    assert scores["depth"].pixel_accuracy == 0.0

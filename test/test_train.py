@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The trainer: it learns, it continues bit for bit, it stops cleanly, it refuses what it does not understand."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from cen_model import checkpoint
+from cen_model.config import ModelConfig
+from cen_model.exchange import exchange_norms
+from cen_model.models import build
+from cen_model.optimiser import build_optimiser, initialise_gamma, learning_rate_factor
+from cen_model.train import measure_best, train
+from cen_model.train_config import ExchangeTrainingConfig, OptimiserConfig, ScheduleConfig, TrainConfig, parse
+
+REPOSITORY = Path(__file__).parents[1]
+SYNTHETIC = REPOSITORY / "config" / "train" / "synthetic.yaml"
+TINY = [
+    "model.encoder_width=0.125",
+    "model.decoder_width=8",
+    "data.size=[48,64]",
+    "data.crop=[40,48]",
+    "data.train_scenes=8",
+    "data.validation_scenes=2",
+    "data.held_out_scenes=3",
+    "optimiser.batch=4",
+    "schedule.kind=halving",
+    "schedule.halve_every=1",
+    "schedule.warmup_steps=2",
+    "precision=32-true",
+]
+
+
+@pytest.fixture(autouse=True)
+def shared_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All tests of this file render their scenes once, away from the user's cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def tiny(output: Path, *overrides: str) -> TrainConfig:
+    return parse(["--config", str(SYNTHETIC), *TINY, f"output={output}", *overrides])
+
+
+def run(config: TrainConfig) -> bool:
+    return train(config, Console(quiet=True))
+
+
+def state(output: Path) -> dict:
+    return torch.load(output / "last.state.pt", weights_only=True)
+
+
+def assert_same_run(left: Path, right: Path) -> None:
+    a, b = state(left), state(right)
+    assert a["progress"] == b["progress"]
+    for name, tensor in a["model"].items():
+        assert torch.equal(tensor, b["model"][name]), name
+    for index, slots in a["optimiser"]["state"].items():
+        assert torch.equal(slots["momentum_buffer"], b["optimiser"]["state"][index]["momentum_buffer"])
+
+
+def events(output: Path) -> EventAccumulator:
+    return EventAccumulator(str(output / "tensorboard")).Reload()
+
+
+def test_it_learns_exchanges_and_writes_measured_checkpoints(tmp_path: Path) -> None:
+    longer = ("schedule.epochs=40", "schedule.halve_every=100", "model.decoder_width=32", "validate_every=10")
+    config = tiny(tmp_path, *longer, "exchange.penalty=0.02")
+    assert run(config)
+    log = events(tmp_path)
+    losses = [event.value for event in log.Scalars("loss/rgb")]
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+    validations = {event.step: event.value for event in log.Scalars("mIoU/ensemble")}
+    assert list(validations) == [20, 40, 60, 80]
+    assert 0 < log.Scalars("exchanged")[-1].value <= 1
+    assert any(tag.startswith("exchanged/encoder.layer1") for tag in log.Tags()["scalars"])
+
+    measure_best(config, Console(quiet=True))
+    metadata = checkpoint.read_metadata(tmp_path / "best.safetensors")
+    assert int(metadata["epoch"]) * 2 == max(validations, key=validations.get)
+    assert metadata["held_out_scenes"] == "3"
+    for output in ("rgb", "depth", "ensemble"):
+        ious = [value for value in json.loads(metadata["class_iou"])[output].values() if value is not None]
+        assert float(metadata[f"mean_iou.{output}"]) == pytest.approx(sum(ious) / len(ious), abs=1e-3)
+    assert json.loads(metadata["training"])["schedule"]["epochs"] == 40
+    assert checkpoint.load(tmp_path / "best.safetensors").config == config.model
+    last = checkpoint.load(tmp_path / "last.safetensors")
+    for name, tensor in state(tmp_path)["model"].items():
+        assert torch.equal(last.state_dict()[name], tensor)
+
+
+def test_resuming_equals_never_stopping(tmp_path: Path) -> None:
+    straight, resumed = tmp_path / "straight", tmp_path / "resumed"
+    assert run(tiny(straight, "schedule.epochs=4"))
+    assert run(tiny(resumed, "schedule.epochs=2"))
+    assert run(tiny(resumed, "schedule.epochs=4", "resume=true", "data.workers=1"))
+    assert_same_run(straight, resumed)
+
+
+def test_ctrl_c_leaves_a_run_that_continues(tmp_path: Path) -> None:
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    overrides = ("schedule.epochs=12", "data.train_scenes=12", "validate_every=12")
+    command = [sys.executable, "-m", "cen_model.train", "--config", str(SYNTHETIC), *TINY, *overrides]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen([*command, f"output={stopped}"], cwd=REPOSITORY, stdout=subprocess.PIPE, env=environment)
+    wait_for(stopped / "last.state.pt", process)
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"resume=true" in printed
+    assert 0 < state(stopped)["progress"]["step"] < 36
+
+    assert run(tiny(stopped, *overrides, "resume=true"))
+    assert run(tiny(straight, *overrides))
+    assert_same_run(straight, stopped)
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    while not path.exists():
+        try:
+            process.wait(0.05)
+        except subprocess.TimeoutExpired:
+            continue
+        pytest.fail(f"the trainer ended with status {process.returncode} before it wrote {path}")
+
+
+def test_a_finished_folder_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "last.state.pt").touch()
+    with pytest.raises(ValueError, match="holds a run already; continue it with resume=true"):
+        run(tiny(tmp_path))
+
+
+def test_resuming_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no training state to continue"):
+        run(tiny(tmp_path, "resume=true"))
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [("schedule: {epoks: 3}", "epoks"), ("lamda: 3", "lamda"), ("data: {crop: wide}", "data.crop")],
+)
+def test_unknown_keys_and_wrong_values_are_refused_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, named: str
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(line + "\n")
+    with pytest.raises(SystemExit):
+        parse(["--config", str(file)])
+    assert named in capsys.readouterr().err
+
+
+def test_overlapping_seeds_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises((SystemExit, ValueError)) as refusal:
+        parse(["data.train_scenes=2000", "data.validation_seed=1999"])
+    assert "overlap" in f"{refusal.value}{capsys.readouterr().err}"
+
+
+def test_overrides_win_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("model: {modalities: [rgb, depth], encoder: resnet50}\nschedule: {epochs: 3}\n")
+    config = parse(["--config", str(file), "model.modalities=[rgb]", "--seed=4"])
+    assert config.model == ModelConfig(modalities=("rgb",), encoder="resnet50")
+    assert (config.schedule.epochs, config.seed) == (3, 4)
+
+
+def small_model() -> torch.nn.Module:
+    return build(ModelConfig(classes=("a", "b"), encoder="resnet18", encoder_width=0.125, decoder_width=8))
+
+
+def test_parameter_groups_follow_the_paper() -> None:
+    model = small_model()
+    initialise_gamma(model, 0.3)
+    optimiser = build_optimiser(model, OptimiserConfig(weight_decay=1e-5), ExchangeTrainingConfig(lr_factor=10))
+    settings = {
+        id(parameter): (group["lr"], group["weight_decay"])
+        for group in optimiser.param_groups
+        for parameter in group["params"]
+    }
+    assert settings.keys() == {id(parameter) for parameter in model.parameters()}
+    assert settings[id(model.ensemble.alpha)] == settings[id(model.decoder.classifier.weight)] == (3e-3, 1e-5)
+    assert settings[id(model.encoder.conv1.weight)] == (5e-4, 1e-5)
+    for layer in exchange_norms(model):
+        for norm in layer.norms:
+            assert norm.weight.unique().tolist() == [pytest.approx(0.3)]
+            assert settings[id(norm.weight)] == (pytest.approx(5e-3), 0.0)
+            assert settings[id(norm.bias)] == (5e-4, 0.0)
+
+
+def test_the_penalty_alone_moves_gamma_by_lr_lambda_over_one_minus_momentum() -> None:
+    model = small_model()
+    rates = OptimiserConfig(encoder_lr=0.01, momentum=0.9)
+    exchange = ExchangeTrainingConfig(penalty=0.02)
+    optimiser = build_optimiser(model, rates, exchange)
+    steps = 200
+    for _ in range(steps):
+        (exchange.penalty * model.sparsity()).backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    layer = next(exchange_norms(model))
+    gamma = layer.scaling_factors().detach()
+    per_step = 0.01 * 0.02 / (1 - 0.9)
+    moved = per_step * (steps - 9 * (1 - 0.9**steps))  # momentum needs about nine steps to build up
+    assert gamma[layer.penalised_MC].tolist() == [pytest.approx(1 - moved, rel=1e-4)] * layer.penalised_MC.sum()
+    assert (gamma[~layer.penalised_MC] == 1).all()
+
+
+def test_schedules() -> None:
+    halving = ScheduleConfig(kind="halving", epochs=6, halve_every=2)
+    assert [learning_rate_factor(step, 5, halving) for step in (0, 9, 10, 19, 20, 29)] == [1, 1, 0.5, 0.5, 0.25, 0.25]
+    cosine = ScheduleConfig(kind="cosine", epochs=6, warmup_steps=3)
+    factors = [learning_rate_factor(step, 5, cosine) for step in range(30)]
+    assert factors[0] == pytest.approx(1 / 3)
+    assert factors[15] == pytest.approx(0.5)
+    assert factors[10] == pytest.approx(0.5 * (1 + math.cos(math.pi / 3)))
+    assert 0 < factors[29] < 0.01
+    assert factors[2:] == sorted(factors[2:], reverse=True)
+
+
+def test_frozen_statistics_do_not_move(tmp_path: Path) -> None:
+    assert run(tiny(tmp_path, "schedule.epochs=1", "optimiser.frozen_statistics=true"))
+    stored = state(tmp_path)["model"]
+    means = [tensor for name, tensor in stored.items() if name.endswith("running_mean")]
+    assert means
+    assert all((mean == 0).all() for mean in means)
