@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demo's two pictures: a table of frames with a legend, and a small animation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from cen_model.files import write_atomically
+from cen_model.visualize import colorize_depth, colorize_labels, grid, save_animation
+
+KEPT = 60
+"""Frames of the animation."""
+ROWS = 5
+"""Frames of the table."""
+WIDTH = 208
+"""Pixels of one panel of the animation."""
+RATE = 6.0
+"""Frames/s of the animation."""
+
+
+def save_pictures(folder: Path, frames: Sequence[dict[str, np.ndarray]], classes: Sequence[str]) -> None:
+    """
+    Write frames.png and demo.gif into `folder`; nothing where there are no frames.
+
+    Every frame has rgb, depth and label, and all or none have truth, as arrays that `Prediction` and `Frame` describe.
+    """
+    if not frames:
+        return
+    rows = [panels(frames[i], len(classes)) for i in np.linspace(0, len(frames) - 1, 2 * ROWS + 1).astype(int)[1::2]]
+    table = grid(list(rows[0]), [list(row.values()) for row in rows], classes)
+    write_atomically(folder / "frames.png", lambda file: table.save(file, "PNG", optimize=True))
+    save_animation(folder / "demo.gif", [strip(panels(frame, len(classes))) for frame in frames], RATE)
+
+
+def panels(frame: dict[str, np.ndarray], classes: int) -> dict[str, np.ndarray]:
+    """Coloured images uint8 (H, W, 3) by title."""
+    draw = {
+        "rgb": ("RGB", lambda image: image),
+        "depth": ("depth", colorize_depth),
+        "truth": ("truth", lambda labels: colorize_labels(labels, classes)),
+        "label": ("labels", lambda labels: colorize_labels(labels, classes)),
+    }
+    return {title: paint(frame[kind]) for kind, (title, paint) in draw.items() if kind in frame}
+
+
+def strip(images: dict[str, np.ndarray]) -> np.ndarray:
+    """RGB, depth and labels side by side, each `WIDTH` pixels wide: uint8 (h, 3 * WIDTH, 3)."""
+    height, width = images["RGB"].shape[:2]
+    size = (WIDTH, round(height * WIDTH / width))
+    return np.hstack(
+        [cv2.resize(images[title], size, interpolation=cv2.INTER_AREA) for title in ("RGB", "depth", "labels")]
+    )

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pairs label images with the truth by their stamp: mIoU, losses, latency, and pictures of what was seen.
+
+Without truth (a real camera, a recording) the pictures and the latency remain:
+
+    python -m cen_ros.score --ros-args -p truth:=false -p frames:=100 -p output:=seen
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.task import Future
+from sensor_msgs.msg import Image
+
+from cen_model.data.classes import NYU13
+from cen_model.files import write_atomically
+from cen_model.metrics import Scores, confusion_matrix
+from cen_ros.camera import DEPTH_TOPIC, RELIABLE, RGB_TOPIC, TRUTH_TOPIC
+from cen_ros.images import image_to_array
+from cen_ros.pictures import KEPT, save_pictures
+
+LABEL_TOPIC = "cen_segmentation/label"
+
+
+class Score:
+    """Images by stamp, and how well the labels among them agree with the truth."""
+
+    def __init__(self, kinds: tuple[str, ...], classes: tuple[str, ...] = NYU13, keep_every: int = 1):
+        """`kinds`: those of rgb, depth, truth, label that make a frame; every n-th whole frame is kept in `kept`."""
+        self.classes, self.keep_every = classes, keep_every
+        self.confusion = np.zeros((len(classes), len(classes) + 1), np.int64)
+        self.stamps: dict[str, set[int]] = {kind: set() for kind in kinds}
+        self.latencies_ms: list[float] = []
+        self.kept: list[dict[str, np.ndarray]] = []
+        self.whole = 0
+        self._partial: dict[int, dict[str, np.ndarray]] = {}
+
+    def add(self, kind: str, stamp: int, arrival: int, image: np.ndarray) -> None:
+        """Take an image with its stamp and time of arrival in ns; one that came before is ignored."""
+        if stamp in self.stamps[kind]:
+            return
+        self.stamps[kind].add(stamp)
+        frame = self._partial.setdefault(stamp, {})
+        frame[kind] = image
+        if kind == "label":
+            self.latencies_ms.append((arrival - stamp) / 1e6)
+        if kind in ("truth", "label") and {"truth", "label"} <= frame.keys():
+            self.confusion += confusion_matrix(frame["truth"], frame["label"], len(self.classes))
+        if len(frame) == len(self.stamps):
+            self._finish(stamp)
+
+    def _finish(self, stamp: int) -> None:
+        frame = self._partial.pop(stamp)
+        if self.whole % self.keep_every == 0:
+            self.kept.append(frame)
+        self.whole += 1
+
+    def result(self) -> dict:
+        """
+        Plain values: counts of stamps (`strays`: label stamps that no camera image has), `iou` by class and `miou`
+        (None where undefined), `latency_ms` from stamp to arrival of the labels: median, p95 (None without labels).
+        """
+        sent = self.stamps.get("truth", self.stamps["rgb"])
+        scores = Scores.of(self.confusion)
+        percentile = partial(np.percentile, self.latencies_ms) if self.latencies_ms else lambda q: None
+        return {
+            "sent": len(sent),
+            "received": len(self.stamps["rgb"] & self.stamps["depth"]),
+            "labelled": len(self.stamps["label"] & sent),
+            "strays": len(self.stamps["label"] - sent),
+            "iou": {name: _defined(iou) for name, iou in zip(self.classes, scores.iou, strict=True)},
+            "miou": _defined(scores.mean_iou),
+            "latency_ms": {"median": percentile(50), "p95": percentile(95)},
+        }
+
+
+def _defined(score: float) -> float | None:
+    """JSON has no NaN."""
+    return None if math.isnan(score) else score
+
+
+class Scorer(Node):
+    """
+    Listens to a camera and to the segmentation node; `done` is set once `frames` frames are whole, or nothing has
+    come for `patience` seconds. The camera is subscribed to only once the labels have a publisher, so that a camera
+    that waits for its subscribers starts when everybody listens.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("scorer")
+        self.frames = self.declare_parameter("frames", 300).value
+        self.patience = self.declare_parameter("patience", 5.0).value
+        self.output = Path(self.declare_parameter("output", "demo").value)
+        truth = self.declare_parameter("truth", True).value
+        kinds = ("rgb", "depth", "truth", "label") if truth else ("rgb", "depth", "label")
+        self.score = Score(kinds, keep_every=max(1, self.frames // KEPT))
+        self.done = Future()
+        self._listen("label", LABEL_TOPIC, RELIABLE)
+        if truth:
+            self._listen("truth", TRUTH_TOPIC, RELIABLE)
+        self._quiet = self.create_timer(self.patience, self._give_up)
+        self._quiet.cancel()
+        self._search = self.create_timer(0.1, self._listen_to_camera)
+
+    def _listen(self, kind: str, topic: str, qos: QoSProfile) -> None:
+        self.create_subscription(Image, topic, partial(self._take, kind), qos)
+
+    def _listen_to_camera(self) -> None:
+        if self.count_publishers(self.resolve_topic_name(LABEL_TOPIC)):
+            self._search.cancel()
+            self._listen("rgb", RGB_TOPIC, qos_profile_sensor_data)
+            self._listen("depth", DEPTH_TOPIC, qos_profile_sensor_data)
+
+    def _take(self, kind: str, message: Image) -> None:
+        arrival = self.get_clock().now().nanoseconds
+        stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+        image = image_to_array(message)
+        self.score.add(kind, stamp, arrival, image[..., 0] if kind in ("truth", "label") else image)
+        self._quiet.reset()
+        if self.score.whole >= self.frames and not self.done.done():
+            self.done.set_result(None)
+
+    def _give_up(self) -> None:
+        self.get_logger().warning(f"nothing came for {self.patience} s; {self.score.whole} of {self.frames} are whole")
+        self._quiet.cancel()
+        if not self.done.done():
+            self.done.set_result(None)
+
+
+def main() -> None:
+    """The node `scorer`: writes score.json, frames.png and demo.gif into the folder `output`, then ends."""
+    rclpy.init()
+    scorer = Scorer()
+    try:
+        rclpy.spin_until_future_complete(scorer, scorer.done)
+    except ValueError as error:
+        sys.exit(f"scorer: {error}")
+    except (KeyboardInterrupt, ExternalShutdownException):
+        return
+    text = json.dumps(scorer.score.result(), indent=2)
+    write_atomically(scorer.output / "score.json", lambda file: file.write_text(text))
+    save_pictures(scorer.output, scorer.score.kept, scorer.score.classes)
+
+
+if __name__ == "__main__":
+    main()
