@@ -43,6 +43,8 @@ class ModelConfig:
     """Channels of the decoder's pyramid; its deepest level has twice as many."""
     dropout: float = 0.5
     """On the decoder's two coarsest features and before its classifier, while training."""
+    input_height: int | None = None
+    """Height in pixels of the images that it was trained on; what deployment resizes to. None: any image as it is."""
     exchange: ExchangeConfig = field(default_factory=ExchangeConfig)
 
     def to_dict(self) -> dict[str, Any]:

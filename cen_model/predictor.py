@@ -35,7 +35,8 @@ class Predictor:
 
     Args:
         model: in evaluation mode.
-        size: (height, width) that images are resized to for the network; None keeps their own.
+        size: (height, width) that images are resized to for the network; None takes the height that the network was
+            trained at, with the image's own proportions, or the image as it is where the network does not say.
         device: "cpu", "cuda", "cuda:1", …; None takes a GPU where there is one.
     """
 
@@ -73,9 +74,10 @@ class Predictor:
             ValueError: an array of another type or shape.
         """
         _check(rgb, depth)
+        size = self.size or self._trained_size(*rgb.shape[:2])
         images = {
-            "rgb": self._resized(self._tensor(rgb).permute(2, 0, 1), "bilinear"),
-            "depth": self._resized(_metres(self._tensor(depth)).unsqueeze(0), "nearest"),
+            "rgb": _resized(self._tensor(rgb).permute(2, 0, 1), size, "bilinear"),
+            "depth": _resized(_metres(self._tensor(depth)).unsqueeze(0), size, "nearest"),
         }
         inputs = {name: normalise(name, images[name]) for name in self._model.config.modalities}
         logits = self._model(inputs)["ensemble"]
@@ -86,12 +88,17 @@ class Predictor:
         # A message's bytes are read-only, which torch.from_numpy warns of; ascontiguousarray alone would not copy.
         return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self.device)
 
-    def _resized(self, image_CHW: Tensor, mode: str) -> Tensor:
-        image = image_CHW.float().unsqueeze(0)
-        if self.size is None or image.shape[-2:] == tuple(self.size):
-            return image.contiguous(memory_format=torch.channels_last)
-        smooth = {"antialias": True, "align_corners": False} if mode == "bilinear" else {}
-        return F.interpolate(image, size=tuple(self.size), mode=mode, **smooth)
+    def _trained_size(self, height: int, width: int) -> tuple[int, int]:
+        trained = self._model.config.input_height or height
+        return trained, round(width * trained / height)
+
+
+def _resized(image_CHW: Tensor, size: tuple[int, int], mode: str) -> Tensor:
+    image = image_CHW.float().unsqueeze(0)
+    if image.shape[-2:] == tuple(size):
+        return image.contiguous(memory_format=torch.channels_last)
+    smooth = {"antialias": True, "align_corners": False} if mode == "bilinear" else {}
+    return F.interpolate(image, size=tuple(size), mode=mode, **smooth)
 
 
 def _metres(depth: Tensor) -> Tensor:

@@ -148,10 +148,14 @@ def _line(epoch: int, loss: float, miou: dict[str, float], share: float) -> str:
 def main() -> int:
     config = parse(sys.argv[1:])
     console = Console(highlight=False)
-    if not train(config, console):
-        console.print(f"stopped; continue with resume=true (output={config.output})")
-        return 130
-    measure_best(config, console)
+    try:
+        if not train(config, console):
+            console.print(f"stopped; continue with resume=true (output={config.output})")
+            return 130
+        measure_best(config, console)
+    except (ValueError, OSError) as error:
+        console.print(f"train: {error}", markup=False)
+        return 1
     return 0
 
 

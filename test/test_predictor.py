@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -48,6 +50,15 @@ def test_labels_agree_with_the_steps_taken_by_hand(model, frame, size):
     assert labels.dtype == np.uint8 and labels.shape == rgb.shape[:2]
     assert (labels == expected).mean() > 0.999  # equal but for ties in the last bit
     assert len(np.unique(labels)) > 1
+
+
+def test_images_are_taken_to_the_height_of_training(model, frame):
+    """…with their own proportions: 96×128 becomes 48×64, not some fixed size."""
+    trained = build(replace(model.config, input_height=48)).eval()
+    trained.load_state_dict(model.state_dict())
+    expected = Predictor(model, (48, 64)).predict(*frame).labels
+    assert np.array_equal(Predictor(trained).predict(*frame).labels, expected)
+    assert np.array_equal(Predictor(trained, (96, 128)).predict(*frame).labels, Predictor(model).predict(*frame).labels)
 
 
 @pytest.mark.parametrize("hole", [0.0, np.nan, np.inf, -np.inf, -1.0])
