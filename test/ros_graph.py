@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real ROS graph for tests: a node of ours, and processes under test, on a DDS domain of this test session alone.
+
+Everything is awaited through events; no wait takes SECONDS unless its test fails.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import threading
+from pathlib import Path
+from queue import SimpleQueue
+
+import rclpy
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import qos_profile_sensor_data
+
+from cen_ros.processes import private_environment
+
+SECONDS = 60
+PROFILE = Path(__file__).parents[1] / "config" / "fastdds_large_images.xml"
+ENVIRONMENT = private_environment(PROFILE)
+
+
+class Graph:
+    """Our side of the graph, spinning in a thread of its own."""
+
+    def __init__(self):
+        # rmw reads this process's environment, once; other tests make their own for the processes that they start.
+        os.environ.update({name: ENVIRONMENT[name] for name in ENVIRONMENT if name.startswith(("ROS_", "FAST"))})
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context, signal_handler_options=rclpy.SignalHandlerOptions.NO)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self.node = rclpy.create_node("tester", context=self._context)
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._executor.spin)
+        self._thread.start()
+
+    def close(self):
+        self._executor.shutdown()
+        self._thread.join(SECONDS)
+        self.node.destroy_node()
+        self._context.try_shutdown()
+
+    def publisher(self, message_type, topic) -> Publisher:
+        return Publisher(self.node, message_type, topic)
+
+    def listen(self, message_type, topic) -> SimpleQueue:
+        """A queue of what arrives; returns once the publisher has been found."""
+        received, matched = SimpleQueue(), threading.Event()
+        events = SubscriptionEventCallbacks(matched=lambda status: status.current_count and matched.set())
+        self.node.create_subscription(message_type, topic, received.put, 10, event_callbacks=events)
+        assert matched.wait(SECONDS), f"nobody publishes {topic}"
+        return received
+
+    def call(self, service_type, name, **fields):
+        """The response of a service."""
+        client = self.node.create_client(service_type, name)
+        assert client.wait_for_service(SECONDS), f"no service {name}"
+        answered = threading.Event()
+        future = client.call_async(service_type.Request(**fields))
+        future.add_done_callback(lambda _: answered.set())
+        assert answered.wait(SECONDS), f"{name} does not answer"
+        self.node.destroy_client(client)
+        return future.result()
+
+
+class Publisher:
+    """A publisher with the QoS of camera drivers that knows when it is listened to."""
+
+    def __init__(self, node, message_type, topic):
+        self._changed, self._count = threading.Condition(), 0
+        events = PublisherEventCallbacks(matched=self._on_matched)
+        self._publisher = node.create_publisher(message_type, topic, qos_profile_sensor_data, event_callbacks=events)
+        self.publish = self._publisher.publish
+
+    def _on_matched(self, status):
+        with self._changed:
+            self._count = status.current_count
+            self._changed.notify_all()
+
+    def wait_for_listeners(self, count):
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._count == count, SECONDS), f"{self._count} instead of {count}"
+
+
+class Process:
+    """A process under test, on our domain, and what it says."""
+
+    def __init__(self, command, **environment):
+        self._process = subprocess.Popen(
+            [str(part) for part in command],
+            env={**ENVIRONMENT, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self._changed, self._lines, self._ended = threading.Condition(), [], False
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self):
+        for line in self._process.stdout:
+            with self._changed:
+                self._lines.append(line)
+                self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def wait_for_line(self, pattern) -> str:
+        """The first line said so far, or from now on, in which `pattern` is found."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or re.search(pattern, "".join(self._lines)), SECONDS)
+            found = [line for line in self._lines if re.search(pattern, line)]
+            assert found, f"{pattern!r} was not said, but:\n{''.join(self._lines)}"
+            return found[0]
+
+    def stop(self, number=signal.SIGINT) -> int:
+        """Send a signal; the exit code."""
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """The exit code. A process that does not end is killed, and its group with it."""
+        try:
+            return self._process.wait(SECONDS)
+        finally:
+            if self._process.poll() is None:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._reader.join(SECONDS)
