@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from jsonargparse import auto_cli
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 
 from cen_model.config import ModelConfig
 from cen_model.files import write_atomically
@@ -39,7 +39,8 @@ def save(
     if half:
         tensors = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in tensors.items()}
     metadata = {**(metadata or {}), CONFIG_KEY: json.dumps(model.config.to_dict())}
-    write_atomically(Path(path), lambda temporary: save_file(tensors, temporary, metadata))
+    # Not safetensors' save_file: it hides the file from every other user (mode 0600).
+    write_atomically(Path(path), lambda temporary: temporary.write_bytes(serialise(tensors, metadata)))
 
 
 def load(path_or_name: str | Path) -> SegmentationModel:

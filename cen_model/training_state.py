@@ -13,7 +13,7 @@ from types import FrameType
 import torch
 from torch import nn
 
-from cen_model.checkpoint import write_atomically
+from cen_model.files import write_atomically
 
 
 @dataclass

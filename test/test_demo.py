@@ -97,7 +97,7 @@ def test_interrupt_leaves_no_process_behind(untrained, cache, tmp_path):
     camera_pid(demo)
     assert len(left_behind(mark)) == 4
     demo.send_signal(signal.SIGINT)
-    demo.communicate(timeout=60)
+    demo.communicate(timeout=180)
     assert demo.returncode == 130
     assert left_behind(mark) == []
 
@@ -106,7 +106,7 @@ def test_a_process_that_dies_is_named_with_the_end_of_its_log(untrained, cache, 
     mark = uuid.uuid4().hex
     demo = start(cache, tmp_path, untrained, mark)
     os.kill(camera_pid(demo), signal.SIGKILL)
-    text = demo.communicate(timeout=60)[0]
+    text = demo.communicate(timeout=180)[0]
     assert demo.returncode == 1
     assert "the camera process ended with exit code -9" in text
     assert left_behind(mark) == []
@@ -114,7 +114,7 @@ def test_a_process_that_dies_is_named_with_the_end_of_its_log(untrained, cache, 
 
 def test_absent_weights_are_named_at_once(cache, tmp_path):
     demo = start(cache, tmp_path, tmp_path / "absent.safetensors", uuid.uuid4().hex)
-    text = demo.communicate(timeout=60)[0]
+    text = demo.communicate(timeout=180)[0]
     assert demo.returncode == 1
     assert "absent.safetensors" in text
     assert "rendering" not in text

@@ -25,9 +25,8 @@ from ros_graph import SECONDS
 from segmentation_process import Segmentation, frame, image
 from sensor_msgs.msg import Image
 
-PARAMETERS = yaml.safe_load((Path(__file__).parents[1] / "config" / "segment.yaml").read_text())["/**"][
-    "ros__parameters"
-]
+CONFIG = Path(__file__).parents[1] / "config" / "segment.yaml"
+PARAMETERS = yaml.safe_load(CONFIG.read_text())["/**"]["ros__parameters"]
 
 
 @pytest.fixture(scope="module")

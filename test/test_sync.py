@@ -36,9 +36,15 @@ def test_equals_brute_force_on_streams_with_jitter_offset_drops_and_delay(seed):
         streams.append([stamp for i, stamp in enumerate(stamps) if i == 0 or random_.random() > 0.15])
     arrivals = [(stamp, 0, stamp) for stamp in streams[0]]
     arrivals += [(stamp + delay, 1, stamp) for stamp in streams[1]]  # depth is late, by up to nearly three frames
-    got = feed(StampSynchronizer(12 * MS), [(stream, stamp) for _, stream, stamp in sorted(arrivals)])
-    assert got == mutually_nearest(*streams, slop=12)
-    assert len(got) > 100
+    events = [(stream, stamp) for _, stream, stamp in sorted(arrivals)]
+    aligned = mutually_nearest(*streams, slop=12)
+    assert len(aligned) > 100
+    assert feed(StampSynchronizer(12 * MS), events) == aligned
+
+    # A slop longer than a frame tempts into pairs across frames: those must not cost the aligned ones, save one at
+    # the start, where the streams' intervals are not known yet.
+    wide = set(feed(StampSynchronizer(50 * MS), events))
+    assert len(set(aligned) - wide) <= 1
 
 
 def test_a_dropped_frame_costs_its_own_pair_only():
