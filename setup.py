@@ -37,7 +37,9 @@ EXTRAS = {
     "train": ["lightning", "torchmetrics", "tensorboard", "rich"],
     "sim": ["trimesh", "embreex", "pillow", "rich"],
     "openvino": ["openvino"],
-    "tensorrt": ["torch-tensorrt-rtx", "tensorrt-rtx"],
+    # Jetson and data-centre GPUs. The two cannot stand side by side: both are `import torch_tensorrt`.
+    "tensorrt": ["torch-tensorrt"],
+    "tensorrt-rtx": ["torch-tensorrt-rtx", "tensorrt-rtx"],
     # By this name, with "pytest" in it, `colcon test` knows that pytest runs the tests.
     "test": ["pytest", "catkin-pkg", "setuptools"],
     "dev": ["ruff"],
