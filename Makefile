@@ -4,9 +4,12 @@
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# The first interpreter that runs and is of a supported version; `make PYTHON=/path/to/python ...` overrides the search.
+# The first interpreter of a supported version that can make virtual environments; `make PYTHON=/path/to/python ...` overrides the search.
 PYTHON ?= $(shell for python in python3.12 python3.11 python3.10 python3; do \
-	$$python -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$python && break; done)
+	$$python -c 'import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$python && break; done)
+
+# A sourced ROS distribution must not reach into .venv, which has a ROS of its own.
+unexport PYTHONPATH AMENT_PREFIX_PATH LD_LIBRARY_PATH
 
 .PHONY: demo test lint clean
 
@@ -26,10 +29,8 @@ $(INSTALLED): setup.py pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(BIN)/python:
-	@test -n "$(PYTHON)" || { echo "No Python 3.10, 3.11 or 3.12 found. Install one (apt install python3 python3-venv)" \
+	@test -n "$(PYTHON)" || { echo "No Python 3.10, 3.11 or 3.12 with venv found. Install one (apt install python3-venv)" \
 		"or name one: make PYTHON=/path/to/python"; exit 1; } >&2
-	@$(PYTHON) -c 'import ensurepip, venv' || { echo "$(PYTHON) cannot make virtual environments." \
-		"Debian and Ubuntu: apt install python3-venv"; exit 1; } >&2
 	$(PYTHON) -m venv $(VENV)
 
 clean:

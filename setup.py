@@ -34,8 +34,8 @@ EXTRAS = {
     # What a ROS distribution brings, from the package index, for machines without one.
     "ros": ["ros-rclpy[fastrtps]", "ros-sensor-msgs", "ros-std-msgs", "ros-lifecycle-msgs", OPENCV],
     "opencv": [OPENCV],
-    "train": ["lightning", "torchmetrics", "tensorboard", "rich"],
-    "sim": ["trimesh", "embreex", "pillow", "rich"],
+    "train": ["jsonargparse[signatures]", "lightning", "torchmetrics", "tensorboard", "rich>=12.3"],
+    "sim": ["trimesh", "embreex", "pillow>=10.1", "rich>=12.3"],
     "openvino": ["openvino"],
     # Jetson and data-centre GPUs. The two cannot stand side by side: both are `import torch_tensorrt`.
     "tensorrt": ["torch-tensorrt"],
@@ -57,7 +57,7 @@ setup(
     package_data={"cen_model": ["weights/*.safetensors"]},
     data_files=data_files(),
     python_requires=">=3.10",
-    install_requires=["torch>=2.8", "torchvision>=0.23", "numpy", "safetensors", "jsonargparse[signatures]", "pyyaml"],
+    install_requires=["torch>=2.8", "torchvision>=0.23", "numpy", "safetensors", "pyyaml"],
     extras_require=EXTRAS,
     zip_safe=False,
     entry_points={

@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 import json
+import pickle
+import sys
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
 import torch
-from jsonargparse import auto_cli
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 
@@ -100,7 +101,10 @@ def import_published(source: Path, target: Path, classes: list[str] | None = Non
         target: the .safetensors file to write.
         classes: names of its classes; numbered where not given.
     """
-    stored = torch.load(source, map_location="cpu", weights_only=True)
+    try:
+        stored = torch.load(source, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError) as error:
+        raise ValueError(f"{source}: not a PyTorch checkpoint of plain tensors: {error}") from error
     if "segmenter" not in stored:
         raise ValueError(f'{source}: expected the weights under the key "segmenter", found {list(stored)[:5]}')
     config, tensors = from_published(stored["segmenter"], classes)
@@ -110,4 +114,9 @@ def import_published(source: Path, target: Path, classes: list[str] | None = Non
 
 
 if __name__ == "__main__":
-    auto_cli({"import": import_published})
+    from jsonargparse import auto_cli  # for the command line alone: a robot that loads checkpoints does not need it
+
+    try:
+        auto_cli({"import": import_published})
+    except (ValueError, OSError) as error:
+        sys.exit(f"import: {error}")

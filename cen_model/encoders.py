@@ -53,7 +53,7 @@ def build_encoder(name: str, in_channels: int = 3, width: float = 1.0, weights: 
         weights: "imagenet", the path of a torchvision state dict (.pth or .safetensors), or None for random weights.
 
     Raises:
-        ValueError: unknown name, or pretrained weights for a changed width.
+        ValueError: unknown name, weights of another network, or pretrained weights for a changed width.
         OSError: weights that cannot be had, with what to do instead.
     """
     if name not in ENCODERS:
@@ -62,7 +62,10 @@ def build_encoder(name: str, in_channels: int = 3, width: float = 1.0, weights: 
         raise ValueError(f"encoder_weights={weights!r} needs encoder_width=1, got {width}: the shapes would not fit")
     resnet = torchvision.models.get_model(name)
     if weights:
-        resnet.load_state_dict(_read_weights(name, weights))
+        try:
+            resnet.load_state_dict(_read_weights(name, weights))
+        except RuntimeError as error:
+            raise ValueError(f"{weights}: not the weights of torchvision's {name}: {error}") from error
     if width != 1.0:
         _scale_width(resnet, width)
     if in_channels != 3:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import torch
 from jsonargparse import auto_cli
 from rich.console import Console
@@ -37,4 +39,7 @@ def main(weights: str, scenes: int = 200, seed: int = DataConfig.held_out_seed) 
 
 
 if __name__ == "__main__":
-    auto_cli(main)
+    try:
+        auto_cli(main)
+    except (ValueError, OSError) as error:
+        sys.exit(f"evaluate: {error}")

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from cen_model import exchange
 from cen_model.config import ModelConfig
+from cen_model.data.classes import VOID
 from cen_model.encoders import build_encoder
 from cen_model.modalities import modality
 from cen_model.refinenet import RefineNet
@@ -91,6 +92,8 @@ def build(config: ModelConfig) -> SegmentationModel:
     Raises:
         ValueError: a name in the configuration is unknown, or its parts do not fit each other.
     """
+    if not 0 < len(config.classes) <= VOID:
+        raise ValueError(f"classes: expected 1 to {VOID} names ({VOID} is void), got {len(config.classes)}")
     if config.decoder not in DECODERS:
         raise ValueError(f"decoder {config.decoder!r} is unknown; expected one of {', '.join(DECODERS)}")
     in_channels = math.lcm(*(modality(name).channels for name in config.modalities))

@@ -49,7 +49,7 @@ def train(config: TrainConfig, console: Console) -> bool:
     network.to(memory_format=torch.channels_last)
     sgd = build_optimiser(network, config.optimiser, config.exchange)
     model, optimiser = fabric.setup(network, sgd)
-    progress = load_state(state, network, sgd) if config.resume else RunProgress()
+    progress = load_state(state, network, sgd, config) if config.resume else RunProgress()
 
     data, modalities = config.data, config.model.modalities
     scenes = cached_scenes(data.training, data.size)
@@ -93,7 +93,8 @@ def train(config: TrainConfig, console: Console) -> bool:
                     progress.best_mean_iou = scores[ENSEMBLE].mean_iou
                     checkpoint.save(best, network, {"epoch": str(epoch)}, half=config.half_weights)
             if remainder == 0 or stop.requested:
-                save_state(state, network, sgd, progress)
+                _refuse_divergence(loss, step)
+                save_state(state, network, sgd, progress, config)
                 checkpoint.save(last, network, {"step": str(progress.step)}, half=config.half_weights)
             if stop.requested:
                 break
@@ -153,6 +154,8 @@ def main() -> int:
             console.print(f"stopped; continue with resume=true (output={config.output})")
             return 130
         measure_best(config, console)
+    except KeyboardInterrupt:  # before the first step, while scenes are rendered
+        return 130
     except (ValueError, OSError) as error:
         console.print(f"train: {error}", markup=False)
         return 1

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from jsonargparse import auto_cli
 
@@ -111,12 +112,40 @@ class TrainConfig:
     resume: bool = False
     """Continue from the last checkpoint in `output`."""
     seed: int = 0
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Of the forward and backward pass, in Lightning Fabric's words."""
     half_weights: bool = False
     """Write convolutions as float16 into the checkpoints: half the size."""
     validate_every: int = 1
     """Epochs between validations."""
+
+
+# What a continued run may change: none of it decides which step follows which.
+_FREE = {"output", "resume", "validate_every", "data.workers", "data.evaluation_batch", "schedule.epochs"}
+
+
+def refuse_changes(started: Mapping[str, Any], continued: Mapping[str, Any], file: Path) -> None:
+    """Raise ValueError that names the keys in which a continued run's configuration differs from the one it began with.
+
+    More epochs are allowed; with a cosine schedule they bend it from there on.
+    """
+    before, now = _flat(started), _flat(continued)
+    changed = [
+        key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key) and key not in _FREE
+    ]
+    if changed:
+        words = ", ".join(f"{key} was {before.get(key)!r}, is {now.get(key)!r}" for key in changed)
+        raise ValueError(f"{file}: the run was started with another configuration: {words}; repeat its overrides")
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = list(value) if isinstance(value, tuple) else value
+    return flat
 
 
 def parse(arguments: Sequence[str]) -> TrainConfig:

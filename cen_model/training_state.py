@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a training run needs to continue bit for bit, in one file, and the wish to stop it."""
+"""What a training run needs to continue (on a CPU bit for bit), in one file, and the wish to stop it."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from cen_model.files import write_atomically
+from cen_model.train_config import TrainConfig, refuse_changes
 
 
 @dataclass
@@ -26,28 +27,32 @@ class RunProgress:
     """Of the ensemble, over all validations so far."""
 
 
-def save_state(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, progress: RunProgress) -> None:
+def save_state(
+    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, progress: RunProgress, config: TrainConfig
+) -> None:
     """Write everything atomically into one file, so that weights and momentum are always of the same step."""
     state = {
         "model": model.state_dict(),
         "optimiser": optimiser.state_dict(),
         "progress": vars(progress),
+        "config": asdict(config),
         "rng": torch.get_rng_state(),
         "cuda_rng": torch.cuda.get_rng_state_all(),
     }
     write_atomically(path, lambda temporary: torch.save(state, temporary))
 
 
-def load_state(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> RunProgress:
+def load_state(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, config: TrainConfig) -> RunProgress:
     """Restore what `save_state` wrote.
 
     Raises:
         FileNotFoundError: there is nothing to continue.
-        ValueError: the state is of another network.
+        ValueError: the state is of another network, or was reached under another configuration.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no training state to continue; start without resume=true")
     state = torch.load(path, map_location="cpu", weights_only=True)
+    refuse_changes(state["config"], asdict(config), path)
     try:
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])

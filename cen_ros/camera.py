@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import rclpy
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
@@ -129,7 +130,7 @@ def run(name: str, film: Callable[[Camera], Sequence[CameraFrame]]) -> None:
         camera = Camera(name)
         camera.play(film(camera))
         rclpy.spin(camera)
-    except ValueError as error:
+    except (ValueError, ParameterException) as error:
         sys.exit(f"{name}: {error}")
     except (KeyboardInterrupt, ExternalShutdownException):
         pass

@@ -81,6 +81,8 @@ def fast_dds_profile() -> Path:
 async def run(args: argparse.Namespace) -> dict:
     """Run the three processes to the scorer's end and return its result. Raises DemoError if one of them dies."""
     limit = START_SECONDS + args.frames / args.rate
+    result = args.output / "score.json"
+    result.unlink(missing_ok=True)  # of an earlier run: a scorer that is stopped leaves none
     async with children(commands(args), private_environment(fast_dds_profile()), args.output / "logs") as started:
         for name, child in started.items():
             print(f"{name}: pid {child.process.pid}, log {child.log}", flush=True)
@@ -95,7 +97,9 @@ async def run(args: argparse.Namespace) -> dict:
         code = ended.process.returncode
         if ended.name != "scorer" or code != 0:
             raise DemoError(f"the {ended.name} process ended with exit code {code}; its log ends\n{ended.tail()}")
-    return json.loads((args.output / "score.json").read_text())
+    if not result.exists():
+        raise DemoError("the scorer was stopped before it had a result")
+    return json.loads(result.read_text())
 
 
 def report(result: dict, frames: int, console: Console) -> None:
@@ -149,7 +153,7 @@ def main(argv: list[str] | None = None) -> int:
         find(args.weights)
         render_with_progress(**tour(args))  # into the cache, from which the camera takes it
         result = asyncio.run(run(args))
-    except (DemoError, FileNotFoundError) as error:
+    except (DemoError, FileNotFoundError, ValueError) as error:
         print(f"demo failed: {error}")  # as it is: rich would break paths and log lines
         return 1
     except KeyboardInterrupt:

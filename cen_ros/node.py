@@ -16,7 +16,7 @@ import numpy as np
 import rclpy
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
@@ -37,6 +37,7 @@ class SegmentationNode(LifecycleNode):
         super().__init__("cen_segmentation", **options)
         parameters.declare(self)
         self._predictor: Predictor | None = None
+        self._publisher: LifecyclePublisher | None = None
         self._pipeline: Pipeline | None = None
         _answer_impossible_transitions(self)
 
@@ -57,10 +58,14 @@ class SegmentationNode(LifecycleNode):
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Subscribe, and start the worker."""
-        slop_ns = parameters.read(self).slop_ns
-        result = super().on_activate(state)  # from here on the publisher publishes
-        self._pipeline = Pipeline(self, self._predictor, self._publisher, slop_ns)
+        """Subscribe, and start the worker; back to unconfigured, with the reason logged, where that fails."""
+        try:
+            slop_ns = parameters.read(self).slop_ns
+            result = super().on_activate(state)  # from here on the publisher publishes
+            self._pipeline = Pipeline(self, self._predictor, self._publisher, slop_ns)
+        except Exception as error:  # whatever it is: rclpy would swallow it, and the user has to read it
+            self.get_logger().error(f"not activated: {error}")
+            return TransitionCallbackReturn.ERROR
         self.get_logger().info(
             f"listening to {' and '.join(self._pipeline.topics)} (sync_slop {slop_ns / 1e6:g} ms), "
             f"labels on {self._publisher.topic_name}"
@@ -83,6 +88,12 @@ class SegmentationNode(LifecycleNode):
         self._free()
         return super().on_shutdown(state)
 
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop and free: the node is unconfigured after this."""
+        self._stop(self.get_logger().info)
+        self._free()
+        return super().on_error(state)
+
     def destroy_node(self) -> None:
         """Stop the worker before what it publishes with is gone."""
         self._stop(print)  # after a signal /rosout is gone already
@@ -94,9 +105,12 @@ class SegmentationNode(LifecycleNode):
             say(pipeline.stop())
 
     def _free(self) -> None:
+        if self._publisher:
+            self.destroy_lifecycle_publisher(self._publisher)
+            self._publisher = None
         if self._predictor:
             self._predictor = None
-            self.destroy_lifecycle_publisher(self._publisher)
+            _release_gpu_memory()
 
 
 def _load(settings: parameters.Settings) -> Predictor:
@@ -107,6 +121,14 @@ def _load(settings: parameters.Settings) -> Predictor:
     # The first run allocates and picks kernels; the first camera image should not wait for that.
     predictor.predict(np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint16))
     return predictor
+
+
+def _release_gpu_memory() -> None:
+    """Give what PyTorch keeps for its next allocation back to the other processes on the GPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _answer_impossible_transitions(node: LifecycleNode) -> None:
@@ -128,10 +150,12 @@ def _answer_impossible_transitions(node: LifecycleNode) -> None:
     service.callback = guarded
 
 
-def _exit_once(number: int, _: FrameType | None) -> None:
-    # Ctrl-C under `ros2 launch` arrives twice, from the terminal and from launch; the second must not break the end.
+def _exit_once(_number: int, _frame: FrameType | None) -> None:
+    # Ctrl-C under `ros2 launch` arrives twice, from the terminal and from launch, and SIGTERM follows if the frame in
+    # work takes long; what comes second must not break the end.
     # Not KeyboardInterrupt: after one in the midst of an import, Python may end with an error although it was caught.
-    signal.signal(number, signal.SIG_IGN)
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
     sys.exit(0)
 
 

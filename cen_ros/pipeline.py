@@ -43,7 +43,6 @@ class Pipeline:
         self._publisher = publisher
         self._labelled = self._failed = 0
         self._synchronizer = StampSynchronizer(slop_ns)
-        self._worker = Worker(self._label, self._on_failure)
         self._subscriptions = [
             node.create_subscription(Image, topic, partial(self._on_image, stream), qos_profile_sensor_data)
             for stream, topic in enumerate(TOPICS)
@@ -52,6 +51,7 @@ class Pipeline:
         self._watch = PairWatch(self.topics, slop_ns)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still, which is worth a warning
         self._timer = node.create_timer(WATCH_SECONDS, self._warn_of_silence, clock=steady)
+        self._worker = Worker(self._label, self._on_failure)  # last: nothing above may leave its thread behind
 
     def stop(self) -> str:
         """Stop listening, wait for the pair in progress, and say in a line what was done."""

@@ -18,11 +18,19 @@ STOP_SECONDS = 10.0
 """What a process is given to end after SIGINT, before it is killed."""
 
 
+LEAKS = ("ROS_DISCOVERY_SERVER", "ROS_STATIC_PEERS", "ROS_LOCALHOST_ONLY")
+"""Variables that would connect a private domain with others, or contradict ours."""
+
+
 def private_environment(profile: Path) -> dict[str, str]:
     """This environment, with discovery on this machine alone, a domain of our own and a Fast DDS `profile`."""
     domain = str(1 + os.getpid() % 100)  # Linux's ephemeral ports leave domains 0-101 free; 0 is everybody's default
+    inherited = {name: value for name, value in os.environ.items() if name not in LEAKS}
+    if inherited.get("ROS_DISTRO") == "humble":  # does not know ROS_AUTOMATIC_DISCOVERY_RANGE yet
+        inherited["ROS_LOCALHOST_ONLY"] = "1"
     return {
-        **os.environ,
+        **inherited,
+        "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp",
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "ROS_DOMAIN_ID": domain,
         "FASTRTPS_DEFAULT_PROFILES_FILE": str(profile),

@@ -29,7 +29,7 @@ ARGUMENTS = {
 
 def fast_dds_profile():
     """Shared memory that holds images, where Fast DDS is the middleware and the user has set no profile."""
-    fast_dds = os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp").startswith("rmw_fastrtps")
+    fast_dds = (os.environ.get("RMW_IMPLEMENTATION") or "rmw_fastrtps_cpp").startswith("rmw_fastrtps")
     if not fast_dds or any(os.environ.get(name) for name in PROFILE_VARIABLES):
         return []
     profile = str(CONFIG / "fastdds_large_images.xml")
@@ -45,7 +45,7 @@ def segment(context):
         package="cen_ros",
         executable="segment",
         namespace=values["namespace"],
-        parameters=[values["params_file"], overrides],
+        parameters=[values["params_file"], *([overrides] if overrides else [])],
         remappings=[("rgb/image", values["rgb_topic"]), ("depth/image", values["depth_topic"])],
         arguments=["--ros-args", "--log-level", values["log_level"]],
         output="screen",

@@ -19,7 +19,7 @@ from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallba
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import qos_profile_sensor_data
 
-from cen_ros.processes import private_environment
+from cen_ros.processes import LEAKS, private_environment
 
 SECONDS = 60
 PROFILE = Path(__file__).parents[1] / "config" / "fastdds_large_images.xml"
@@ -31,7 +31,11 @@ class Graph:
 
     def __init__(self):
         # rmw reads this process's environment, once; other tests make their own for the processes that they start.
-        os.environ.update({name: ENVIRONMENT[name] for name in ENVIRONMENT if name.startswith(("ROS_", "FAST"))})
+        for name in LEAKS:
+            os.environ.pop(name, None)
+        os.environ.update(
+            {name: ENVIRONMENT[name] for name in ENVIRONMENT if name.startswith(("ROS_", "RMW_", "FAST"))}
+        )
         self._context = rclpy.Context()
         rclpy.init(context=self._context, signal_handler_options=rclpy.SignalHandlerOptions.NO)
         self._executor = SingleThreadedExecutor(context=self._context)

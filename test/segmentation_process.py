@@ -12,6 +12,8 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.msg import Parameter
+from rcl_interfaces.srv import SetParameters
 from ros_graph import SECONDS, Process
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -40,6 +42,11 @@ class Segmentation(Process):
 
     def change_state(self, transition):
         return self.call(ChangeState, "change_state", transition=Transition(id=transition)).success
+
+    def set(self, name, value):
+        """Set a parameter to a ParameterValue."""
+        response = self.call(SetParameters, "set_parameters", parameters=[Parameter(name=name, value=value)])
+        assert response.results[0].successful, response.results[0].reason
 
     def state(self):
         return self.call(GetState, "get_state").current_state.label

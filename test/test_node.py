@@ -18,8 +18,8 @@ from cen_model.predictor import Predictor
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cen_ros[ros]'")
 from lifecycle_msgs.msg import Transition
-from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
-from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
+from rcl_interfaces.msg import ParameterType, ParameterValue
+from rcl_interfaces.srv import DescribeParameters, GetParameters
 from rclpy.parameter import parameter_value_to_python
 from ros_graph import SECONDS
 from segmentation_process import Segmentation, frame, image
@@ -122,8 +122,7 @@ def test_lifecycle_through_its_services(start, weights):
     assert not node.change_state(Transition.TRANSITION_CONFIGURE)
     assert not node.change_state(Transition.TRANSITION_ACTIVATE), "refused, and the node lives on"
 
-    value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=str(weights))
-    node.call(SetParameters, "set_parameters", parameters=[Parameter(name="weights", value=value)])
+    node.set("weights", ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=str(weights)))
     for _ in range(2):
         assert node.change_state(Transition.TRANSITION_CONFIGURE)
         assert node.state() == "inactive"
@@ -157,6 +156,20 @@ def test_silence_is_explained_parameters_are_described_and_sigint_ends_an_active
     node.rgb.publish(image(frame(0)[0], "rgb8", 0))
     assert f"nothing on {node.namespace}/depth/image (1 publishers)" in node.wait_for_line("no RGB-D pair")
     assert node.stop(signal.SIGINT) == 0
+
+
+def test_a_failed_activation_says_why_and_can_be_mended(start, weights):
+    node = start(weights=weights, autostart=False)
+    assert node.change_state(Transition.TRANSITION_CONFIGURE)
+    node.set("input_size", ParameterValue(type=ParameterType.PARAMETER_INTEGER_ARRAY, integer_array_value=[1]))
+    assert not node.change_state(Transition.TRANSITION_ACTIVATE)
+    assert "input_size: expected [height, width]" in node.wait_for_line("not activated")
+    assert node.state() == "unconfigured"
+
+    node.set("input_size", ParameterValue(type=ParameterType.PARAMETER_INTEGER_ARRAY, integer_array_value=[0, 0]))
+    assert node.change_state(Transition.TRANSITION_CONFIGURE)
+    assert node.change_state(Transition.TRANSITION_ACTIVATE)
+    node.labels()
 
 
 @pytest.mark.parametrize(

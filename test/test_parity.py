@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import json
 from pathlib import Path
@@ -52,7 +53,7 @@ def test_evaluation_outputs(model, golden):
 
 def test_one_training_step(model, golden):
     """Batch-norm statistics frozen, no dropout; the published code adds λ = 2e-4 once per output."""
-    model.train()
+    model = copy.deepcopy(model).train()
     model.decoder.dropout.p = 0.0
     for module in model.modules():
         if isinstance(module, PrivateNorm):

@@ -109,19 +109,20 @@ def test_resuming_equals_never_stopping(tmp_path: Path) -> None:
 
 def test_ctrl_c_leaves_a_run_that_continues(tmp_path: Path) -> None:
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
-    overrides = ("schedule.epochs=12", "data.train_scenes=12", "validate_every=12")
+    overrides = ("data.train_scenes=12", "validate_every=1000", "schedule.halve_every=1000")
     command = [sys.executable, "-m", "cen_model.train", "--config", str(SYNTHETIC), *TINY, *overrides]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen([*command, f"output={stopped}"], cwd=REPOSITORY, stdout=subprocess.PIPE, env=environment)
+    endless = [*command, "schedule.epochs=1000", f"output={stopped}"]
+    process = subprocess.Popen(endless, cwd=REPOSITORY, stdout=subprocess.PIPE, env=environment)
     wait_for(stopped / "last.state.pt", process)
     process.send_signal(signal.SIGINT)
-    printed, _ = process.communicate(timeout=60)
+    printed, _ = process.communicate(timeout=180)
     assert process.returncode == 130
     assert b"resume=true" in printed
-    assert 0 < state(stopped)["progress"]["step"] < 36
+    epochs = f"schedule.epochs={state(stopped)['progress']['step'] // 3 + 2}"
 
-    assert run(tiny(stopped, *overrides, "resume=true"))
-    assert run(tiny(straight, *overrides))
+    assert run(tiny(stopped, *overrides, epochs, "resume=true"))
+    assert run(tiny(straight, *overrides, epochs))
     assert_same_run(straight, stopped)
 
 
@@ -138,6 +139,12 @@ def test_a_finished_folder_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "last.state.pt").touch()
     with pytest.raises(ValueError, match="holds a run already; continue it with resume=true"):
         run(tiny(tmp_path))
+
+
+def test_resuming_with_another_configuration_is_refused(tmp_path: Path) -> None:
+    assert run(tiny(tmp_path, "schedule.epochs=1"))
+    with pytest.raises(ValueError, match=r"optimiser\.encoder_lr was .* is 0\.5; repeat its overrides"):
+        run(tiny(tmp_path, "schedule.epochs=2", "resume=true", "optimiser.encoder_lr=0.5"))
 
 
 def test_resuming_nothing_is_refused(tmp_path: Path) -> None:

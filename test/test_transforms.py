@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from cen_model.data.classes import VOID
 from cen_model.data.transforms import (
-    IMAGENET_MEAN_RGB,
+    PADDING_RGB,
     AugmentedSamples,
     Samples,
     shuffled_batches,
@@ -45,7 +45,7 @@ def test_geometry_is_joint(scale: tuple[float, float], seed: int) -> None:
 
     padding = depth == 0
     assert np.array_equal(padding, label == VOID)
-    assert (rgb[:, padding].T == IMAGENET_MEAN_RGB).all()
+    assert (rgb[:, padding].T == PADDING_RGB).all()
 
     y, x = np.divmod(np.round(depth[~padding] * 1000).astype(int) - 1, WIDTH)
     assert np.array_equal(label[~padding], label_of(x, y)), "depth and label show different pixels"

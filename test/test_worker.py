@@ -44,8 +44,12 @@ def test_stop_waits_for_the_work_in_progress():
     worker = Worker(gate, failed=print)
     worker.put(1)
     gate.begun.get(timeout=SECONDS)
+    stop = threading.Thread(target=worker.stop)
+    stop.start()
+    stop.join(0.2)
+    assert stop.is_alive(), "the work has not ended yet"
     gate.release()
-    worker.stop()
+    stop.join(SECONDS)
     assert gate.done == [1]
     assert not any(thread.name == "segment" for thread in threading.enumerate())
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -73,9 +74,12 @@ def render(stay: Stay, file: Path) -> None:
 
 
 def load(file: Path) -> dict[str, np.ndarray]:
-    """One room, as `render` wrote it."""
-    with np.load(file) as arrays:
-        return {name: arrays[name] for name in FIELDS}
+    """One room, as `render` wrote it. Raises ValueError where the file is damaged."""
+    try:
+        with np.load(file) as arrays:
+            return {name: arrays[name] for name in FIELDS}
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise ValueError(f"{file}: a damaged cached room ({error}); delete it, and it is rendered again") from error
 
 
 def render_tour(

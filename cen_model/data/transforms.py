@@ -18,8 +18,9 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from cen_model.data.classes import VOID
+from cen_model.modalities import IMAGENET_MEAN
 
-IMAGENET_MEAN_RGB = (124, 116, 104)
+PADDING_RGB = tuple(round(255 * mean) for mean in IMAGENET_MEAN)
 """Padding colour of the paper's code: zero after normalisation."""
 
 
@@ -54,7 +55,7 @@ def training_transform(
         jitter: strength of the change of brightness, contrast and saturation, 0 = none.
         mirror: probability of a horizontal flip.
     """
-    fill = {tv_tensors.Image: IMAGENET_MEAN_RGB, Depth: 0, tv_tensors.Mask: VOID}
+    fill = {tv_tensors.Image: PADDING_RGB, Depth: 0, tv_tensors.Mask: VOID}
     return v2.Compose(
         [
             RandomScale(scale),

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import zipfile
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +13,7 @@ import cv2
 import numpy as np
 
 from cen_model.data import classes
+from cen_model.files import write_atomically
 
 Sample = dict[str, np.ndarray]
 KEYS = ("rgb", "depth", "label")
@@ -37,10 +37,7 @@ def write(path: Path, sample: Sample) -> None:
     streams = {key: cv2.imencode(".png", sample[key], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1] for key in KEYS}
     buffer = io.BytesIO()
     np.savez(buffer, **streams)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_bytes(buffer.getvalue())
-    temporary.replace(path)
+    write_atomically(path, lambda temporary: temporary.write_bytes(buffer.getvalue()))
 
 
 def read(path: Path) -> Sample | None:
