@@ -39,6 +39,7 @@ TINY = [
     "schedule.halve_every=1",
     "schedule.warmup_steps=2",
     "precision=32-true",
+    "half_weights=false",
 ]
 
 
