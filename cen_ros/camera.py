@@ -134,6 +134,9 @@ def run(name: str, film: Callable[[Camera], Sequence[CameraFrame]]) -> None:
         sys.exit(f"{name}: {error}")
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except RuntimeError:  # RCLError, where a signal has shut ROS down in the midst of a callback
+        if rclpy.ok():
+            raise
     finally:
         rclpy.try_shutdown()
 

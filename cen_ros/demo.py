@@ -145,7 +145,8 @@ def last_line(result: dict, frames: int) -> str:
 def main(argv: list[str] | None = None) -> int:
     """Exit code 0 if all is well, 1 if labels are missing or bad or a process died, 130 if interrupted."""
     args = arguments(argv)
-    for number in (signal.SIGTERM, signal.SIGHUP):  # end like Ctrl-C: the children are stopped first
+    # All end like Ctrl-C: the children are stopped first. SIGINT too is set, for a shell's background job ignores it.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
         from cen_model.checkpoint import find  # imports PyTorch, which takes seconds

@@ -125,6 +125,11 @@ class Process:
             assert found, f"{pattern!r} was not said, but:\n{''.join(self._lines)}"
             return found[0]
 
+    def said(self) -> str:
+        """Everything so far."""
+        with self._changed:
+            return "".join(self._lines)
+
     def stop(self, number=signal.SIGINT) -> int:
         """Send a signal; the exit code."""
         if self._process.poll() is None:

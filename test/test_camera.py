@@ -46,7 +46,7 @@ def receive(graph, frames: int, kinds: tuple[str, ...], module: str, parameters:
     words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={json.dumps(value)}")]
     camera = Process([sys.executable, "-m", module, "--ros-args", *words], **environment)
     arrived = complete.wait(SECONDS)
-    assert camera.stop() == 0
+    assert camera.stop() == 0, camera.said()
     for subscription in subscriptions:
         graph.node.destroy_subscription(subscription)
     assert arrived, f"after {SECONDS} s: { {kind: len(messages) for kind, messages in here.items()} }"

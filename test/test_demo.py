@@ -97,8 +97,8 @@ def test_interrupt_leaves_no_process_behind(untrained, cache, tmp_path):
     camera_pid(demo)
     assert len(left_behind(mark)) >= 4, "the demo and its three children"
     demo.send_signal(signal.SIGINT)
-    demo.communicate(timeout=180)
-    assert demo.returncode == 130
+    text = demo.communicate(timeout=180)[0]
+    assert demo.returncode == 130, text
     assert left_behind(mark) == []
 
 
