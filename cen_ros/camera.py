@@ -21,6 +21,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from cen_model.data.tour import Tour, render_tour
+from cen_ros.context import shut_down
 from cen_ros.images import array_to_image
 
 RGB_TOPIC = "camera/color/image_raw"
@@ -138,7 +139,7 @@ def run(name: str, film: Callable[[Camera], Sequence[CameraFrame]]) -> None:
         if rclpy.ok():
             raise
     finally:
-        rclpy.try_shutdown()
+        shut_down()
 
 
 def synthetic_frames(camera: Camera) -> Sequence[CameraFrame]:

@@ -21,6 +21,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
 from cen_ros import parameters
+from cen_ros.context import shut_down
 from cen_ros.pipeline import Pipeline
 
 if TYPE_CHECKING:  # imports PyTorch, which takes seconds
@@ -176,7 +177,7 @@ def main(args: list[str] | None = None) -> None:
         pass
     finally:
         node.destroy_node()
-        rclpy.try_shutdown()
+        shut_down()
 
 
 if __name__ == "__main__":
