@@ -10,7 +10,6 @@ import json
 import pickle
 import sys
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 
 import torch
@@ -18,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 
 from cen_model.config import ModelConfig
-from cen_model.files import write_atomically
+from cen_model.files import find_weights, write_atomically
 from cen_model.models import SegmentationModel, build
 from cen_model.published import from_published
 
@@ -54,7 +53,7 @@ def load(path_or_name: str | Path) -> SegmentationModel:
         FileNotFoundError: neither such a file nor such a name; lists the names.
         ValueError: the file is not one of our checkpoints, or is damaged.
     """
-    path = find(path_or_name)
+    path = find_weights(path_or_name)
     metadata = read_metadata(path)
     config = ModelConfig.from_dict({**json.loads(metadata[CONFIG_KEY]), "encoder_weights": None})
     model = build(config)
@@ -80,17 +79,6 @@ def read_metadata(path: str | Path) -> dict[str, str]:
             "`python -m cen_model.checkpoint import IN OUT`"
         )
     return metadata
-
-
-def find(path_or_name: str | Path) -> Path:
-    """The file behind a path or the name of shipped weights. Raises FileNotFoundError that lists the names."""
-    folder = Path(str(files("cen_model") / "weights"))
-    shipped = folder / f"{path_or_name}.safetensors"
-    for path in (Path(path_or_name), shipped):
-        if path.is_file():
-            return path
-    names = sorted(p.stem for p in folder.glob("*.safetensors"))
-    raise FileNotFoundError(f"weights {str(path_or_name)!r}: no such file, nor one of the shipped {names}")
 
 
 def import_published(source: Path, target: Path, classes: list[str] | None = None) -> None:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that are either whole or absent, and where the project keeps what it can make again."""
+"""Where the project's files are, and how they are written: whole, or not at all."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 
 
@@ -24,3 +25,14 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def find_weights(path_or_name: str | Path) -> Path:
+    """The file behind a path or the name of shipped weights. Raises FileNotFoundError that lists the names."""
+    folder = Path(str(files("cen_model") / "weights"))
+    shipped = folder / f"{path_or_name}.safetensors"
+    for path in (Path(path_or_name), shipped):
+        if path.is_file():
+            return path
+    names = sorted(p.stem for p in folder.glob("*.safetensors"))
+    raise FileNotFoundError(f"weights {str(path_or_name)!r}: no such file, nor one of the shipped {names}")

@@ -18,6 +18,7 @@ from ament_index_python import PackageNotFoundError, get_package_share_directory
 from rich.console import Console
 from rich.table import Table
 
+from cen_model.files import find_weights
 from cen_ros.camera import DEPTH_TOPIC, RGB_TOPIC, render_with_progress
 from cen_ros.processes import children, first_to_end, private_environment
 
@@ -149,9 +150,7 @@ def main(argv: list[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
-        from cen_model.checkpoint import find  # imports PyTorch, which takes seconds
-
-        find(args.weights)
+        find_weights(args.weights)  # before anything is rendered for nothing
         render_with_progress(**tour(args))  # into the cache, from which the camera takes it
         result = asyncio.run(run(args))
     except (DemoError, FileNotFoundError, ValueError) as error:
