@@ -16,16 +16,16 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 
-from cen_model.config import ModelConfig
+from cen_model.config import SegmentationConfig
 from cen_model.files import find_weights, write_atomically
-from cen_model.models import SegmentationModel, build
+from cen_model.models import MultimodalNetwork, build
 from cen_model.published import from_published
 
 CONFIG_KEY = "config"
 
 
 def save(
-    path: str | Path, model: SegmentationModel, metadata: Mapping[str, str] | None = None, half: bool = False
+    path: str | Path, model: MultimodalNetwork, metadata: Mapping[str, str] | None = None, half: bool = False
 ) -> None:
     """Write a checkpoint atomically: whole, or not at all.
 
@@ -43,7 +43,7 @@ def save(
     write_atomically(Path(path), lambda temporary: temporary.write_bytes(serialise(tensors, metadata)))
 
 
-def load(path_or_name: str | Path) -> SegmentationModel:
+def load(path_or_name: str | Path) -> MultimodalNetwork:
     """Read a network, in evaluation mode on the CPU.
 
     Args:
@@ -55,7 +55,7 @@ def load(path_or_name: str | Path) -> SegmentationModel:
     """
     path = find_weights(path_or_name)
     metadata = read_metadata(path)
-    config = ModelConfig.from_dict({**json.loads(metadata[CONFIG_KEY]), "encoder_weights": None})
+    config = SegmentationConfig.from_dict({**json.loads(metadata[CONFIG_KEY]), "encoder_weights": None})
     model = build(config)
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - a handle, not a dict

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from cen_model.data.classes import NYU13
+from cen_model.names import unknown
 
 Region = Literal["none", "own", "all"]
 """A set of channels of modality m: no channel, its own one of M equal parts (paper § 3.3), or every channel."""
@@ -17,56 +18,192 @@ Region = Literal["none", "own", "all"]
 class ExchangeConfig:
     """Channel exchange (paper § 3.3). The defaults are the paper's; the published code has `scope="all"`."""
 
+    policy: Literal["threshold", "fixed", "random", "discard", "sum", "soft_gate"] = "threshold"
+    """What happens to the channels in scope: Eq. 6, or one of the ablations of § 4.1 (see `cen_model.policies`)."""
     scope: Region = "own"
     """Where a modality's channels may be replaced."""
     penalised: Region = "own"
     """γ̂: the scaling factors under the sparsity penalty of Eq. 4."""
     threshold: float = 2e-2
     """θ of Eq. 6: a channel is replaced where |γ| < θ."""
+    portion: float = 0.3
+    """Share of all channels that the policies "fixed" and "random" replace in every modality."""
+    layers: Literal["all", "downsampling"] = "all"
+    """After every k×k convolution, or only after those with a stride."""
 
 
 @dataclass(frozen=True)
-class ModelConfig:
-    """A segmentation network: encoder made modal, decoder, ensemble."""
+class FusionConfig:
+    """A fusion baseline (paper § 4.1 and appendix B, Tables 2 and 4)."""
+
+    method: Literal["concat", "average", "align", "attention", "cbn"] = "concat"
+    """Concatenation and 1×1 convolution, mean, alignment loss (MK-MMD), SSMA, or conditional BatchNorm."""
+    stages: Literal["early", "middle", "late", "all"] = "all"
+    """Encoder stages after which the modalities are fused: the 2nd, 3rd, 4th or all four of a segmentation encoder; the
+    1st, 4th, 8th or all eight convolutions of the U-Net. "cbn" acts in every norm that follows a k×k convolution."""
+    streams: Literal["kept", "merged"] = "kept"
+    """"kept": every modality is propagated to its own output ("same with our setting"). "merged": one stream after the
+    last fusion ("commonly-used setting")."""
+    weight: float = 1.0
+    """Of the alignment loss."""
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """What segmentation and translation networks have in common."""
+
+    task: ClassVar[str]
 
     modalities: tuple[str, ...] = ("rgb", "depth")
+    convs: Literal["shared", "private"] = "shared"
+    """Whether the modalities share their convolutions (§ 3.4, Tables 1, 7 and 8)."""
+    norms: Literal["private", "shared", "private_affine", "private_statistics"] = "private"
+    """Private norms (the paper's), shared ones (Tables 1 and 8), or only (γ, β) or only (μ, σ²) private (Table 9)."""
+    exchange: ExchangeConfig | None = field(default_factory=ExchangeConfig)
+    """None: no exchange and no penalty."""
+    fusion: FusionConfig | None = None
+    """A fusion baseline; together with `exchange`, both act."""
+    ensemble: Literal["softmax", "concat"] = "softmax"
+    """How the modalities' outputs become one: weighted by softmax α (§ 3.2), or by a concat-fusion block (§ 4.1)."""
+
+    def __post_init__(self) -> None:
+        for values, why in self._clashes():
+            keys = " and ".join(f"{key}={value!r}" for key, value in values.items())
+            raise ValueError(f"{keys} cannot go together: {why}")
+
+    def _clashes(self) -> list[tuple[dict[str, Any], str]]:
+        """The keys that exclude each other in this configuration, and why."""
+        exchange, fusion = self.exchange, self.fusion
+        one, several = len(self.modalities) == 1, len(self.modalities)
+        merged = fusion is not None and fusion.streams == "merged"
+        policy = exchange.policy if exchange else None
+        share = {"none": 0.0, "own": 1 / several, "all": 1.0}[exchange.scope] if exchange else 0.0
+        method = fusion.method if fusion else None
+        modalities = {"modalities": list(self.modalities)}
+        clashes = [
+            (one and exchange, {**modalities, "exchange.policy": policy}, "exchange needs two; set exchange to null"),
+            (one and fusion, {**modalities, "fusion.method": method}, "fusion needs two modalities"),
+            (
+                one and self.ensemble == "concat",
+                {**modalities, "ensemble": self.ensemble},
+                "there is one output; set ensemble to softmax",
+            ),
+            (
+                exchange and self.norms != "private",
+                {"norms": self.norms, "exchange.policy": policy},
+                "exchange compares the private scaling factors of private norms; set exchange to null",
+            ),
+            (
+                policy in ("fixed", "random") and exchange.portion > share,
+                {"exchange.portion": exchange and exchange.portion, "exchange.scope": exchange and exchange.scope},
+                f"a modality may replace {share:.0%} of its channels at most",
+            ),
+            (
+                method == "cbn" and exchange,
+                {"fusion.method": method, "exchange.policy": policy},
+                "both would take the norms that follow a k×k convolution; set exchange to null",
+            ),
+            (
+                method == "cbn" and self.norms != "private",
+                {"fusion.method": method, "norms": self.norms},
+                "one modality's norms are modulated by another's",
+            ),
+            (
+                method in ("align", "cbn") and merged,
+                {"fusion.method": method, "fusion.streams": "merged"},
+                "it keeps every stream",
+            ),
+            (
+                merged and self.ensemble == "concat",
+                {"fusion.streams": "merged", "ensemble": self.ensemble},
+                "one stream has one output; set ensemble to softmax",
+            ),
+        ]
+        return [(keys, why) for clash, keys, why in clashes if clash]
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The modalities that have an output of their own, beside the ensemble's."""
+        return () if self.fusion and self.fusion.streams == "merged" else self.modalities
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON; the inverse of `from_dict`."""
+        return {"task": self.task, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class SegmentationConfig(NetworkConfig):
+    """A segmentation network: encoder made modal, decoder, ensemble (paper § 4.1)."""
+
+    task: ClassVar[str] = "segmentation"
+
     classes: tuple[str, ...] = NYU13
     encoder: str = "resnet101"
-    """A torchvision ResNet: resnet18, 34, 50, 101 or 152."""
+    """A torchvision CNN with BatchNorm: resnet18 … resnet152, mobilenet_v3_large, efficientnet_b0, regnet_y_400mf, …"""
     encoder_width: float = 1.0
     """Factor on every channel count of the encoder; pretrained weights need 1."""
     encoder_weights: str | None = None
     """"imagenet" (torchvision's download or its cache), a local file, or None for random weights."""
     decoder: str = "refinenet"
-    """refinenet (3×3 convolutions, the paper's) or light_refinenet (1×1)."""
-    decoder_width: int = 256
-    """Channels of the decoder's pyramid; its deepest level has twice as many."""
-    dropout: float = 0.5
-    """On the decoder's two coarsest features and before its classifier, while training."""
+    """refinenet (3×3 convolutions, the paper's), light_refinenet (1×1) or pspnet (on a dilated encoder)."""
+    decoder_width: int | None = None
+    """Channels of the RefineNet pyramid (its deepest level has twice as many), or of the PSPNet's last features; None
+    takes the decoder's own, 256 or 512."""
+    dropout: float | None = None
+    """Before the classifier, and in RefineNet on the two coarsest features, while training; None takes the decoder's own
+    rate, 0.5 or 0.1."""
     input_height: int | None = None
     """Height in pixels of the images that it was trained on; what deployment resizes to. None: any image as it is."""
-    exchange: ExchangeConfig = field(default_factory=ExchangeConfig)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON; the inverse of `from_dict`."""
-        return asdict(self)
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
-        """Build from plain values. Raises ValueError that names the keys this version does not know."""
-        values = dict(values)
-        _refuse_unknown(cls, values)
-        if "exchange" in values:
-            _refuse_unknown(ExchangeConfig, values["exchange"])
-            values["exchange"] = ExchangeConfig(**values["exchange"])
-        for key in ("modalities", "classes"):
-            if key in values:
-                values[key] = tuple(values[key])
-        return cls(**values)
+@dataclass(frozen=True)
+class TranslationConfig(NetworkConfig):
+    """An image-to-image translation network: the U-Net-256 generator (paper § 4.2)."""
+
+    task: ClassVar[str] = "translation"
+
+    modalities: tuple[str, ...] = ("shade", "texture")
+    exchange: ExchangeConfig | None = field(default_factory=lambda: ExchangeConfig(threshold=1e-2))
+    target: str = "rgb"
+    in_channels: int | None = None
+    """Channels that every input is repeated to; None takes the least common multiple (paper, footnote 3)."""
+    filters: int = 64
+    """Channels after the first convolution."""
+    normalised: Literal["all", "inner"] = "all"
+    """Encoder convolutions with a norm, and so with exchange: all eight (the paper), or the 2nd to the 7th (the
+    published code, where the norms of the other two exist and are penalised, but nothing passes through them)."""
+    decoder_norms: Literal["shared", "private"] = "shared"
+    """Shared in the paper, private in the published code."""
+    dropout: float = 0.5
+    """In the decoder's first three blocks."""
+
+
+TASKS = {config.task: config for config in (SegmentationConfig, TranslationConfig)}
+_PARTS = {"exchange": ExchangeConfig, "fusion": FusionConfig}
+
+
+def from_dict(values: Mapping[str, Any]) -> SegmentationConfig | TranslationConfig:
+    """Build a configuration from plain values, such as `to_dict` gives.
+
+    Raises:
+        ValueError: an unknown task or key, or keys that cannot go together; they are named.
+    """
+    values = dict(values)
+    task = values.pop("task", SegmentationConfig.task)
+    if task not in TASKS:
+        raise unknown("task", task, TASKS)
+    _refuse_unknown(TASKS[task], values)
+    for key, part in _PARTS.items():
+        if values.get(key) is not None:
+            _refuse_unknown(part, values[key])
+            values[key] = part(**values[key])
+    for key in ("modalities", "classes"):
+        if key in values:
+            values[key] = tuple(values[key])
+    return TASKS[task](**values)
 
 
 def _refuse_unknown(cls: type, values: Mapping[str, Any]) -> None:
     known = [f.name for f in fields(cls)]
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise ValueError(f"{cls.__name__}: unknown keys {unknown}; expected some of {known}")
+    for key in sorted(set(values) - set(known)):
+        raise unknown(f"{cls.__name__}: the key", key, known)

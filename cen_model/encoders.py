@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""torchvision's ResNets as pyramids of features, with their own names and ImageNet weights.
+"""torchvision's CNNs as pyramids of features, with their own layers and ImageNet weights.
 
 Axes: B batch (M·B once made modal), C channels, H W pixels.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.error import URLError
 
@@ -14,63 +16,132 @@ import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-ENCODERS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+from cen_model.names import unknown
+from cen_model.reshape import dilate, scale_width, stem_for
+
+STRIDES = (4, 8, 16, 32)
+
+Layer = tuple[str, nn.Module]
 
 
-class ResNetEncoder(nn.Module):
-    """The convolutional part of a ResNet.
+class Encoder(nn.Module):
+    """The convolutional part of a network, in stages.
 
     Args:
-        resnet: a torchvision ResNet; its modules are taken over, under their own names.
-
-    Attributes:
-        channels: channel counts of the four stages, at strides 4, 8, 16 and 32.
+        stages: finest first; each maps the features of the one before, the first the image.
+        channels: of each stage's features.
     """
 
-    def __init__(self, resnet: torchvision.models.ResNet) -> None:
+    def __init__(self, stages: Sequence[nn.Module], channels: Sequence[int]) -> None:
         super().__init__()
-        self.conv1, self.bn1, self.relu, self.maxpool = resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool
-        self.layer1, self.layer2, self.layer3, self.layer4 = resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4
-        self.channels = tuple(_out_channels(stage) for stage in (self.layer1, self.layer2, self.layer3, self.layer4))
+        self.stages = nn.ModuleList(stages)
+        self.channels = tuple(channels)
 
     def forward(self, x_BCHW: Tensor) -> list[Tensor]:
-        """Image (B, C, H, W) → features of the four stages, finest first."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x_BCHW))))
+        """Image (B, C, H, W) → features of the stages, finest first."""
         features = []
-        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            x = stage(x)
-            features.append(x)
+        for stage in self.stages:
+            x_BCHW = stage(x_BCHW)
+            features.append(x_BCHW)
         return features
 
 
-def build_encoder(name: str, in_channels: int = 3, width: float = 1.0, weights: str | None = None) -> ResNetEncoder:
-    """A ResNet encoder.
+def build_encoder(
+    name: str,
+    in_channels: int = 3,
+    width: float = 1.0,
+    weights: str | None = None,
+    output_stride: int | None = None,
+) -> Encoder:
+    """The four stages, at strides 4, 8, 16 and 32, of a torchvision CNN with BatchNorm.
 
     Args:
-        name: one of `ENCODERS`.
+        name: such as resnet101, mobilenet_v3_large, efficientnet_b0 or regnet_y_400mf.
         in_channels: channels of the (broadened) input.
         width: factor on every inner channel count.
         weights: "imagenet", the path of a torchvision state dict (.pth or .safetensors), or None for random weights.
+        output_stride: dilate the stages that are deeper than this stride, so that they keep its resolution.
 
     Raises:
-        ValueError: unknown name, weights of another network, or pretrained weights for a changed width.
+        ValueError: unknown name, a network that is no chain of convolutions with BatchNorm, or cannot be dilated or
+            scaled as asked, weights of another network, or pretrained weights for a changed width.
         OSError: weights that cannot be had, with what to do instead.
     """
-    if name not in ENCODERS:
-        raise ValueError(f"encoder {name!r} is unknown; expected one of {', '.join(ENCODERS)}")
+    network = _torchvision_network(name)
     if weights and width != 1.0:
         raise ValueError(f"encoder_weights={weights!r} needs encoder_width=1, got {width}: the shapes would not fit")
-    resnet = torchvision.models.get_model(name)
     if weights:
         try:
-            resnet.load_state_dict(_read_weights(name, weights))
+            network.load_state_dict(_read_weights(name, weights))
         except RuntimeError as error:
             raise ValueError(f"{weights}: not the weights of torchvision's {name}: {error}") from error
     if width != 1.0:
-        _scale_width(resnet, width)
+        scale_width(network, width, name)
+    layers = list(_open(list(network.named_children())))
+    stages, channels = _divide(layers, name)
+    if output_stride:
+        dilate(nn.ModuleList(stages[STRIDES.index(output_stride) + 1 :]), name)
     if in_channels != 3:
-        resnet.conv1 = _stem_for(resnet.conv1, in_channels)
-    return ResNetEncoder(resnet)
+        stem_for(stages[0], in_channels)
+    return Encoder(stages, channels)
+
+
+def _torchvision_network(name: str) -> nn.Module:
+    names = torchvision.models.list_models(module=torchvision.models)
+    if name not in names:
+        raise unknown("encoder", name, names)
+    device = torch.get_default_device()
+    with torch.device("cpu"):  # torchvision's RegNet reckons with tensors, which have no values on "meta"
+        network = torchvision.models.get_model(name).to(device)
+    if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+        raise ValueError(f"encoder {name!r} has no BatchNorm: there would be nothing to keep private to a modality")
+    return network
+
+
+def _open(children: list[Layer]) -> Iterator[Layer]:
+    """The layers of the convolutional chain; containers that span several resolutions give way to their contents."""
+    for name, child in children:
+        if isinstance(child, nn.AdaptiveAvgPool2d) or any(isinstance(module, nn.Linear) for module in child.modules()):
+            return  # the classifier begins
+        if isinstance(child, nn.Sequential) and _reduction(child) > 2:
+            yield from _open(list(child.named_children()))
+        else:
+            yield name, child
+
+
+def _reduction(module: nn.Module) -> int:
+    """By how much the module's strided layers reduce the resolution at most, read off the longest chain of them."""
+    if isinstance(module, nn.Sequential):
+        product = 1
+        for child in module:
+            product *= _reduction(child)
+        return product
+    strides = [_stride(layer) for layer in module.modules() if hasattr(layer, "stride")]
+    return max(strides, default=1)
+
+
+def _stride(layer: nn.Module) -> int:
+    return layer.stride if isinstance(layer.stride, int) else max(layer.stride)
+
+
+@torch.no_grad()
+def _divide(layers: list[Layer], name: str) -> tuple[list[nn.Module], list[int]]:
+    """Run the chain on a small image and cut it where the resolution is about to be halved."""
+    side = 64
+    x = torch.zeros(1, 3, side, side)
+    stages: OrderedDict[int, list[Layer]] = OrderedDict((stride, []) for stride in STRIDES)
+    channels = dict.fromkeys(STRIDES, 0)
+    for label, layer in layers:
+        x = layer.eval()(x)
+        layer.train()
+        stride = max(STRIDES[0], side // x.shape[-1])
+        if stride not in stages:
+            raise ValueError(f"encoder {name!r} has no stages at strides 4, 8, 16 and 32: {label} has stride {stride}")
+        stages[stride].append((label, layer))
+        channels[stride] = x.shape[1]
+    if not all(channels.values()):
+        raise ValueError(f"encoder {name!r} is no chain of convolutional layers down to stride {STRIDES[-1]}")
+    return [nn.Sequential(OrderedDict(stage)) for stage in stages.values()], list(channels.values())
 
 
 def _read_weights(name: str, weights: str) -> dict[str, Tensor]:
@@ -85,41 +156,3 @@ def _read_weights(name: str, weights: str) -> dict[str, Tensor]:
     if Path(weights).suffix == ".safetensors":
         return load_file(weights)
     return torch.load(weights, map_location="cpu", weights_only=True)
-
-
-def _out_channels(stage: nn.Module) -> int:
-    return [m for m in stage[-1].children() if isinstance(m, nn.BatchNorm2d)][-1].num_features
-
-
-def _scale_width(module: nn.Module, width: float) -> None:
-    """Rebuild every convolution and norm with `width` times its channels, initialised as torchvision does."""
-    for name, child in module.named_children():
-        if isinstance(child, nn.Conv2d):
-            in_channels = 3 if child.in_channels == 3 else round(child.in_channels * width)
-            setattr(module, name, _conv_like(child, in_channels, round(child.out_channels * width)))
-        elif isinstance(child, nn.BatchNorm2d):
-            setattr(module, name, nn.BatchNorm2d(round(child.num_features * width)))
-        else:
-            _scale_width(child, width)
-
-
-def _conv_like(conv: nn.Conv2d, in_channels: int, out_channels: int) -> nn.Conv2d:
-    new = nn.Conv2d(in_channels, out_channels, conv.kernel_size, conv.stride, conv.padding, bias=conv.bias is not None)
-    nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
-    return new
-
-
-def _stem_for(stem: nn.Conv2d, in_channels: int) -> nn.Conv2d:
-    """A stem for C input channels that keeps the pretrained filters.
-
-    Multiples of three (RGB broadened by repetition): exactly the original's answer. Otherwise every channel gets the
-    filters' sum over colours: for one channel, exactly the original on that channel repeated three times.
-    """
-    new = _conv_like(stem, in_channels, stem.out_channels)
-    colours = stem.weight.detach()
-    if in_channels % 3:
-        colours = colours.sum(dim=1, keepdim=True)
-    repeats = in_channels // colours.shape[1]
-    with torch.no_grad():
-        new.weight.copy_(colours.repeat(1, repeats, 1, 1) / repeats)
-    return new

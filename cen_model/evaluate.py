@@ -12,12 +12,12 @@ from rich.console import Console
 from cen_model import checkpoint, report
 from cen_model.loaders import cached_scenes, evaluation_loader
 from cen_model.metrics import Scores
-from cen_model.models import SegmentationModel
+from cen_model.models import MultimodalNetwork
 from cen_model.segmentation import evaluate
 from cen_model.train_config import DataConfig
 
 
-def measure(model: SegmentationModel, seeds: range, data: DataConfig) -> dict[str, Scores]:
+def measure(model: MultimodalNetwork, seeds: range, data: DataConfig) -> dict[str, Scores]:
     """Scores of every output on the scenes of `seeds`, in full precision, on the GPU where there is one."""
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     batches = evaluation_loader(cached_scenes(seeds, data.size), data.evaluation_batch)

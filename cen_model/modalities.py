@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cen_model.names import unknown
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -42,16 +44,27 @@ def _normalise_depth(depth: Tensor) -> Tensor:
     return torch.where(torch.isfinite(depth) & (depth > 0), depth, 0.0)
 
 
+def _normalise_8bit(image: Tensor) -> Tensor:
+    """[0, 255] → [-1, 1]."""
+    return image.float() / 127.5 - 1
+
+
 MODALITIES = {
     "rgb": Modality(3, _normalise_rgb),
     "depth": Modality(1, _normalise_depth),
+    # 8-bit images, as in Taskonomy.
+    "normal": Modality(3, _normalise_8bit),
+    "shade": Modality(1, _normalise_8bit),
+    "texture": Modality(1, _normalise_8bit),
+    "edge": Modality(1, _normalise_8bit),
+    "curvature": Modality(3, _normalise_8bit),
 }
 
 
 def modality(name: str) -> Modality:
-    """Look a modality up. Raises ValueError that lists the known ones."""
+    """Look a modality up. Raises ValueError that lists the nearest ones."""
     if name not in MODALITIES:
-        raise ValueError(f"modality {name!r} is unknown; expected one of {', '.join(MODALITIES)}")
+        raise unknown("modality", name, MODALITIES)
     return MODALITIES[name]
 
 

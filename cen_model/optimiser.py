@@ -11,12 +11,12 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from cen_model.exchange import exchange_norms
-from cen_model.models import SegmentationModel
+from cen_model.models import MultimodalNetwork
 from cen_model.train_config import ExchangeTrainingConfig, OptimiserConfig, ScheduleConfig
 
 
 def build_optimiser(
-    model: SegmentationModel, config: OptimiserConfig, exchange: ExchangeTrainingConfig
+    model: MultimodalNetwork, config: OptimiserConfig, exchange: ExchangeTrainingConfig
 ) -> torch.optim.SGD:
     """SGD over the encoder, the decoder with α, and the exchanging norms' γ.
 

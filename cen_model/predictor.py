@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cen_model.checkpoint import load
 from cen_model.modalities import normalise
-from cen_model.models import SegmentationModel
+from cen_model.models import MultimodalNetwork
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Predictor:
     """
 
     def __init__(
-        self, model: SegmentationModel, size: tuple[int, int] | None = None, device: str | None = None
+        self, model: MultimodalNetwork, size: tuple[int, int] | None = None, device: str | None = None
     ) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.size = size

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from cen_model.config import ExchangeConfig, ModelConfig
+from cen_model.config import ExchangeConfig, SegmentationConfig
 
 # Their decoder's names, coarsest level first and counted from 1, against ours, counted from 0.
 _DECODER = (
@@ -29,7 +29,7 @@ _DEPTHS = {6: "resnet50", 23: "resnet101", 36: "resnet152"}
 
 def from_published(
     weights: Mapping[str, Tensor], classes: Sequence[str] | None = None
-) -> tuple[ModelConfig, dict[str, Tensor]]:
+) -> tuple[SegmentationConfig, dict[str, Tensor]]:
     """Read a published state dict.
 
     Args:
@@ -55,7 +55,7 @@ def from_published(
     classes = tuple(classes or (str(i) for i in range(num_classes)))
     if len(classes) != num_classes:
         raise ValueError(f"the checkpoint has {num_classes} classes, {len(classes)} names were given")
-    config = ModelConfig(
+    config = SegmentationConfig(
         modalities=("rgb", "depth")[:modalities],
         classes=classes,
         encoder=_DEPTHS[blocks],

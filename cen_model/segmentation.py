@@ -6,6 +6,7 @@ Axes: B batch, C channels, K classes, H W pixels, h w the network's own resoluti
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -18,6 +19,9 @@ from cen_model.metrics import Scores
 from cen_model.modalities import normalise
 
 ENSEMBLE = "ensemble"
+ALIGNMENT = "alignment"
+AUXILIARY = "auxiliary/"
+AUXILIARY_WEIGHT = 0.4
 
 
 def inputs(batch: Mapping[str, Tensor], modalities: tuple[str, ...], device: torch.device) -> dict[str, Tensor]:
@@ -34,20 +38,28 @@ def resize(logits_BKhw: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(logits_BKhw.contiguous(), size=size, mode="bilinear", align_corners=False)
 
 
-def losses(outputs: Mapping[str, Tensor], target_BHW: Tensor) -> dict[str, Tensor]:
-    """Cross-entropy of every output; their sum is the task's part of Eq. 4, as the published code has it.
+def losses(
+    outputs: Mapping[str, Tensor], target_BHW: Tensor, alignment_weight: float = 1.0
+) -> dict[str, Tensor]:
+    """The weighted terms of the task's loss; their sum is its part of Eq. 3 or 4, as the published code has it.
 
-    The ensemble is a mix of detached logits, so its term trains the weights α alone, and every modality's term its
-    own stream. With one modality the ensemble is that modality's output and is not counted twice.
+    Cross-entropy of every output. The ensemble is a mix of detached logits, so its term trains the weights α alone, and
+    every modality's term its own stream. With one modality the ensemble is that modality's output and is not counted
+    twice. Auxiliary heads count 0.4 (PSPNet), the alignment loss `alignment_weight`.
 
     Args:
-        outputs: logits (B, K, h, w) of every modality and of the ensemble.
+        outputs: logits (B, K, h, w) of every stream, of the ensemble and of auxiliary heads; "alignment" is a scalar.
         target_BHW: class ids, 255 = void (ignored).
     """
-    names = [name for name in outputs if name != ENSEMBLE or len(outputs) > 2]
+    terms = dict(outputs)
+    alignment = terms.pop(ALIGNMENT, None)
+    if sum(not name.startswith(AUXILIARY) for name in terms) == 2:
+        del terms[ENSEMBLE]
     target = target_BHW.long()
-    size = target.shape[-2:]
-    return {name: F.cross_entropy(resize(outputs[name], size), target, ignore_index=VOID) for name in names}
+    for name, logits in terms.items():
+        weight = AUXILIARY_WEIGHT if name.startswith(AUXILIARY) else 1.0
+        terms[name] = weight * F.cross_entropy(resize(logits, target.shape[-2:]), target, ignore_index=VOID)
+    return terms if alignment is None else {**terms, ALIGNMENT: alignment_weight * alignment}
 
 
 @torch.no_grad()
@@ -61,10 +73,9 @@ def evaluate(
     """
     model.eval()
     device = next(model.parameters()).device
-    confusion = {
-        name: MulticlassConfusionMatrix(classes, ignore_index=VOID, validate_args=False).to(device)
-        for name in (*modalities, ENSEMBLE)
-    }
+    confusion = defaultdict(
+        lambda: MulticlassConfusionMatrix(classes, ignore_index=VOID, validate_args=False).to(device)
+    )
     for batch in batches:
         target = batch["label"].to(device).long()
         for name, logits in model(inputs(batch, modalities, device)).items():

@@ -52,6 +52,7 @@ def train(config: TrainConfig, console: Console) -> bool:
     progress = load_state(state, network, sgd, config) if config.resume else RunProgress()
 
     data, modalities = config.data, config.model.modalities
+    alignment_weight = config.model.fusion.weight if config.model.fusion else 0.0
     scenes = cached_scenes(data.training, data.size)
     validation = cached_scenes(data.validation, data.size)
     epoch_steps = steps_per_epoch(len(scenes), config.optimiser.batch)
@@ -64,7 +65,7 @@ def train(config: TrainConfig, console: Console) -> bool:
             set_learning_rates(sgd, learning_rate_factor(step, epoch_steps, config.schedule))
             _training_mode(model, config.optimiser.frozen_statistics)
             outputs = model(inputs(batch, modalities, fabric.device))
-            terms = losses(outputs, batch["label"].to(fabric.device))
+            terms = losses(outputs, batch["label"].to(fabric.device), alignment_weight)
             terms["penalty"] = config.exchange.penalty * network.sparsity()  # Eq. 4
             loss = sum(terms.values())
             fabric.backward(loss)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from jsonargparse import auto_cli
 
-from cen_model.config import ModelConfig
+from cen_model.config import SegmentationConfig
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class ScheduleConfig:
 class TrainConfig:
     """A training run."""
 
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: SegmentationConfig = field(default_factory=SegmentationConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     exchange: ExchangeTrainingConfig = field(default_factory=ExchangeTrainingConfig)

@@ -11,10 +11,10 @@ from safetensors.torch import save_file
 
 import cen_model
 from cen_model import checkpoint
-from cen_model.config import ExchangeConfig, ModelConfig
+from cen_model.config import ExchangeConfig, SegmentationConfig
 from cen_model.models import build
 
-CONFIG = ModelConfig(
+CONFIG = SegmentationConfig(
     encoder="resnet18",
     encoder_width=0.25,
     decoder="light_refinenet",

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from cen_model.checkpoint import save
-from cen_model.config import ModelConfig
+from cen_model.config import SegmentationConfig
 from cen_model.models import build
 from cen_ros.demo import last_line, verdict
 
@@ -29,7 +29,7 @@ MARK = "CEN_TEST_MARK"
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
-    save(path, build(ModelConfig(encoder="resnet18", encoder_width=0.25, decoder="light_refinenet", decoder_width=16)))
+    save(path, build(SegmentationConfig(encoder="resnet18", encoder_width=0.25, decoder="light_refinenet", decoder_width=16)))
     return path
 
 

@@ -5,17 +5,24 @@ from __future__ import annotations
 
 import copy
 import itertools
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
-from torchvision.models import resnet18
+from torchvision.models import mobilenet_v3_small, resnet18, resnet50
 
-from cen_model import exchange
+from cen_model import exchange, modal
 from cen_model.config import ExchangeConfig
-from cen_model.exchange import ExchangeNorm, PrivateConv, PrivateNorm, to_modal
+from cen_model.exchange import ExchangeNorm, to_modal
+from cen_model.modal import PrivateConv, PrivateNorm
 
 THETA = 2e-2
+
+
+def exchanging(**settings):
+    """What `to_modal` takes to put exchange into a network."""
+    return partial(ExchangeNorm, config=ExchangeConfig(**settings))
 
 
 def norms_with_small_gammas(modalities, channels, kind=nn.BatchNorm2d):
@@ -61,7 +68,7 @@ def test_values_and_gradients_agree_with_the_reference(modalities, scope, kind):
     xs = [torch.randn(2, 10, 5, 4, requires_grad=True) for _ in range(modalities)]
     ys = [x.detach().clone().requires_grad_() for x in xs]
     expected = torch.cat(reference(xs, norms, scope))
-    actual = ours(exchange.stack(ys))
+    actual = ours(modal.stack(ys))
     torch.testing.assert_close(actual, expected)
     assert ours.replaced().any(), "nothing was exchanged: the test shows nothing"
 
@@ -95,21 +102,8 @@ def test_a_channel_replaced_on_both_sides_is_swapped():
     torch.testing.assert_close(swapped, torch.cat(own.chunk(2)[::-1]))
 
 
-def test_broaden_repeats_up_to_the_least_common_multiple():
-    a, b = torch.randn(1, 2, 3, 3), torch.randn(1, 3, 3, 3)
-    wide_a, wide_b = exchange.broaden([a, b])
-    torch.testing.assert_close(wide_a, torch.cat([a, a, a], dim=1))
-    torch.testing.assert_close(wide_b, torch.cat([b, b], dim=1))
-
-
-def test_stack_and_split_are_inverse():
-    xs = [torch.randn(2, 3, 4, 5) for _ in range(3)]
-    for x, y in zip(xs, exchange.split(exchange.stack(xs), 3), strict=True):
-        assert torch.equal(x, y)
-
-
-@pytest.mark.parametrize("private_convs", [False, True])
-def test_modal_resnet_with_equal_inputs_is_the_original(private_convs):
+@pytest.mark.parametrize("convs", ["shared", "private"])
+def test_modal_resnet_with_equal_inputs_is_the_original(convs):
     """Copies of the norms with equal inputs: exchanging channels changes nothing, so pretrained weights survive."""
     torch.manual_seed(0)
     original = resnet18(num_classes=7)
@@ -117,28 +111,52 @@ def test_modal_resnet_with_equal_inputs_is_the_original(private_convs):
         if isinstance(module, nn.BatchNorm2d):
             module.weight.data.uniform_(-0.1, 0.5)
     original.eval()
-    modal = to_modal(copy.deepcopy(original), 3, ExchangeConfig(scope="all"), private_convs).eval()
+    network = to_modal(copy.deepcopy(original), 3, exchanging(scope="all"), convs=convs).eval()
     x = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        expected, outputs = original(x), exchange.split(modal(x.repeat(3, 1, 1, 1)), 3)
-    assert exchange.exchanged_share(modal) > 0
+        expected, outputs = original(x), modal.split(network(x.repeat(3, 1, 1, 1)), 3)
+    assert exchange.exchanged_share(network) > 0
     for output in outputs:
         torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
-    assert sum(isinstance(m, PrivateConv) for m in modal.modules()) == (20 if private_convs else 0)
+    assert sum(isinstance(m, PrivateConv) for m in network.modules()) == (20 if convs == "private" else 0)
 
 
 def test_exchange_follows_k_by_k_convolutions_only():
-    modal = to_modal(resnet18(), 2, ExchangeConfig())
-    kinds = {name: type(m) for name, m in modal.named_modules() if isinstance(m, PrivateNorm)}
+    network = to_modal(resnet18(), 2, ExchangeNorm)
+    kinds = {name: type(m) for name, m in network.named_modules() if isinstance(m, PrivateNorm)}
     assert kinds["bn1"] is PrivateNorm, "the stem does not exchange"
     assert kinds["layer2.0.downsample.1"] is PrivateNorm, "1×1 convolutions do not exchange"
     assert kinds["layer2.0.bn1"] is kinds["layer2.0.bn2"] is ExchangeNorm
-    assert len(list(exchange.exchange_norms(modal))) == 16
+    assert len(list(exchange.exchange_norms(network))) == 16
+
+
+def test_depth_wise_convolutions_count_as_k_by_k():
+    network = to_modal(mobilenet_v3_small(), 2, ExchangeNorm)
+    depth_wise = [m for m in mobilenet_v3_small().modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
+    assert len(list(exchange.exchange_norms(network))) == len(depth_wise) == 11
+
+
+def test_downsampling_layers_are_those_with_a_stride():
+    network = to_modal(resnet50(), 2, ExchangeNorm, strided_only=True)
+    exchanging_layers = [name for name, m in network.named_modules() if isinstance(m, ExchangeNorm)]
+    assert exchanging_layers == ["layer2.0.bn2", "layer3.0.bn2", "layer4.0.bn2"]
+
+
+def test_the_first_convolution_counts_on_demand():
+    assert isinstance(to_modal(resnet18(), 2, ExchangeNorm, stem=True).bn1, ExchangeNorm)
+
+
+def test_no_scope_leaves_the_private_norms_but_keeps_the_penalty():
+    norms = norms_with_small_gammas(2, 6)
+    layer = ExchangeNorm(norms, ExchangeConfig(scope="none", penalised="all"))
+    x = torch.randn(4, 6, 3, 3)
+    assert torch.equal(layer(x), PrivateNorm(norms)(x))
+    assert layer.sparsity() > 0
 
 
 def test_one_modality_is_left_alone():
     network = resnet18()
-    assert not any(isinstance(m, PrivateNorm) for m in to_modal(network, 1, ExchangeConfig()).modules())
+    assert not any(isinstance(m, PrivateNorm) for m in to_modal(network, 1, ExchangeNorm).modules())
 
 
 def test_impossible_exchange_is_refused():

@@ -7,8 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cen_model.config import ModelConfig
-from cen_model.encoders import ENCODERS, build_encoder
+from cen_model.config import SegmentationConfig
 from cen_model.models import DECODERS, build
 
 CLASSES_40 = tuple(str(i) for i in range(40))
@@ -18,14 +17,14 @@ SMALL = {"encoder": "resnet18", "encoder_width": 0.25, "decoder_width": 16}
 @pytest.mark.parametrize(("modalities", "millions"), [(("rgb",), 118.096), (("rgb", "depth"), 118.202)])
 def test_parameter_counts_of_table_2(modalities, millions):
     with torch.device("meta"):
-        model = build(ModelConfig(modalities=modalities, classes=CLASSES_40))
+        model = build(SegmentationConfig(modalities=modalities, classes=CLASSES_40))
     assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, abs=5e-4)
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("modalities", [("rgb",), ("depth",), ("rgb", "depth")])
 def test_outputs(decoder, modalities):
-    model = build(ModelConfig(modalities=modalities, classes=CLASSES_40, decoder=decoder, **SMALL)).eval()
+    model = build(SegmentationConfig(modalities=modalities, classes=CLASSES_40, decoder=decoder, **SMALL)).eval()
     inputs = {"rgb": torch.randn(2, 3, 65, 97), "depth": torch.rand(2, 1, 65, 97)}
     outputs = model(inputs)
     assert list(outputs) == [*modalities, "ensemble"]
@@ -36,7 +35,7 @@ def test_outputs(decoder, modalities):
 
 
 def test_the_ensembles_loss_trains_alpha_alone():
-    model = build(ModelConfig(decoder="light_refinenet", **SMALL))
+    model = build(SegmentationConfig(decoder="light_refinenet", **SMALL))
     inputs = {"rgb": torch.randn(2, 3, 64, 64), "depth": torch.rand(2, 1, 64, 64)}
     F.cross_entropy(model(inputs)["ensemble"], torch.randint(13, (2, 16, 16))).backward()
     trained = [name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().max() > 0]
@@ -44,13 +43,13 @@ def test_the_ensembles_loss_trains_alpha_alone():
 
 
 def test_parameter_groups_hold_every_parameter_once():
-    model = build(ModelConfig(**SMALL))
+    model = build(SegmentationConfig(**SMALL))
     grouped = [id(p) for group in model.parameter_groups().values() for p in group]
     assert sorted(grouped) == sorted(id(p) for p in model.parameters())
 
 
 def test_a_missing_modality_is_named():
-    model = build(ModelConfig(**SMALL))
+    model = build(SegmentationConfig(**SMALL))
     with pytest.raises(ValueError, match="missing depth"):
         model({"rgb": torch.randn(1, 3, 64, 64)})
 
@@ -66,30 +65,4 @@ def test_a_missing_modality_is_named():
 )
 def test_impossible_configurations_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        build(ModelConfig(**{**SMALL, **change}))
-
-
-@pytest.mark.parametrize("name", ENCODERS)
-def test_encoders_have_the_strides_they_promise(name):
-    encoder = build_encoder(name, width=0.25).eval()
-    features = encoder(torch.randn(1, 3, 64, 96))
-    assert [f.shape[1] for f in features] == list(encoder.channels)
-    assert [tuple(f.shape[-2:]) for f in features] == [(16, 24), (8, 12), (4, 6), (2, 3)]
-
-
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-@pytest.mark.parametrize("channels", [1, 3, 6])
-def test_pretrained_weights_from_a_file_survive_another_number_of_channels(tmp_path, channels, suffix):
-    """A one-channel stem answers as the original does to that channel repeated; six channels, to RGB repeated."""
-    from safetensors.torch import save_file
-    from torchvision.models import resnet18
-
-    original = resnet18().eval()
-    path = tmp_path / f"weights{suffix}"
-    (torch.save if suffix == ".pth" else save_file)(original.state_dict(), path)
-    encoder = build_encoder("resnet18", channels, weights=str(path)).eval()
-    image = torch.randn(1, channels if channels < 3 else 3, 64, 64)
-    stem = original.bn1(original.conv1(image.expand(1, 3, 64, 64)))
-    expected = original.layer1(original.maxpool(original.relu(stem)))
-    actual = encoder(image.repeat(1, max(1, channels // 3), 1, 1))[0]
-    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
+        build(SegmentationConfig(**{**SMALL, **change}))

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from cen_model import checkpoint
-from cen_model.config import ModelConfig
+from cen_model.config import SegmentationConfig
 from cen_model.models import build
 from cen_model.predictor import Predictor
 
@@ -32,7 +32,7 @@ PARAMETERS = yaml.safe_load(CONFIG.read_text())["/**"]["ros__parameters"]
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     torch.manual_seed(0)
-    config = ModelConfig(encoder="resnet18", encoder_width=0.25, decoder="light_refinenet", decoder_width=16)
+    config = SegmentationConfig(encoder="resnet18", encoder_width=0.25, decoder="light_refinenet", decoder_width=16)
     path = tmp_path_factory.mktemp("weights") / "random.safetensors"
     checkpoint.save(path, build(config))
     return path

@@ -11,7 +11,7 @@ import torch
 import torchvision.transforms.v2.functional as TF
 
 from cen_model import checkpoint
-from cen_model.config import ModelConfig
+from cen_model.config import SegmentationConfig
 from cen_model.models import build
 from cen_model.predictor import Predictor
 
@@ -19,7 +19,7 @@ from cen_model.predictor import Predictor
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    config = ModelConfig(encoder="resnet18", encoder_width=0.25, decoder="light_refinenet", decoder_width=16)
+    config = SegmentationConfig(encoder="resnet18", encoder_width=0.25, decoder="light_refinenet", decoder_width=16)
     return build(config).eval()
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from cen_model.config import ModelConfig
+from cen_model.config import SegmentationConfig
 from cen_model.data.classes import VOID
 from cen_model.models import build
 from cen_model.segmentation import evaluate, inputs, losses
@@ -70,7 +70,7 @@ def sample_batch(seed: int = 0) -> dict[str, torch.Tensor]:
 
 
 def test_the_ensemble_trains_its_weights_alone() -> None:
-    config = ModelConfig(classes=("a", "b", "c"), encoder="resnet18", encoder_width=0.125, decoder_width=8)
+    config = SegmentationConfig(classes=("a", "b", "c"), encoder="resnet18", encoder_width=0.125, decoder_width=8)
     model = build(config)
     batch = sample_batch()
     terms = losses(model(inputs(batch, config.modalities, torch.device("cpu"))), batch["label"])

@@ -17,7 +17,7 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cen_model import checkpoint
-from cen_model.config import ModelConfig
+from cen_model.config import SegmentationConfig
 from cen_model.exchange import exchange_norms
 from cen_model.models import build
 from cen_model.optimiser import build_optimiser, initialise_gamma, learning_rate_factor
@@ -177,12 +177,12 @@ def test_overrides_win_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("model: {modalities: [rgb, depth], encoder: resnet50}\nschedule: {epochs: 3}\n")
     config = parse(["--config", str(file), "model.modalities=[rgb]", "--seed=4"])
-    assert config.model == ModelConfig(modalities=("rgb",), encoder="resnet50")
+    assert config.model == SegmentationConfig(modalities=("rgb",), encoder="resnet50")
     assert (config.schedule.epochs, config.seed) == (3, 4)
 
 
 def small_model() -> torch.nn.Module:
-    return build(ModelConfig(classes=("a", "b"), encoder="resnet18", encoder_width=0.125, decoder_width=8))
+    return build(SegmentationConfig(classes=("a", "b"), encoder="resnet18", encoder_width=0.125, decoder_width=8))
 
 
 def test_parameter_groups_follow_the_paper() -> None:

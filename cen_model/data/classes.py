@@ -25,6 +25,50 @@ NYU13 = (
 )
 """The 13 classes of NYUDv2 (Couprie et al. 2013), in their usual order."""
 
+NYU40 = (
+    "wall",
+    "floor",
+    "cabinet",
+    "bed",
+    "chair",
+    "sofa",
+    "table",
+    "door",
+    "window",
+    "bookshelf",
+    "picture",
+    "counter",
+    "blinds",
+    "desk",
+    "shelves",
+    "curtain",
+    "dresser",
+    "pillow",
+    "mirror",
+    "floor mat",
+    "clothes",
+    "ceiling",
+    "books",
+    "refrigerator",
+    "television",
+    "paper",
+    "towel",
+    "shower curtain",
+    "box",
+    "whiteboard",
+    "person",
+    "night stand",
+    "toilet",
+    "sink",
+    "lamp",
+    "bathtub",
+    "bag",
+    "otherstructure",
+    "otherfurniture",
+    "otherprop",
+)
+"""The 40 classes of NYUDv2 (Gupta et al. 2013), in their usual order."""
+
 
 def palette(n: int) -> np.ndarray:
     """Colours for `n` classes: uint8 (n, 3) RGB, the PASCAL VOC colour map without its black first entry."""

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A registry of networks as a table of what they cost; the command line of `python -m cen_model.models`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import yaml
+from torch import nn
+
+from cen_model.complexity import Cost, measure
+from cen_model.config import NetworkConfig, TranslationConfig
+from cen_model.modalities import modality
+from cen_model.names import unknown
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Build = Callable[[NetworkConfig], nn.Module]
+
+HEADER = ("name", "input", "parameters (M)", "used for fusion (M)", "GFLOP", "peak activation memory (MB)")
+# The U-Net halves its input eight times, down to one pixel.
+TRANSLATION_SIZE = (256, 256)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network.
+
+    Attributes:
+        name: in the registry.
+        size: height and width of every input, in pixels.
+        cost: for one input of each modality, in float32.
+    """
+
+    name: str
+    size: tuple[int, int]
+    cost: Cost
+
+    def cells(self) -> tuple[str, ...]:
+        """Texts under `HEADER`; M, G and MB are powers of ten."""
+        cost = self.cost
+        height, width = self.size
+        return (
+            self.name,
+            f"{height}×{width}",
+            f"{cost.parameters / 1e6:.2f}",
+            f"{cost.fusion_parameters / 1e6:.2f}",
+            f"{cost.flops / 1e9:.1f}",
+            f"{cost.peak_activation_bytes / 1e6:.1f}",
+        )
+
+
+def rows(registry: Mapping[str, NetworkConfig], build: Build, names: Iterable[str], size: tuple[int, int]) -> list[Row]:
+    """Measure networks without computing them.
+
+    Args:
+        registry: configurations by name.
+        build: makes a network of a configuration.
+        names: of the networks to measure.
+        size: height and width of the segmented images in pixels; translation is measured at 256×256.
+
+    Raises:
+        ValueError: a name is not in the registry.
+    """
+    configs = {name: _lookup(registry, name) for name in names}
+    return [_row(name, config, build, size) for name, config in configs.items()]
+
+
+def _lookup(registry: Mapping[str, NetworkConfig], name: str) -> NetworkConfig:
+    if name not in registry:
+        raise unknown("network", name, registry)
+    return registry[name]
+
+
+def _row(name: str, config: NetworkConfig, build: Build, size: tuple[int, int]) -> Row:
+    size = TRANSLATION_SIZE if config.task == TranslationConfig.task else size
+    # Not FakeTensorMode: modules cannot be copied under it, which making an encoder modal takes.
+    with torch.device("meta"):
+        model = build(config)
+        inputs = {each: torch.empty(1, modality(each).channels, *size) for each in config.modalities}
+        return Row(name, size, measure(model, inputs, model.fusion))
+
+
+def markdown(rows: Iterable[Row]) -> str:
+    """The table in Markdown, numbers to the right."""
+    lines = [HEADER, ("---", "---", *["---:"] * (len(HEADER) - 2)), *(row.cells() for row in rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def table(rows: Iterable[Row]) -> Table:
+    """The table for a terminal."""
+    from rich.table import Table  # for terminals alone
+
+    result = Table()
+    for title in HEADER:
+        result.add_column(title, justify="left" if title in HEADER[:2] else "right")
+    for row in rows:
+        result.add_row(*row.cells())
+    return result
+
+
+def as_yaml(config: NetworkConfig) -> str:
+    """A configuration as YAML: the `model:` part of a training configuration."""
+    values = {key: value for key, value in config.to_dict().items() if key != "task"}
+    return yaml.safe_dump({"model": values}, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+
+
+def main(registry: Mapping[str, NetworkConfig], build: Build, argv: Sequence[str] | None = None) -> None:
+    """Print what the networks of the registry cost, or the configuration of one.
+
+    Raises:
+        ValueError: a name is not in the registry.
+    """
+    parser = argparse.ArgumentParser(prog="python -m cen_model.models", description=main.__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of a network; all where none is given")
+    parser.add_argument("--size", type=_size, default=(480, 640), metavar="HxW", help="of segmented images (480x640)")
+    parser.add_argument("--markdown", action="store_true", help="print the table in Markdown")
+    parser.add_argument("--show", action="store_true", help="print the one network's configuration as YAML instead")
+    args = parser.parse_args(argv)
+    if args.show and len(args.names) != 1:
+        parser.error(f"--show takes one name, got {len(args.names)}")
+    if args.show:
+        print(as_yaml(_lookup(registry, args.names[0])), end="")
+        return
+    measured = rows(registry, build, args.names or registry, args.size)
+    if args.markdown:
+        print(markdown(measured))
+        return
+    from rich.console import Console  # for terminals alone
+
+    Console().print(table(measured))
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"expected height and width in pixels, such as 480x640, got {text!r}")
+    return int(match[1]), int(match[2])

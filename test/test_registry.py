@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every network of the registry: what comes out, what is trained, what is kept in a checkpoint.
+
+The networks are narrowed, so that all of them run in a few minutes; their sizes are held in full in test_models.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cen_model import checkpoint
+from cen_model.config import SegmentationConfig, from_dict
+from cen_model.models import build
+from cen_model.registry import REGISTRY
+
+B, H, W = 2, 64, 96
+
+
+def narrow(config):
+    if not isinstance(config, SegmentationConfig):
+        return replace(config, filters=4)
+    # Grouped convolutions and squeeze-and-excitation keep their widths; they are small as they are.
+    width = 0.125 if config.encoder.startswith("resnet") else 1.0
+    return replace(config, encoder_width=width, decoder_width=16, classes=("a", "b", "c"))
+
+
+def images(model):
+    size = (H, W) if model.config.task == "segmentation" else (256, 256)
+    torch.manual_seed(1)
+    return {name: torch.randn(B, model.in_channels, *size) for name in model.config.modalities}
+
+
+@pytest.fixture(scope="module", params=REGISTRY)
+def model(request):
+    torch.manual_seed(0)
+    return build(narrow(REGISTRY[request.param]))
+
+
+def test_outputs_and_gradients(model):
+    """Shapes of everything that comes out; the sum of all losses reaches every parameter that takes part."""
+    outputs = model.train()(images(model))
+    alignment = outputs.pop("alignment", torch.zeros(()))
+    auxiliary = [name for name in outputs if name.startswith("auxiliary/")]
+    streams = model.config.streams or ("ensemble",)
+    assert set(outputs) == {*streams, "ensemble", *auxiliary}
+    translation = model.config.task == "translation"
+    stride = 1 if translation else 8 if auxiliary else 4
+    size = (256, 256) if translation else (H // stride, W // stride)
+    assert all(output.shape == (B, 3, *size) for output in outputs.values())
+    assert len(auxiliary) == (len(streams) if auxiliary else 0)
+
+    loss = sum(output.square().mean() for output in outputs.values()) + alignment + model.sparsity()
+    loss.backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+    without = [name for name, p in model.named_parameters() if p.grad is None]
+    assert not without or all(never_used(name, model) for name in without), without
+
+
+def never_used(name, model):
+    """Weights of one modality alone, and the two norms that the published U-Net has but does not use."""
+    alone = len(model.config.modalities) == 1 and name == "ensemble.alpha"
+    unused = getattr(model.config, "normalised", "") == "inner" and name.startswith(("encoder.stages.0", "encoder.stages.7"))
+    return alone or unused
+
+
+def test_a_checkpoint_gives_the_same_network(model, tmp_path):
+    assert from_dict(model.config.to_dict()) == model.config
+    checkpoint.save(tmp_path / "network.safetensors", model)
+    loaded = checkpoint.load(tmp_path / "network.safetensors")
+    inputs = images(model)
+    with torch.no_grad():
+        expected, actual = model.eval()(inputs), loaded(inputs)
+    assert list(actual) == list(expected) == [*model.config.streams, "ensemble"]
+    assert all(torch.equal(actual[name], expected[name]) for name in expected)
