@@ -1,25 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoints: one safetensors file that carries its own configuration; import of the published ones.
 
-`python -m cen_model.checkpoint import IN.pth.tar OUT.safetensors`
+`python -m cen_model.checkpoint import IN.pth.tar OUT.safetensors` for segmentation,
+`… import IN.pkl OUT.safetensors --modalities shade texture --target rgb` for translation.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import pickle
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 
-from cen_model.config import SegmentationConfig
+from cen_model import published, published_translation
+from cen_model.config import TranslationConfig, from_dict
 from cen_model.files import find_weights, write_atomically
 from cen_model.models import MultimodalNetwork, build
-from cen_model.published import from_published
 
 CONFIG_KEY = "config"
 
@@ -55,7 +58,9 @@ def load(path_or_name: str | Path) -> MultimodalNetwork:
     """
     path = find_weights(path_or_name)
     metadata = read_metadata(path)
-    config = SegmentationConfig.from_dict({**json.loads(metadata[CONFIG_KEY]), "encoder_weights": None})
+    config = from_dict(json.loads(metadata[CONFIG_KEY]))
+    if not isinstance(config, TranslationConfig):
+        config = replace(config, encoder_weights=None)
     model = build(config)
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - a handle, not a dict
@@ -81,30 +86,59 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     return metadata
 
 
-def import_published(source: Path, target: Path, classes: list[str] | None = None) -> None:
-    """Turn a published checkpoint (.pth.tar) into one of ours.
+def import_published(
+    source: Path,
+    destination: Path,
+    classes: Sequence[str] = (),
+    modalities: Sequence[str] = (),
+    target: str = "rgb",
+) -> None:
+    """Turn a published checkpoint into one of ours.
 
     Args:
-        source: the downloaded file; its weights stand under "segmenter".
-        target: the .safetensors file to write.
-        classes: names of its classes; numbered where not given.
+        source: the downloaded file: .pth.tar, with weights under "segmenter", or the .pkl of a translation generator.
+        destination: the .safetensors file to write.
+        classes: for segmentation: names of its classes; numbered where not given.
+        modalities: for translation: names of its inputs, in the order of training.
+        target: for translation: name of its output.
+
+    Raises:
+        ValueError: not a published checkpoint, or names that do not fit it.
     """
     try:
         stored = torch.load(source, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError) as error:
         raise ValueError(f"{source}: not a PyTorch checkpoint of plain tensors: {error}") from error
-    if "segmenter" not in stored:
-        raise ValueError(f'{source}: expected the weights under the key "segmenter", found {list(stored)[:5]}')
-    config, tensors = from_published(stored["segmenter"], classes)
+    weights = {name.removeprefix("module."): tensor for name, tensor in stored.get("segmenter", stored).items()}
+    if published_translation.is_published_generator(weights):
+        config, tensors = published_translation.from_published(weights, modalities, target)
+    elif "segmenter" in stored:
+        if modalities:
+            raise ValueError(f"{source}: a segmentation checkpoint, of rgb and depth; --modalities is for translation")
+        config, tensors = published.from_published(weights, classes)
+    else:
+        raise ValueError(
+            f'{source}: expected the weights of a segmentation network under the key "segmenter", or those of a '
+            f"translation generator, found {list(stored)[:5]}"
+        )
     model = build(config)
     model.load_state_dict(tensors)
-    save(target, model, {"source": Path(source).name})
+    save(destination, model, {"source": Path(source).name})
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m cen_model.checkpoint")
+    command = parser.add_subparsers(required=True).add_parser("import", help="turn a published checkpoint into one of ours")
+    command.add_argument("source", type=Path, metavar="IN", help="the downloaded .pth.tar or .pkl")
+    command.add_argument("destination", type=Path, metavar="OUT", help="the .safetensors file to write")
+    command.add_argument("--classes", nargs="+", default=(), help="segmentation: names of the classes")
+    command.add_argument("--modalities", nargs="+", default=(), help="translation: names of the inputs, as trained")
+    command.add_argument("--target", default="rgb", help="translation: name of the output (rgb)")
+    try:
+        import_published(**vars(parser.parse_args(argv)))
+    except (ValueError, OSError) as error:
+        sys.exit(f"import: {error}")
 
 
 if __name__ == "__main__":
-    from jsonargparse import auto_cli  # for the command line alone: a robot that loads checkpoints does not need it
-
-    try:
-        auto_cli({"import": import_published})
-    except (ValueError, OSError) as error:
-        sys.exit(f"import: {error}")
+    main()

@@ -99,7 +99,7 @@ def table(rows: Iterable[Row]) -> Table:
 
     result = Table()
     for title in HEADER:
-        result.add_column(title, justify="left" if title in HEADER[:2] else "right")
+        result.add_column(title, justify="left" if title in HEADER[:2] else "right", no_wrap=title in HEADER[:2])
     for row in rows:
         result.add_row(*row.cells())
     return result

@@ -175,7 +175,8 @@ def _build_segmentation(config: SegmentationConfig) -> MultimodalNetwork:
 
 
 def _build_translation(config: TranslationConfig) -> MultimodalNetwork:
-    in_channels = config.in_channels or math.lcm(*(modality(name).channels for name in config.modalities))
+    usual = math.lcm(*(modality(name).channels for name in config.modalities))
+    in_channels = config.in_channels or usual
     out_channels = modality(config.target).channels
     encoder = UNetEncoder(in_channels, config.filters, config.normalised)
     decoder = UNetDecoder(encoder.channels, out_channels, config.dropout)
@@ -219,4 +220,7 @@ def _fuse(config: NetworkConfig) -> Callable[[Sequence[nn.Module]], nn.Module] |
 if __name__ == "__main__":
     from cen_model.model_table import main  # for the command line alone
 
-    sys.exit(main(REGISTRY, build))
+    try:
+        main(REGISTRY, build)
+    except ValueError as error:
+        sys.exit(f"models: {error}")

@@ -33,7 +33,7 @@ def from_published(
     """Read a published state dict.
 
     Args:
-        weights: tensors by their published names, with or without a leading "module.".
+        weights: tensors by their published names, without a leading "module.".
         classes: class names; numbered where not given.
 
     Returns:
@@ -43,7 +43,6 @@ def from_published(
     Raises:
         ValueError: a name or depth that no published checkpoint has, or the wrong number of class names.
     """
-    weights = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
     modalities = sum(bool(re.fullmatch(r"bn1\.bn_\d+\.weight", name)) for name in weights)
     blocks = len({name.split(".")[1] for name in weights if name.startswith("layer3.")})
     if blocks not in _DEPTHS or not 1 <= modalities <= 2 or "clf_conv.module.weight" not in weights:
@@ -59,7 +58,7 @@ def from_published(
         modalities=("rgb", "depth")[:modalities],
         classes=classes,
         encoder=_DEPTHS[blocks],
-        exchange=ExchangeConfig(scope="all"),
+        exchange=ExchangeConfig(scope="all") if modalities > 1 else None,
     )
     return config, {our_name(name, modalities): tensor for name, tensor in weights.items()}
 
@@ -70,7 +69,9 @@ def our_name(name: str, modalities: int = 2) -> str:
         return "ensemble.alpha"
     name = name.replace(".module.", ".")
     if name.startswith(("conv1.", "bn1.", "layer")):
-        return "encoder." + re.sub(r"\.bn_(\d+)\.", r".norms.\1." if modalities > 1 else ".", name)
+        # Their four layers are the ends of our four stages; what comes before belongs to the first.
+        stage = int(name[len("layer")]) - 1 if name.startswith("layer") else 0
+        return f"encoder.stages.{stage}." + re.sub(r"\.bn_(\d+)\.", r".norms.\1." if modalities > 1 else ".", name)
     layer, _, kind = name.rpartition(".")
     for pattern, ours in _DECODER:
         if match := re.fullmatch(pattern, layer):

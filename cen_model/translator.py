@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""numpy in, numpy out for image-to-image translation: the sibling of the Predictor.
+
+Axes: B = 1, C channels, H W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cen_model.checkpoint import load
+from cen_model.modalities import modality
+from cen_model.models import MultimodalNetwork
+from cen_model.unet import InstanceNorm
+
+# The U-Net halves its images eight times.
+_MULTIPLE = 256
+
+
+@dataclass(frozen=True)
+class Translation:
+    """What the network makes of one set of images, each uint8 (H, W, C) at the size of the inputs.
+
+    Attributes:
+        image: the ensemble's.
+        by_modality: the images that every modality's own stream gives; empty where the streams were merged.
+    """
+
+    image: np.ndarray
+    by_modality: Mapping[str, np.ndarray]
+
+
+class Translator:
+    """A translation network ready for 8-bit images.
+
+    Args:
+        model: a translation network in evaluation mode.
+        device: "cpu", "cuda", "cuda:1", …; None takes a GPU where there is one.
+        dropout: leave dropout on, as the published code does; the result is then a random one.
+        running_statistics: normalise with the statistics gathered in training instead of each image's own.
+
+    Raises:
+        ValueError: the network is not one for translation.
+    """
+
+    def __init__(
+        self,
+        model: MultimodalNetwork,
+        device: str | None = None,
+        dropout: bool = False,
+        running_statistics: bool = False,
+    ) -> None:
+        if model.config.task != "translation":
+            raise ValueError(f"expected a translation network, got one for {model.config.task}: use Predictor")
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._model = model.to(self.device)
+        for module in model.modules():
+            if isinstance(module, nn.Dropout):
+                module.train(dropout)
+            elif isinstance(module, InstanceNorm):
+                module.use_running_statistics = running_statistics
+
+    @classmethod
+    def load(
+        cls,
+        path_or_name: str | Path,
+        device: str | None = None,
+        dropout: bool = False,
+        running_statistics: bool = False,
+    ) -> Translator:
+        """Read a checkpoint, or shipped weights by their name; see `cen_model.load` for what is raised."""
+        return cls(load(path_or_name), device, dropout, running_statistics)
+
+    @torch.inference_mode()
+    def translate(self, images: Mapping[str, np.ndarray]) -> Translation:
+        """Translate one set of registered images.
+
+        Args:
+            images: by modality, uint8 (H, W) or (H, W, C), all of one size. They are resized (bilinear) to the nearest
+                multiples of 256 pixels for the network, and its answer back to their size.
+
+        Raises:
+            ValueError: a modality is missing, or an image of another type or shape.
+        """
+        names = self._model.config.modalities
+        for name in names:
+            _check(name, images, names[0], self._model.in_channels)
+        height, width = images[names[0]].shape[:2]
+        size = tuple(max(1, round(side / _MULTIPLE)) * _MULTIPLE for side in (height, width))
+        outputs = self._model({name: _resized(self._tensor(images[name]), size) for name in names})
+        arrays = {name: _to_uint8(_resized(output, (height, width))) for name, output in outputs.items()}
+        return Translation(arrays.pop("ensemble"), arrays)
+
+    def _tensor(self, image: np.ndarray) -> Tensor:
+        tensor = torch.from_numpy(np.require(image, requirements=["C", "W"])).to(self.device)
+        return tensor.reshape(*image.shape[:2], -1).permute(2, 0, 1).unsqueeze(0).float() / 127.5 - 1
+
+
+def _resized(image_BCHW: Tensor, size: tuple[int, int]) -> Tensor:
+    if image_BCHW.shape[-2:] == size:
+        return image_BCHW
+    return F.interpolate(image_BCHW, size=size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def _to_uint8(image_BCHW: Tensor) -> np.ndarray:
+    image = ((image_BCHW[0] + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return image.permute(1, 2, 0).contiguous().cpu().numpy()
+
+
+def _check(name: str, images: Mapping[str, np.ndarray], first: str, channels: int) -> None:
+    if name not in images:
+        raise ValueError(f"{name}: missing; got images of {', '.join(images) or 'no modality'}")
+    image, size = images[name], images[first].shape[:2]
+    depth = image.shape[2] if image.ndim == 3 else 1
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[:2] != size or channels % max(1, depth):
+        raise ValueError(
+            f"{name}: expected uint8 (H, W) or (H, W, C) with H, W = {size[0]}, {size[1]} as {first} has and C dividing "
+            f"{channels}, got {image.dtype} {image.shape} ({modality(name).channels} channels are usual)"
+        )

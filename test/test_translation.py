@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Translation networks: what exchanges, what is shared, their losses, their import and their use on arrays."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import cen_model
+from cen_model import checkpoint, translation
+from cen_model.config import ExchangeConfig, SegmentationConfig, TranslationConfig
+from cen_model.discriminator import Discriminator
+from cen_model.exchange import ExchangeNorm
+from cen_model.models import build
+from cen_model.translator import Translator
+from cen_model.unet import InstanceNorm
+
+SMALL = TranslationConfig(filters=4)
+PUBLISHED = replace(
+    SMALL,
+    in_channels=3,
+    exchange=ExchangeConfig(threshold=1e-2, scope="all"),
+    normalised="inner",
+    decoder_norms="private",
+)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return build(SMALL).eval()
+
+
+def image(channels=1, batch=1):
+    return torch.rand(batch, channels, 256, 256) * 2 - 1
+
+
+@pytest.mark.parametrize(("config", "changing"), [(SMALL, range(8)), (PUBLISHED, range(1, 7))])
+def test_which_convolutions_exchange(config, changing):
+    """All eight in the paper, the second to the seventh in the published code; all eight are penalised in both."""
+    model = build(config)
+    assert all(isinstance(stage.norm, ExchangeNorm) for stage in model.encoder.stages)
+    x = torch.randn(4, model.in_channels, 256, 256)
+    for i, stage in enumerate(model.encoder.stages):
+        with torch.no_grad():
+            before = stage(x)
+            for norm in stage.norm.norms:
+                norm.weight.fill_(1e-3)
+            after = stage(x)
+        assert torch.equal(before, after) != (i in changing)
+        x = before
+
+
+@pytest.mark.parametrize(
+    "modalities", [("depth",), ("depth", "normal"), ("depth", "normal", "texture"), ("depth", "normal", "texture", "shade")]
+)
+def test_one_to_four_modalities_of_one_or_three_channels(modalities):
+    model = build(TranslationConfig(modalities, exchange=ExchangeConfig() if len(modalities) > 1 else None, filters=4))
+    channels = {"depth": 1, "normal": 3, "texture": 1, "shade": 1}
+    outputs = model({name: image(channels[name]) for name in modalities})
+    assert list(outputs) == [*modalities, "ensemble"]
+    assert all(output.shape == (1, 3, 256, 256) and output.abs().max() <= 1 for output in outputs.values())
+
+
+def test_decoder_norms_are_shared_in_the_paper_and_private_in_the_published_code():
+    count = [
+        sum(m.num_features for m in build(config).decoder.modules() if isinstance(m, InstanceNorm))
+        for config in (SMALL, PUBLISHED)
+    ]
+    assert count == [4 * (8 * 4 + 4 + 2 + 1), 2 * 4 * (8 * 4 + 4 + 2 + 1)]
+
+
+def test_instance_norm_agrees_with_torch():
+    ours, torchs = InstanceNorm(3), nn.InstanceNorm2d(3, affine=True, track_running_stats=True)
+    x = torch.randn(2, 3, 5, 5) + 2
+    expected = torchs(x)
+    torch.testing.assert_close(ours(x), expected)
+    torch.testing.assert_close(ours.running_mean, torchs.running_mean)
+    torch.testing.assert_close(ours.eval()(x), expected)
+    ours.use_running_statistics = True
+    torch.testing.assert_close(ours(x), torchs.eval()(x))
+
+
+def test_losses_are_pix2pixs():
+    torch.manual_seed(0)
+    generator, discriminator = build(SMALL), Discriminator(1, 3, filters=4)
+    inputs, target = {"shade": image(), "texture": image()}, image(3)
+    outputs = generator(inputs)
+    fake = translation.judge(discriminator, inputs, outputs)
+    real = translation.judge(discriminator, inputs, target)
+    assert all(logits.shape == (1, 1, 30, 30) for logits in (*fake.values(), *real.values()))
+
+    def bce(pair, answer):
+        probability = discriminator(*pair).sigmoid()
+        return F.binary_cross_entropy(probability, torch.full_like(probability, answer))
+
+    pairs = [(inputs[name], outputs[name]) for name in inputs]
+    real_pairs = [(inputs[name], target) for name in inputs]
+    terms = translation.generator_losses(fake, outputs, target)
+    torch.testing.assert_close(terms["gan"], sum(bce(pair, 1.0) for pair in pairs))
+    names = ("shade", "texture", "ensemble")
+    torch.testing.assert_close(terms["l1"], 100 * sum((outputs[n] - target).abs().mean() for n in names))
+    expected = sum(bce(r, 1.0) + bce(f, 0.0) for r, f in zip(real_pairs, pairs, strict=True)) / 2
+    torch.testing.assert_close(translation.discriminator_loss(real, fake), expected)
+
+
+def test_a_patch_sees_70_pixels():
+    discriminator = Discriminator(1, 1, filters=2)
+    for norm in discriminator.norms:
+        norm.forward = lambda x: x  # instance statistics see the whole image
+    x = torch.zeros(1, 1, 256, 256, requires_grad=True)
+    discriminator(x, x)[0, 0, 15, 15].backward()
+    rows = x.grad.abs().sum((0, 1, 3)).nonzero()
+    assert rows.max() - rows.min() + 1 == 70
+
+
+def published_weights(model, modalities):
+    """The state dict that the published code would have written for our network."""
+    weights = {"alpha": model.ensemble.alpha.detach()}
+    for name, tensor in model.state_dict().items():
+        side, _, rest = name.partition(".")
+        if side == "ensemble":
+            continue
+        level, layer, *rest = rest.split(".", 1)[1].split(".", 2)
+        block = f"{'conv' if side == 'encoder' else 'deconv'}{int(level) + 1}"
+        if layer == "conv":
+            weights[f"{block}.{'conv' if side == 'encoder' else 'deconv'}.module.{rest[0]}"] = tensor
+        else:
+            _, m, kind = rest[0].split(".")
+            weights[f"{block}.insnorm_{'conv' if side == 'encoder' else 'deconv'}.insnorm_{m}.{kind}"] = tensor
+    for m in range(modalities):
+        weights[f"deconv8.insnorm_deconv.insnorm_{m}.weight"] = torch.zeros(3)
+    return weights
+
+
+def test_a_published_checkpoint_of_three_modalities_is_imported(tmp_path):
+    torch.manual_seed(0)
+    model = build(replace(PUBLISHED, modalities=("shade", "texture", "depth"), filters=6)).eval()
+    torch.save({f"module.{n}": t for n, t in published_weights(model, 3).items()}, tmp_path / "in.pkl")
+    names = ["shade", "texture", "depth"]
+    checkpoint.main(["import", str(tmp_path / "in.pkl"), str(tmp_path / "out.safetensors"), "--modalities", *names])
+    loaded = cen_model.load(tmp_path / "out.safetensors")
+    assert loaded.config == model.config
+    inputs = {name: image(3) for name in names}
+    with torch.no_grad():
+        assert all(torch.equal(a, b) for a, b in zip(loaded(inputs).values(), model(inputs).values(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--modalities", "shade"], "has 2 modalities, 1 were named"),
+        ([], "has 2 modalities, 0 were named"),
+        (["--modalities", "shade", "texture", "--target", "depth"], "--target depth has 1 channels"),
+        (["--modalities", "shade", "textur"], "did you mean texture"),
+    ],
+)
+def test_names_that_do_not_fit_the_published_checkpoint(tmp_path, arguments, message):
+    torch.save(published_weights(build(PUBLISHED), 2), tmp_path / "in.pkl")
+    with pytest.raises(SystemExit, match=message):
+        checkpoint.main(["import", str(tmp_path / "in.pkl"), str(tmp_path / "out.safetensors"), *arguments])
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_translator_gives_what_the_network_gives(model):
+    rng = np.random.default_rng(0)
+    arrays = {name: rng.integers(0, 256, (256, 256), np.uint8) for name in ("shade", "texture")}
+    result = Translator(model, "cpu").translate(arrays)
+    with torch.no_grad():
+        outputs = model({name: torch.from_numpy(a)[None, None] / 127.5 - 1 for name, a in arrays.items()})
+    for array, name in ((result.image, "ensemble"), *((a, n) for n, a in result.by_modality.items())):
+        expected = (outputs[name][0].permute(1, 2, 0).numpy() + 1) * 127.5
+        assert array.shape == (256, 256, 3) and array.dtype == np.uint8
+        assert np.abs(array - expected).max() <= 0.51
+    assert list(result.by_modality) == ["shade", "texture"]
+
+
+def test_translator_answers_at_the_size_of_its_images(model):
+    arrays = {"shade": np.zeros((200, 300), np.uint8), "texture": np.full((200, 300, 1), 255, np.uint8)}
+    assert Translator(model, "cpu").translate(arrays).image.shape == (200, 300, 3)
+
+
+def test_dropout_and_running_statistics_are_off_unless_asked_for(model):
+    arrays = {name: np.arange(65536, dtype=np.uint32).astype(np.uint8).reshape(256, 256) for name in SMALL.modalities}
+    plain = Translator(model, "cpu")
+    first, second = plain.translate(arrays).image, plain.translate(arrays).image
+    assert np.array_equal(first, second)
+    random = Translator(model, "cpu", dropout=True)
+    assert not np.array_equal(random.translate(arrays).image, random.translate(arrays).image)
+    running = Translator(model, "cpu", running_statistics=True).translate(arrays).image
+    assert not np.array_equal(running, first)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"texture": None}, "texture: missing"),
+        ({"texture": np.zeros((256, 256), np.float32)}, "texture: expected uint8 .* got float32"),
+        ({"texture": np.zeros((256, 255), np.uint8)}, r"texture: .* as shade has"),
+        ({"texture": np.zeros((256, 256, 3), np.uint8)}, r"C dividing 1, got uint8 \(256, 256, 3\)"),
+    ],
+)
+def test_images_that_do_not_fit_are_named(model, change, message):
+    images = {name: np.zeros((256, 256), np.uint8) for name in SMALL.modalities} | change
+    images = {name: array for name, array in images.items() if array is not None}
+    with pytest.raises(ValueError, match=message):
+        Translator(model, "cpu").translate(images)
+
+
+def test_a_segmentation_network_is_no_translator():
+    small = SegmentationConfig(encoder="resnet18", encoder_width=0.125, decoder_width=8)
+    with pytest.raises(ValueError, match="use Predictor"):
+        Translator(build(small).eval())
