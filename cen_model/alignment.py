@@ -46,7 +46,9 @@ class Align(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.embedding = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.ReLU(), nn.Conv2d(channels, channels, 1, bias=False)
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 1, bias=False),
         )
 
     def forward(self, parts: Sequence[Tensor]) -> Tensor:

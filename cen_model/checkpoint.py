@@ -128,7 +128,9 @@ def import_published(
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m cen_model.checkpoint")
-    command = parser.add_subparsers(required=True).add_parser("import", help="turn a published checkpoint into one of ours")
+    command = parser.add_subparsers(required=True).add_parser(
+        "import", help="turn a published checkpoint into one of ours"
+    )
     command.add_argument("source", type=Path, metavar="IN", help="the downloaded .pth.tar or .pkl")
     command.add_argument("destination", type=Path, metavar="OUT", help="the .safetensors file to write")
     command.add_argument("--classes", nargs="+", default=(), help="segmentation: names of the classes")

@@ -16,6 +16,16 @@ from cen_model.modal import split, stack, without_affine
 _REDUCTION = 16
 
 
+class Perceptron(nn.Sequential):
+    """(B, C) → (B, 2 C) by way of C/16 hidden units, at first zero."""
+
+    def __init__(self, channels: int) -> None:
+        hidden = max(8, channels // _REDUCTION)
+        super().__init__(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, 2 * channels))
+        nn.init.zeros_(self[-1].weight)
+        nn.init.zeros_(self[-1].bias)
+
+
 class ConditionalNorm(nn.Module):
     """Private norms of which all but the first get their scale and offset shifted by the first modality's features.
 
@@ -29,12 +39,10 @@ class ConditionalNorm(nn.Module):
     def __init__(self, norms: Sequence[nn.Module]) -> None:
         super().__init__()
         self.first, others = norms[0], norms[1:]
-        channels = self.first.num_features
-        hidden = max(8, channels // _REDUCTION)
         # Normalised without γ: what γ has scaled to zero could not be scaled up again.
         self.statistics = nn.ModuleList(without_affine(norm) for norm in others)
         self.affine_MC2 = nn.Parameter(torch.stack([torch.stack([n.weight, n.bias], -1) for n in others]).detach())
-        self.perceptrons = nn.ModuleList(_perceptron(channels, hidden) for _ in others)
+        self.perceptrons = nn.ModuleList(Perceptron(self.first.num_features) for _ in others)
 
     def forward(self, x: Tensor) -> Tensor:
         """Stacked (M·B, C, H, W) → the same shape."""
@@ -48,10 +56,3 @@ class ConditionalNorm(nn.Module):
             scale, offset = (affine + perceptron(condition).unflatten(1, (-1, 2))).unbind(-1)
             outputs.append(norm(part) * scale[:, :, None, None] + offset[:, :, None, None])
         return stack(outputs)
-
-
-def _perceptron(channels: int, hidden: int) -> nn.Sequential:
-    last = nn.Linear(hidden, 2 * channels)
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)
-    return nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), last)

@@ -150,8 +150,8 @@ class SegmentationConfig(NetworkConfig):
     """Channels of the RefineNet pyramid (its deepest level has twice as many), or of the PSPNet's last features; None
     takes the decoder's own, 256 or 512."""
     dropout: float | None = None
-    """Before the classifier, and in RefineNet on the two coarsest features, while training; None takes the decoder's own
-    rate, 0.5 or 0.1."""
+    """While training, before the classifier, and in RefineNet on the two coarsest features; None takes the decoder's
+    own rate, 0.5 or 0.1."""
     input_height: int | None = None
     """Height in pixels of the images that it was trained on; what deployment resizes to. None: any image as it is."""
 

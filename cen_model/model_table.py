@@ -84,7 +84,7 @@ def _row(name: str, config: NetworkConfig, build: Build, size: tuple[int, int]) 
     with torch.device("meta"):
         model = build(config)
         inputs = {each: torch.empty(1, modality(each).channels, *size) for each in config.modalities}
-        return Row(name, size, measure(model, inputs, model.fusion))
+        return Row(name, size, measure(model, inputs, model.fusion_modules()))
 
 
 def markdown(rows: Iterable[Row]) -> str:
@@ -99,7 +99,9 @@ def table(rows: Iterable[Row]) -> Table:
 
     result = Table()
     for title in HEADER:
-        result.add_column(title, justify="left" if title in HEADER[:2] else "right", no_wrap=title in HEADER[:2])
+        # Narrow terminals may break titles, never names or numbers.
+        text = title in HEADER[:2]
+        result.add_column(title, justify="left" if text else "right", no_wrap=text, overflow="fold")
     for row in rows:
         result.add_row(*row.cells())
     return result

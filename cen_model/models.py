@@ -17,17 +17,18 @@ import torch
 from torch import Tensor, nn
 
 from cen_model import exchange, modal
-from cen_model.conditional import ConditionalNorm
+from cen_model.conditional import ConditionalNorm, Perceptron
 from cen_model.config import NetworkConfig, SegmentationConfig, TranslationConfig
 from cen_model.data.classes import VOID
 from cen_model.encoders import build_encoder
 from cen_model.fusion import Concat, StagedFusion
 from cen_model.modalities import modality
 from cen_model.names import unknown
+from cen_model.policies import SoftGate
 from cen_model.pspnet import PSPNet
 from cen_model.refinenet import RefineNet
 from cen_model.registry import REGISTRY
-from cen_model.reshape import NotDilatable
+from cen_model.reshape import NotDilatableError
 from cen_model.unet import UNetDecoder, UNetEncoder
 
 DECODERS = {
@@ -137,6 +138,11 @@ class MultimodalNetwork(nn.Module):
         """Share in [0, 1] of the exchangeable channels that are replaced now."""
         return exchange.exchanged_share(self)
 
+    def fusion_modules(self) -> nn.ModuleList:
+        """The modules whose parameters Table 2 counts as used for fusion; none in a CEN."""
+        kinds = (StagedFusion, Concat, Perceptron, SoftGate)
+        return nn.ModuleList(module for module in self.modules() if isinstance(module, kinds))
+
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """The paper's two groups: "encoder", and "decoder" with everything that is new beside it."""
         encoder = list(self.encoder.parameters())
@@ -166,8 +172,10 @@ def _build_segmentation(config: SegmentationConfig) -> MultimodalNetwork:
     stride = OUTPUT_STRIDES.get(config.decoder)
     try:
         encoder = build_encoder(config.encoder, in_channels, config.encoder_width, config.encoder_weights, stride)
-    except NotDilatable as error:
-        raise ValueError(f"encoder={config.encoder!r} and decoder={config.decoder!r} cannot go together: {error}") from error
+    except NotDilatableError as error:
+        raise ValueError(
+            f"encoder={config.encoder!r} and decoder={config.decoder!r} cannot go together: {error}"
+        ) from error
     own = {"width": config.decoder_width, "dropout": config.dropout}
     changed = {key: value for key, value in own.items() if value is not None}
     decoder = DECODERS[config.decoder](encoder.channels, len(config.classes), **changed)

@@ -10,9 +10,14 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from cen_model.conditional import ConditionalNorm
 from cen_model.exchange import exchange_norms
+from cen_model.modal import PrivateAffine, PrivateStatistics
 from cen_model.models import MultimodalNetwork
 from cen_model.train_config import ExchangeTrainingConfig, OptimiserConfig, ScheduleConfig
+
+# Everything that holds γ and β itself.
+_NORMS = (_NormBase, PrivateAffine, PrivateStatistics, ConditionalNorm)
 
 
 def build_optimiser(
@@ -22,7 +27,7 @@ def build_optimiser(
 
     Norms get no weight decay: it would pull γ under θ without asking the loss, in every channel alike.
     """
-    norms = {id(p) for module in model.modules() if isinstance(module, _NormBase) for p in module.parameters()}
+    norms = {id(p) for m in model.modules() if isinstance(m, _NORMS) for p in m.parameters(recurse=False)}
     gammas = {id(norm.weight) for layer in exchange_norms(model) for norm in layer.norms}
     rates = {"encoder": config.encoder_lr, "decoder": config.decoder_lr}
     groups = {}

@@ -33,7 +33,9 @@ class PyramidPooling(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         pooled = [branch(F.adaptive_avg_pool2d(x, size)) for branch, size in zip(self.branches, BINS, strict=True)]
         size = x.shape[-2:]
-        return torch.cat([x, *(F.interpolate(p, size=size, mode="bilinear", align_corners=True) for p in pooled)], dim=1)
+        return torch.cat(
+            [x, *(F.interpolate(p, size=size, mode="bilinear", align_corners=True) for p in pooled)], dim=1
+        )
 
 
 class PSPNet(nn.Module):
@@ -56,7 +58,9 @@ class PSPNet(nn.Module):
         self.head = nn.Sequential(conv_norm_relu(pyramid_channels, width, 3), nn.Dropout(dropout))
         self.classifier = nn.Conv2d(width, num_classes, 1)
         self.auxiliary_head = nn.Sequential(
-            conv_norm_relu(third, max(1, third // 4), 3), nn.Dropout(dropout), nn.Conv2d(max(1, third // 4), num_classes, 1)
+            conv_norm_relu(third, max(1, third // 4), 3),
+            nn.Dropout(dropout),
+            nn.Conv2d(max(1, third // 4), num_classes, 1),
         )
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:

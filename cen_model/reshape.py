@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 
-class NotDilatable(ValueError):
+class NotDilatableError(ValueError):
     """The network reduces its resolution by something else than strided convolutions."""
 
 
@@ -30,17 +30,17 @@ def scale_width(module: nn.Module, width: float, name: str) -> None:
 
 
 def dilate(module: nn.Module, name: str) -> None:
-    """Let a chain of stages keep its resolution, in place: strides become dilation, as in torchvision's dilated ResNets.
+    """Let a chain of stages keep its resolution, in place: strides become dilation, as torchvision's ResNets have it.
 
     A strided convolution samples at the dilation reached so far, those after it twice as far apart.
 
     Raises:
-        NotDilatable: the chain pools.
+        NotDilatableError: the chain pools.
     """
     dilation = 1
     for child in module.modules():
         if isinstance(child, (nn.MaxPool2d, nn.AvgPool2d)):
-            raise NotDilatable(f"{name} has no dilated form, it reduces its resolution by pooling")
+            raise NotDilatableError(f"{name} has no dilated form, it reduces its resolution by pooling")
         if not isinstance(child, nn.Conv2d):
             continue
         strided, child.stride = max(child.stride) > 1, (1, 1)

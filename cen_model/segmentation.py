@@ -38,9 +38,7 @@ def resize(logits_BKhw: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(logits_BKhw.contiguous(), size=size, mode="bilinear", align_corners=False)
 
 
-def losses(
-    outputs: Mapping[str, Tensor], target_BHW: Tensor, alignment_weight: float = 1.0
-) -> dict[str, Tensor]:
+def losses(outputs: Mapping[str, Tensor], target_BHW: Tensor, alignment_weight: float = 1.0) -> dict[str, Tensor]:
     """The weighted terms of the task's loss; their sum is its part of Eq. 3 or 4, as the published code has it.
 
     Cross-entropy of every output. The ensemble is a mix of detached logits, so its term trains the weights α alone, and

@@ -121,6 +121,6 @@ def _check(name: str, images: Mapping[str, np.ndarray], first: str, channels: in
     depth = image.shape[2] if image.ndim == 3 else 1
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[:2] != size or channels % max(1, depth):
         raise ValueError(
-            f"{name}: expected uint8 (H, W) or (H, W, C) with H, W = {size[0]}, {size[1]} as {first} has and C dividing "
-            f"{channels}, got {image.dtype} {image.shape} ({modality(name).channels} channels are usual)"
+            f"{name}: expected uint8 (H, W) or (H, W, C) with H, W = {size[0]}, {size[1]} as {first} has and C "
+            f"dividing {channels}, got {image.dtype} {image.shape} ({modality(name).channels} channels are usual)"
         )

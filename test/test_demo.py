@@ -29,7 +29,10 @@ MARK = "CEN_TEST_MARK"
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
-    save(path, build(SegmentationConfig(encoder="resnet18", encoder_width=0.25, decoder="light_refinenet", decoder_width=16)))
+    save(
+        path,
+        build(SegmentationConfig(encoder="resnet18", encoder_width=0.25, decoder="light_refinenet", decoder_width=16)),
+    )
     return path
 
 

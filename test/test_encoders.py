@@ -16,7 +16,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from cen_model.config import ExchangeConfig
 from cen_model.encoders import build_encoder
 from cen_model.exchange import ExchangeNorm, to_modal
-from cen_model.reshape import NotDilatable
+from cen_model.reshape import NotDilatableError
 
 # The last layer of each stride, read off torchvision's source by hand.
 NODES = {
@@ -37,7 +37,9 @@ def with_random_norms(network):
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 1.5)
-            module.weight.data = torch.where(torch.rand_like(module.weight) < 0.3, 1e-3, 1 + torch.rand_like(module.weight))
+            module.weight.data = torch.where(
+                torch.rand_like(module.weight) < 0.3, 1e-3, 1 + torch.rand_like(module.weight)
+            )
     return network
 
 
@@ -107,7 +109,7 @@ def test_a_dilated_network_agrees_with_the_original_where_both_answer(name):
 
 @pytest.mark.parametrize("name", ["vgg11_bn", "densenet121"])
 def test_networks_that_pool_are_not_dilated(name):
-    with pytest.raises(NotDilatable, match=f"{name} .* pooling"):
+    with pytest.raises(NotDilatableError, match=f"{name} .* pooling"):
         build_encoder(name, output_stride=8)
 
 
@@ -134,7 +136,7 @@ def test_width_scales_every_layer(name):
 
 
 def test_grouped_convolutions_keep_their_width():
-    with pytest.raises(ValueError, match="encoder='regnet_y_400mf' and encoder_width=0.5"):
+    with pytest.raises(ValueError, match=r"encoder='regnet_y_400mf' and encoder_width=0\.5"):
         build_encoder("regnet_y_400mf", width=0.5)
 
 

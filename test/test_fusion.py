@@ -154,7 +154,7 @@ def run(method, stages, streams, points, modalities=2):
 @pytest.mark.parametrize("method", BLOCKS)
 @pytest.mark.parametrize("modalities", [2, 3])
 def test_kept_streams_fuse_into_the_first(method, modalities):
-    fusion, layers, x, features, alignment = run(method, "middle", "kept", (2,), modalities)
+    fusion, _, x, features, alignment = run(method, "middle", "kept", (2,), modalities)
     others = [(2**i * x)[3:] for i in range(1, 5)]
     assert all(f.shape == x.shape for f in features) and alignment is None
     for feature, other in zip(features, others, strict=True):

@@ -56,9 +56,7 @@ def test_private_affine_shares_batch_statistics():
     norms, x = norms_and_input(nn.BatchNorm2d)
     layer = PrivateAffine(norms)
     z = (x - x.mean((0, 2, 3), keepdim=True)) / (x.var((0, 2, 3), correction=0, keepdim=True) + 1e-5).sqrt()
-    parts = [
-        part * n.weight.view(-1, 1, 1) + n.bias.view(-1, 1, 1) for n, part in zip(norms, z.chunk(3), strict=True)
-    ]
+    parts = [part * n.weight.view(-1, 1, 1) + n.bias.view(-1, 1, 1) for n, part in zip(norms, z.chunk(3), strict=True)]
     torch.testing.assert_close(layer(x), torch.cat(parts))
     assert sum(p.numel() for p in layer.parameters()) == 3 * 2 * 5
 
@@ -69,7 +67,5 @@ def test_private_affine_shares_instance_statistics_per_sample():
     x_MBCHW = x.unflatten(0, (3, 2))
     mean, var = x_MBCHW.mean((0, 3, 4), keepdim=True), x_MBCHW.var((0, 3, 4), correction=0, keepdim=True)
     z_MBCHW = (x_MBCHW - mean) / (var + 1e-5).sqrt()
-    parts = [
-        part * n.weight.view(-1, 1, 1) + n.bias.view(-1, 1, 1) for n, part in zip(norms, z_MBCHW, strict=True)
-    ]
+    parts = [part * n.weight.view(-1, 1, 1) + n.bias.view(-1, 1, 1) for n, part in zip(norms, z_MBCHW, strict=True)]
     torch.testing.assert_close(layer(x), torch.cat(parts))

@@ -28,6 +28,9 @@ class Toy(nn.Module):
         self.convs = nn.ModuleDict({"rgb": nn.Conv2d(3, 10, 1), "depth": nn.Conv2d(1, 10, 1)})
         self.fusion = nn.Linear(2, 2) if config.fusion else None
 
+    def fusion_modules(self):
+        return nn.ModuleList([self.fusion] if self.fusion else [])
+
     def forward(self, inputs):
         assert all(image.is_meta for image in inputs.values())
         return {name: conv(inputs[name]) for name, conv in self.convs.items()}

@@ -3,32 +3,95 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 import torch.nn.functional as F
 
-from cen_model.config import SegmentationConfig
+from cen_model.conditional import ConditionalNorm
+from cen_model.config import ExchangeConfig, FusionConfig, SegmentationConfig
+from cen_model.exchange import exchange_norms
+from cen_model.modal import PrivateNorm
 from cen_model.models import DECODERS, build
 
 CLASSES_40 = tuple(str(i) for i in range(40))
 SMALL = {"encoder": "resnet18", "encoder_width": 0.25, "decoder_width": 16}
 
 
-@pytest.mark.parametrize(("modalities", "millions"), [(("rgb",), 118.096), (("rgb", "depth"), 118.202)])
-def test_parameter_counts_of_table_2(modalities, millions):
+# Table 2: total parameters in millions, in the commonly-used setting and in the paper's own.
+TABLE_2 = {
+    "concat-early": (120.1, 118.8),
+    "concat-middle": (147.7, 120.3),
+    "concat-late": (169.0, 126.6),
+    "concat-all": (171.7, 129.4),
+    "align-early": (238.8, 120.8),
+    "align-middle": (246.7, 128.7),
+    "align-late": (278.1, 160.1),
+    "align-all": (291.9, 173.9),
+    "attention-early": (124.9, 123.6),
+    "attention-middle": (166.9, 139.4),
+    "attention-late": (245.5, 203.2),
+    "attention-all": (272.3, 231.0),
+}
+FUSION_PARAMETERS = {
+    "concat-early": 0.6,
+    "concat-middle": 2.1,
+    "concat-late": 8.4,
+    "concat-all": 11.2,
+    "align-early": 2.6,
+    "align-middle": 10.5,
+    "align-late": 41.9,
+    "align-all": 55.7,
+    "attention-early": 5.4,
+    "attention-middle": 21.2,
+    "attention-late": 84.9,
+    "attention-all": 112.8,
+}
+TOTALS = {"rgb": 118.1, "depth": 118.1, "cen": 118.2} | {
+    name + suffix: total
+    for name, totals in TABLE_2.items()
+    for suffix, total in zip(("-common", ""), totals, strict=True)
+}
+
+
+# Its own rows contradict this one: all-stage concatenation has the same two encoders and decoder beside its fusion.
+TOTALS["attention-all-common"] = TOTALS["concat-all-common"] - FUSION_PARAMETERS["concat-all"] + 112.8
+ROUNDING = {"attention-all-common": 3 * 0.05}
+
+
+@pytest.mark.parametrize("name", TOTALS)
+def test_totals_of_table_2(name):
     with torch.device("meta"):
-        model = build(SegmentationConfig(modalities=modalities, classes=CLASSES_40))
-    assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, abs=5e-4)
+        model = build(name)
+    assert millions(model) == pytest.approx(TOTALS[name], abs=ROUNDING.get(name, 0.1))
+    if fusion := FUSION_PARAMETERS.get(name):
+        assert millions(model.fusion) == pytest.approx(fusion, abs=0.1)
+    else:
+        assert model.fusion is None or name.endswith("-common")
+
+
+def millions(module):
+    return sum(p.numel() for p in module.parameters()) / 1e6
+
+
+@pytest.mark.parametrize(("name", "exact"), [("rgb", 118.096), ("cen", 118.202)])
+def test_exact_totals_of_the_published_networks(name, exact):
+    with torch.device("meta"):
+        assert millions(build(name)) == pytest.approx(exact, abs=5e-4)
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("modalities", [("rgb",), ("depth",), ("rgb", "depth")])
 def test_outputs(decoder, modalities):
-    model = build(SegmentationConfig(modalities=modalities, classes=CLASSES_40, decoder=decoder, **SMALL)).eval()
+    exchange = ExchangeConfig() if len(modalities) > 1 else None
+    config = SegmentationConfig(modalities, exchange=exchange, classes=CLASSES_40, decoder=decoder, **SMALL)
+    model = build(config).eval()
     inputs = {"rgb": torch.randn(2, 3, 65, 97), "depth": torch.rand(2, 1, 65, 97)}
     outputs = model(inputs)
+    size = (9, 13) if decoder == "pspnet" else (17, 25)
     assert list(outputs) == [*modalities, "ensemble"]
-    assert all(output.shape == (2, 40, 17, 25) for output in outputs.values())
+    assert all(output.shape == (2, 40, *size) for output in outputs.values())
     weights = model.ensemble.alpha.softmax(0)
     expected = sum(w * outputs[m] for w, m in zip(weights, modalities, strict=True))
     torch.testing.assert_close(outputs["ensemble"], expected)
@@ -57,12 +120,78 @@ def test_a_missing_modality_is_named():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"encoder": "resnet19"}, "resnet18"),
-        ({"decoder": "unet"}, "light_refinenet"),
-        ({"modalities": ("rgb", "sound")}, "sound"),
+        ({"encoder": "resnet19"}, "did you mean .*resnet18"),
+        ({"decoder": "lite_refinenet"}, "did you mean light_refinenet"),
+        ({"modalities": ("rgb", "dept")}, "did you mean depth"),
         ({"encoder_width": 0.5, "encoder_weights": "imagenet"}, "encoder_width=1"),
+        ({"encoder": "vgg11_bn", "encoder_width": 1.0, "decoder": "pspnet"}, "encoder='vgg11_bn' and decoder='pspnet'"),
+        ({"modalities": ("rgb",)}, r"modalities=\['rgb'\] and exchange.policy='threshold'.*set exchange to null"),
+        (
+            {"modalities": ("rgb",), "exchange": None, "fusion": FusionConfig()},
+            "modalities=.* and fusion.method='concat'",
+        ),
+        ({"modalities": ("rgb",), "exchange": None, "ensemble": "concat"}, "modalities=.* and ensemble='concat'"),
+        ({"norms": "shared"}, "norms='shared' and exchange.policy"),
+        ({"exchange": ExchangeConfig("fixed", portion=0.6)}, "exchange.portion=0.6 and exchange.scope='own'"),
+        ({"fusion": FusionConfig("cbn")}, "fusion.method='cbn' and exchange.policy"),
+        (
+            {"exchange": None, "norms": "shared", "fusion": FusionConfig("cbn")},
+            "fusion.method='cbn' and norms='shared'",
+        ),
+        ({"fusion": FusionConfig("align", streams="merged")}, "fusion.method='align' and fusion.streams='merged'"),
+        ({"fusion": FusionConfig(streams="merged"), "ensemble": "concat"}, "fusion.streams='merged' and ensemble"),
     ],
 )
 def test_impossible_configurations_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         build(SegmentationConfig(**{**SMALL, **change}))
+
+
+def test_an_unknown_network_is_named():
+    with pytest.raises(ValueError, match="network 'cen-light19' is unknown; did you mean cen-light18"):
+        build("cen-light19")
+
+
+def test_replacing_the_ensemble_before_the_decoder_runs_it_once():
+    """The concat-fusion block of § 4.1 before the decoder: encoders exchange, the decoder sees one stream."""
+    seen = []
+    model = build(SegmentationConfig(**SMALL, fusion=FusionConfig("concat", "all", "merged")))
+    model.decoder.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    outputs = model({"rgb": torch.randn(2, 3, 64, 64), "depth": torch.rand(2, 1, 64, 64)})
+    assert seen == [2] and list(outputs) == ["ensemble"]
+    assert model.sparsity() > 0 and len(list(exchange_norms(model))) == 16
+
+
+def test_the_concat_ensemble_trains_the_streams():
+    model = build(SegmentationConfig(**SMALL, ensemble="concat"))
+    outputs = model({"rgb": torch.randn(2, 3, 64, 64), "depth": torch.rand(2, 1, 64, 64)})
+    weight = model.ensemble.reduce.weight
+    logits = torch.cat([outputs["rgb"], outputs["depth"]], dim=1)
+    torch.testing.assert_close(outputs["ensemble"], F.conv2d(logits, weight))
+    outputs["ensemble"].square().mean().backward()
+    assert model.encoder.stages[0].conv1.weight.grad.abs().max() > 0
+
+
+def test_cbn_modulates_the_norms_after_k_by_k_convolutions():
+    model = build(SegmentationConfig(**SMALL, exchange=None, fusion=FusionConfig("cbn")))
+    kinds = {type(block.bn1) for stage in model.encoder.stages[1:] for block in stage.children() for block in block}
+    assert kinds == {ConditionalNorm}
+    assert isinstance(model.encoder.stages[0].bn1, PrivateNorm)
+
+
+def test_private_convolutions_are_two_networks():
+    """Nothing is shared: each stream is the uni-modal network with that stream's weights (Table 1, first row)."""
+    torch.manual_seed(0)
+    model = build(SegmentationConfig(**SMALL, exchange=None, convs="private")).eval()
+    for parameter in model.parameters():
+        parameter.data += 0.02 * torch.randn_like(parameter)
+    single = build(SegmentationConfig(modalities=("rgb",), exchange=None, **SMALL)).eval()
+    own = {
+        re.sub(r"\.(convs|norms)\.0\.(\w+)$", r".\2", name): tensor
+        for name, tensor in model.state_dict().items()
+        if not re.search(r"\.(convs|norms)\.1\.\w+$", name) and name != "ensemble.alpha"
+    }
+    assert single.load_state_dict(own, strict=False).missing_keys == ["ensemble.alpha"]
+    inputs = {"rgb": torch.randn(1, 3, 64, 64), "depth": torch.rand(1, 1, 64, 64)}
+    with torch.no_grad():
+        torch.testing.assert_close(model(inputs)["rgb"], single(inputs)["rgb"], rtol=1e-4, atol=1e-5)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from cen_model import checkpoint
 from cen_model.config import SegmentationConfig, from_dict
 from cen_model.models import build
+from cen_model.predictor import Predictor
 from cen_model.registry import REGISTRY
+from cen_model.translator import Translator
 
 B, H, W = 2, 64, 96
 
@@ -62,7 +65,9 @@ def test_outputs_and_gradients(model):
 def never_used(name, model):
     """Weights of one modality alone, and the two norms that the published U-Net has but does not use."""
     alone = len(model.config.modalities) == 1 and name == "ensemble.alpha"
-    unused = getattr(model.config, "normalised", "") == "inner" and name.startswith(("encoder.stages.0", "encoder.stages.7"))
+    unused = getattr(model.config, "normalised", "") == "inner" and name.startswith(
+        ("encoder.stages.0", "encoder.stages.7")
+    )
     return alone or unused
 
 
@@ -75,3 +80,16 @@ def test_a_checkpoint_gives_the_same_network(model, tmp_path):
         expected, actual = model.eval()(inputs), loaded(inputs)
     assert list(actual) == list(expected) == [*model.config.streams, "ensemble"]
     assert all(torch.equal(actual[name], expected[name]) for name in expected)
+
+
+def test_arrays_in_and_out(model):
+    """The predictor, or the translator, takes every network as it is."""
+    rng = np.random.default_rng(0)
+    model.eval()
+    if model.config.task == "translation":
+        arrays = {name: rng.integers(0, 256, (100, 120), np.uint8) for name in model.config.modalities}
+        assert Translator(model, "cpu").translate(arrays).image.shape == (100, 120, 3)
+        return
+    rgb, depth = rng.integers(0, 256, (H, W, 3), np.uint8), rng.integers(500, 5000, (H, W), np.uint16)
+    labels = Predictor(model, device="cpu").predict(rgb, depth).labels
+    assert labels.shape == (H, W) and labels.dtype == np.uint8 and labels.max() < 3

@@ -57,7 +57,8 @@ def test_which_convolutions_exchange(config, changing):
 
 
 @pytest.mark.parametrize(
-    "modalities", [("depth",), ("depth", "normal"), ("depth", "normal", "texture"), ("depth", "normal", "texture", "shade")]
+    "modalities",
+    [("depth",), ("depth", "normal"), ("depth", "normal", "texture"), ("depth", "normal", "texture", "shade")],
 )
 def test_one_to_four_modalities_of_one_or_three_channels(modalities):
     model = build(TranslationConfig(modalities, exchange=ExchangeConfig() if len(modalities) > 1 else None, filters=4))
