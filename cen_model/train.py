@@ -148,9 +148,9 @@ def _line(epoch: int, loss: float, miou: dict[str, float], share: float) -> str:
 
 
 def main() -> int:
-    config = parse(sys.argv[1:])
     console = Console(highlight=False)
     try:
+        config = parse(sys.argv[1:])
         if not train(config, console):
             console.print(f"stopped; continue with resume=true (output={config.output})")
             return 130

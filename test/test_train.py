@@ -84,7 +84,7 @@ def test_it_learns_exchanges_and_writes_measured_checkpoints(tmp_path: Path) -> 
     validations = {event.step: event.value for event in log.Scalars("mIoU/ensemble")}
     assert list(validations) == [20, 40, 60, 80]
     assert 0 < log.Scalars("exchanged")[-1].value <= 1
-    assert any(tag.startswith("exchanged/encoder.layer1") for tag in log.Tags()["scalars"])
+    assert any(tag.startswith("exchanged/encoder.stages.0.layer1") for tag in log.Tags()["scalars"])
 
     measure_best(config, Console(quiet=True))
     metadata = checkpoint.read_metadata(tmp_path / "best.safetensors")
@@ -100,12 +100,39 @@ def test_it_learns_exchanges_and_writes_measured_checkpoints(tmp_path: Path) -> 
         assert torch.equal(last.state_dict()[name], tensor)
 
 
-def test_resuming_equals_never_stopping(tmp_path: Path) -> None:
+# One of each kind that trains differently.
+FAMILY = {
+    "cen": (),
+    "uni-modal": ("model.modalities=[depth]", "model.exchange=null"),
+    "pspnet": ("model.decoder=pspnet",),
+    "mobilenet": ("model.encoder=mobilenet_v3_small",),
+    "random exchange": ("model.exchange.policy=random",),
+    "merged": ("model.exchange=null", "model.fusion={method: concat, streams: merged}", "model.convs=private"),
+    "aligned": ("model.exchange=null", "model.fusion={method: align}"),
+    "cbn": ("model.exchange=null", "model.fusion={method: cbn}"),
+    "private scale": ("model.exchange=null", "model.norms=private_affine"),
+    "concat ensemble": ("model.ensemble=concat",),
+}
+
+
+@pytest.mark.parametrize("overrides", FAMILY.values(), ids=FAMILY)
+def test_resuming_equals_never_stopping(tmp_path: Path, overrides: tuple[str, ...]) -> None:
     straight, resumed = tmp_path / "straight", tmp_path / "resumed"
-    assert run(tiny(straight, "schedule.epochs=4"))
-    assert run(tiny(resumed, "schedule.epochs=2"))
-    assert run(tiny(resumed, "schedule.epochs=4", "resume=true", "data.workers=1"))
+    assert run(tiny(straight, *overrides, "schedule.epochs=4"))
+    assert run(tiny(resumed, *overrides, "schedule.epochs=2"))
+    finished = tiny(resumed, *overrides, "schedule.epochs=4", "resume=true", "data.workers=1")
+    assert run(finished)
     assert_same_run(straight, resumed)
+    measure_best(finished, Console(quiet=True))
+    outputs = json.loads(checkpoint.read_metadata(resumed / "best.safetensors")["class_iou"])
+    assert list(outputs) == [*finished.model.streams, "ensemble"]
+
+
+def test_a_configuration_that_cannot_be_is_explained_in_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "cen_model.train", "model.modalities=[rgb]", f"output={tmp_path}"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode != 0 and "Traceback" not in done.stderr
+    assert "set exchange to null" in " ".join(f"{done.stdout}{done.stderr}".split())
 
 
 def test_ctrl_c_leaves_a_run_that_continues(tmp_path: Path) -> None:
@@ -176,8 +203,8 @@ def test_overlapping_seeds_are_refused(capsys: pytest.CaptureFixture[str]) -> No
 def test_overrides_win_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("model: {modalities: [rgb, depth], encoder: resnet50}\nschedule: {epochs: 3}\n")
-    config = parse(["--config", str(file), "model.modalities=[rgb]", "--seed=4"])
-    assert config.model == SegmentationConfig(modalities=("rgb",), encoder="resnet50")
+    config = parse(["--config", str(file), "model.modalities=[rgb]", "model.exchange=null", "--seed=4"])
+    assert config.model == SegmentationConfig(modalities=("rgb",), encoder="resnet50", exchange=None)
     assert (config.schedule.epochs, config.seed) == (3, 4)
 
 
@@ -196,7 +223,7 @@ def test_parameter_groups_follow_the_paper() -> None:
     }
     assert settings.keys() == {id(parameter) for parameter in model.parameters()}
     assert settings[id(model.ensemble.alpha)] == settings[id(model.decoder.classifier.weight)] == (3e-3, 1e-5)
-    assert settings[id(model.encoder.conv1.weight)] == (5e-4, 1e-5)
+    assert settings[id(model.encoder.stages[0].conv1.weight)] == (5e-4, 1e-5)
     for layer in exchange_norms(model):
         for norm in layer.norms:
             assert norm.weight.unique().tolist() == [pytest.approx(0.3)]
