@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NoReturn
 
 from cen_model.data.classes import NYU13
 from cen_model.names import unknown
@@ -67,59 +67,44 @@ class NetworkConfig:
     """How the modalities' outputs become one: weighted by softmax α (§ 3.2), or by a concat-fusion block (§ 4.1)."""
 
     def __post_init__(self) -> None:
-        for values, why in self._clashes():
-            keys = " and ".join(f"{key}={value!r}" for key, value in values.items())
-            raise ValueError(f"{keys} cannot go together: {why}")
+        if len(self.modalities) == 1:
+            self._check_single()
+        if self.exchange is not None:
+            self._check_exchange(self.exchange)
+        if self.fusion is not None:
+            self._check_fusion(self.fusion)
 
-    def _clashes(self) -> list[tuple[dict[str, Any], str]]:
-        """The keys that exclude each other in this configuration, and why."""
-        exchange, fusion = self.exchange, self.fusion
-        one, several = len(self.modalities) == 1, len(self.modalities)
-        merged = fusion is not None and fusion.streams == "merged"
-        policy = exchange.policy if exchange else None
-        share = {"none": 0.0, "own": 1 / several, "all": 1.0}[exchange.scope] if exchange else 0.0
-        method = fusion.method if fusion else None
+    def _check_single(self) -> None:
         modalities = {"modalities": list(self.modalities)}
-        clashes = [
-            (one and exchange, {**modalities, "exchange.policy": policy}, "exchange needs two; set exchange to null"),
-            (one and fusion, {**modalities, "fusion.method": method}, "fusion needs two modalities"),
-            (
-                one and self.ensemble == "concat",
-                {**modalities, "ensemble": self.ensemble},
-                "there is one output; set ensemble to softmax",
-            ),
-            (
-                exchange and self.norms != "private",
-                {"norms": self.norms, "exchange.policy": policy},
-                "exchange compares the private scaling factors of private norms; set exchange to null",
-            ),
-            (
-                policy in ("fixed", "random") and exchange.portion > share,
-                {"exchange.portion": exchange and exchange.portion, "exchange.scope": exchange and exchange.scope},
-                f"a modality may replace {share:.0%} of its channels at most",
-            ),
-            (
-                method == "cbn" and exchange,
-                {"fusion.method": method, "exchange.policy": policy},
-                "both would take the norms that follow a k×k convolution; set exchange to null",
-            ),
-            (
-                method == "cbn" and self.norms != "private",
-                {"fusion.method": method, "norms": self.norms},
-                "one modality's norms are modulated by another's",
-            ),
-            (
-                method in ("align", "cbn") and merged,
-                {"fusion.method": method, "fusion.streams": "merged"},
-                "it keeps every stream",
-            ),
-            (
-                merged and self.ensemble == "concat",
-                {"fusion.streams": "merged", "ensemble": self.ensemble},
-                "one stream has one output; set ensemble to softmax",
-            ),
-        ]
-        return [(keys, why) for clash, keys, why in clashes if clash]
+        if self.exchange is not None:
+            policy = {"exchange.policy": self.exchange.policy}
+            _refuse({**modalities, **policy}, "exchange needs two modalities; set exchange to null")
+        if self.fusion is not None:
+            _refuse({**modalities, "fusion.method": self.fusion.method}, "fusion needs two modalities")
+        if self.ensemble != "softmax":
+            _refuse({**modalities, "ensemble": self.ensemble}, "there is one output; set ensemble to softmax")
+
+    def _check_exchange(self, exchange: ExchangeConfig) -> None:
+        share = {"none": 0.0, "own": 1 / len(self.modalities), "all": 1.0}[exchange.scope]
+        if self.norms != "private":
+            why = "exchange compares the scaling factors of private norms; set exchange to null"
+            _refuse({"norms": self.norms, "exchange.policy": exchange.policy}, why)
+        if exchange.policy in ("fixed", "random") and exchange.portion > share:
+            keys = {"exchange.portion": exchange.portion, "exchange.scope": exchange.scope}
+            _refuse(keys, f"a modality may replace {share:.0%} of its channels at most")
+
+    def _check_fusion(self, fusion: FusionConfig) -> None:
+        method = {"fusion.method": fusion.method}
+        if fusion.method == "cbn" and self.exchange is not None:
+            why = "both would take the norms that follow a k×k convolution; set exchange to null"
+            _refuse({**method, "exchange.policy": self.exchange.policy}, why)
+        if fusion.method == "cbn" and self.norms != "private":
+            _refuse({**method, "norms": self.norms}, "one modality's norms are modulated by another's")
+        if fusion.method in ("align", "cbn") and fusion.streams == "merged":
+            _refuse({**method, "fusion.streams": fusion.streams}, "it keeps every stream")
+        if fusion.streams == "merged" and self.ensemble != "softmax":
+            why = "one stream has one output; set ensemble to softmax"
+            _refuse({"fusion.streams": fusion.streams, "ensemble": self.ensemble}, why)
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -201,6 +186,11 @@ def from_dict(values: Mapping[str, Any]) -> SegmentationConfig | TranslationConf
         if key in values:
             values[key] = tuple(values[key])
     return TASKS[task](**values)
+
+
+def _refuse(keys: Mapping[str, Any], why: str) -> NoReturn:
+    words = " and ".join(f"{key}={value!r}" for key, value in keys.items())
+    raise ValueError(f"{words} cannot go together: {why}")
 
 
 def _refuse_unknown(cls: type, values: Mapping[str, Any]) -> None:

@@ -108,8 +108,8 @@ def table(rows: Iterable[Row]) -> Table:
 
 
 def as_yaml(config: NetworkConfig) -> str:
-    """A configuration as YAML: the `model:` part of a training configuration."""
-    values = {key: value for key, value in config.to_dict().items() if key != "task"}
+    """A configuration as YAML, the `model:` part of a training's. The classes are left out: they are the data's."""
+    values = {key: value for key, value in config.to_dict().items() if key not in ("task", "classes")}
     return yaml.safe_dump({"model": values}, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
 
 

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import nn
 
 from cen_model import checkpoint, report
+from cen_model.data.classes import NYU13
 from cen_model.data.transforms import steps_per_epoch
 from cen_model.evaluate import measure
 from cen_model.exchange import ExchangeNorm, exchanged_share
@@ -36,6 +37,11 @@ def train(config: TrainConfig, console: Console) -> bool:
         FileNotFoundError: there is nothing to resume.
         ValueError: a part of the configuration makes no sense, or the loss is no longer finite.
     """
+    if config.model.classes != NYU13:
+        raise ValueError(
+            f"model.classes: synthetic scenes have {len(NYU13)} classes ({', '.join(NYU13)}), "
+            f"got {len(config.model.classes)} other ones"
+        )
     output = Path(config.output)
     best, last, state = output / "best.safetensors", output / "last.safetensors", output / "last.state.pt"
     if state.exists() and not config.resume:

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 import yaml
 from rich.console import Console
@@ -11,9 +14,10 @@ from torch import nn
 from cen_model.complexity import Cost
 from cen_model.config import ExchangeConfig, FusionConfig, SegmentationConfig, TranslationConfig, from_dict
 from cen_model.model_table import Row, main, markdown, rows, table
+from cen_model.registry import REGISTRY
 
 TOY = {
-    "cen-toy": SegmentationConfig(classes=("wall", "floor"), exchange=ExchangeConfig(scope="all")),
+    "cen-toy": SegmentationConfig(exchange=ExchangeConfig(scope="all")),
     "unet-toy": TranslationConfig(modalities=("rgb", "depth"), exchange=None, fusion=FusionConfig("average", "late")),
 }
 BIG = Row("big", (480, 640), Cost(118_201_578, 11_200_000, 1_235_700_940_800, 410_419_200))
@@ -34,6 +38,11 @@ class Toy(nn.Module):
     def forward(self, inputs):
         assert all(image.is_meta for image in inputs.values())
         return {name: conv(inputs[name]) for name, conv in self.convs.items()}
+
+
+def test_the_document_lists_every_network():
+    document = (Path(__file__).parents[1] / "docs" / "models.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| ([\w-]+) \| \d", document, re.MULTILINE) == list(REGISTRY)
 
 
 def test_rows_measure_each_network_at_its_size():
@@ -85,7 +94,7 @@ def test_a_shown_configuration_is_read_back(capsys, name):
     main(TOY, Toy, [name, "--show"])
     (key, values), *others = yaml.safe_load(capsys.readouterr().out).items()
     assert (key, others) == ("model", [])
-    assert "task" not in values
+    assert not {"task", "classes"} & set(values)
     assert from_dict({"task": TOY[name].task, **values}) == TOY[name]
 
 

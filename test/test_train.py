@@ -128,6 +128,11 @@ def test_resuming_equals_never_stopping(tmp_path: Path, overrides: tuple[str, ..
     assert list(outputs) == [*finished.model.streams, "ensemble"]
 
 
+def test_classes_that_the_scenes_do_not_have_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"13 classes \(bed, .* got 2 other ones"):
+        run(tiny(tmp_path, "model.classes=[wall, floor]"))
+
+
 def test_a_configuration_that_cannot_be_is_explained_in_one_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "cen_model.train", "model.modalities=[rgb]", f"output={tmp_path}"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
