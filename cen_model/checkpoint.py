@@ -36,11 +36,11 @@ def save(
         path: the file to write, .safetensors by custom.
         model: its weights and configuration are written.
         metadata: text to keep beside them, such as measured accuracy.
-        half: store convolutions in float16 (norms and biases stay float32); half the size.
+        half: store convolutions in float16 (everything else stays float32); half the size.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     if half:
-        tensors = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in tensors.items()}
+        tensors = {name: tensor.half() if tensor.ndim == 4 else tensor for name, tensor in tensors.items()}
     metadata = {**(metadata or {}), CONFIG_KEY: json.dumps(model.config.to_dict())}
     # Not safetensors' save_file: it hides the file from every other user (mode 0600).
     write_atomically(Path(path), lambda temporary: temporary.write_bytes(serialise(tensors, metadata)))

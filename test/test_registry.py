@@ -14,6 +14,7 @@ import torch
 
 from cen_model import checkpoint
 from cen_model.config import SegmentationConfig, from_dict
+from cen_model.exchange import exchange_norms
 from cen_model.models import build
 from cen_model.predictor import Predictor
 from cen_model.registry import REGISTRY
@@ -93,3 +94,52 @@ def test_arrays_in_and_out(model):
     rgb, depth = rng.integers(0, 256, (H, W, 3), np.uint8), rng.integers(500, 5000, (H, W), np.uint16)
     labels = Predictor(model, device="cpu").predict(rgb, depth).labels
     assert labels.shape == (H, W) and labels.dtype == np.uint8 and labels.max() < 3
+
+
+# Tables 1 and 7 and § 4.1: whether the penalty acts on none, half or all of γ, whether depth can change what RGB's
+# stream answers, and how often the convolutions are there.
+ABLATIONS = {
+    "private_convs": (0, False, 2),
+    "shared_norms": (0, False, 1),
+    "private_norms": (0, False, 1),
+    "private_convs-l1_half": (0.5, False, 2),
+    "private_convs-l1_half-exchange": (0.5, True, 2),
+    "l1_half": (0.5, False, 1),
+    "cen": (0.5, True, 1),
+    "private_convs-l1_all": (1, False, 2),
+    "private_convs-l1_all-exchange": (1, True, 2),
+    "l1_all": (1, False, 1),
+    "l1_all-exchange": (1, True, 1),
+    "fixed": (0, True, 1),
+    "fixed-downsampling": (0, True, 1),
+    "random": (0, True, 1),
+    "discard": (0.5, False, 1),
+    "sum": (0.5, True, 1),
+    "soft_gate": (0.5, True, 1),
+}
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_ablations_do_what_their_names_say(name):
+    penalised, coupled, copies = ABLATIONS[name]
+    torch.manual_seed(0)
+    model = build(narrow(REGISTRY[name])).eval()
+    gammas = [norm.weight for layer in exchange_norms(model) for norm in layer.norms]
+    for gamma in gammas:  # every other one under θ
+        gamma.data = torch.where(torch.arange(len(gamma)) % 2 == 0, 0.01, 1.0)
+    if penalised:
+        total = sum(gamma.sum().item() for gamma in gammas)
+        assert model.sparsity().item() == pytest.approx(penalised * total, rel=0.05)
+    else:
+        assert model.sparsity() == 0
+
+    inputs = images(model)
+    with torch.no_grad():
+        before = model(inputs)["rgb"]
+        after = model({**inputs, "depth": torch.randn_like(inputs["depth"])})["rgb"]
+    assert torch.equal(before, after) != coupled
+    assert sum(parameter.ndim == 4 for parameter in model.parameters()) == copies * convolutions_of_one_network()
+
+
+def convolutions_of_one_network():
+    return sum(isinstance(m, torch.nn.Conv2d) for m in build(narrow(REGISTRY["rgb"])).modules())
