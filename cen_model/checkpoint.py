@@ -22,7 +22,8 @@ from safetensors.torch import save as serialise
 from cen_model import published, published_translation
 from cen_model.config import TranslationConfig, from_dict
 from cen_model.files import find_weights, write_atomically
-from cen_model.models import MultimodalNetwork, build
+from cen_model.models import build
+from cen_model.network import MultimodalNetwork
 
 CONFIG_KEY = "config"
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from cen_model import checkpoint, report
 from cen_model.loaders import cached_scenes, evaluation_loader
 from cen_model.metrics import Scores
-from cen_model.models import MultimodalNetwork
+from cen_model.network import MultimodalNetwork
 from cen_model.segmentation import evaluate
 from cen_model.train_config import DataConfig
 

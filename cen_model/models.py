@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Assembly of every network: encoder made modal, fusion, decoder, ensemble.
+"""Assembly of every network from its configuration, or from its name in the registry.
 
 `python -m cen_model.models` prints the registry with what each network costs.
 
-Axes: M modalities, B batch, C channels, K classes, H W pixels.
+Axes: M modalities, C channels, K classes.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from cen_model import exchange, modal
-from cen_model.conditional import ConditionalNorm, Perceptron
+from cen_model.conditional import ConditionalNorm
 from cen_model.config import NetworkConfig, SegmentationConfig, TranslationConfig
 from cen_model.data.classes import VOID
-from cen_model.encoders import build_encoder
+from cen_model.encoders import Encoder, build_encoder
+from cen_model.exchange import ExchangeNorm, to_modal
 from cen_model.fusion import Concat, StagedFusion
 from cen_model.modalities import modality
 from cen_model.names import unknown
-from cen_model.policies import SoftGate
+from cen_model.network import Ensemble, MultimodalNetwork
 from cen_model.pspnet import PSPNet
 from cen_model.refinenet import RefineNet
 from cen_model.registry import REGISTRY
@@ -38,116 +38,23 @@ DECODERS = {
 }
 # The encoder's output stride where a decoder needs another than the network's own.
 OUTPUT_STRIDES = {"pspnet": 8}
+ENSEMBLES = {"softmax": lambda modalities, channels: Ensemble(modalities), "concat": Concat}
 
 SEGMENTATION_POINTS = {"early": (1,), "middle": (2,), "late": (3,), "all": range(4)}
 TRANSLATION_POINTS = {"early": (0,), "middle": (3,), "late": (7,), "all": range(8)}
 
 
-class Ensemble(nn.Module):
-    """Σ_m softmax(α)_m · output_m (paper § 3.2). The outputs are detached: the ensemble's loss trains α alone."""
+@dataclass(frozen=True)
+class _Parts:
+    """What the tasks differ in."""
 
-    def __init__(self, modalities: int) -> None:
-        super().__init__()
-        self.alpha = nn.Parameter(torch.ones(modalities))
-
-    def forward(self, outputs: Sequence[Tensor]) -> Tensor:
-        if len(outputs) == 1:
-            return outputs[0].detach()
-        weights = self.alpha.softmax(0)
-        return sum(weight * output.detach() for weight, output in zip(weights, outputs, strict=True))
-
-
-ENSEMBLES = {"softmax": lambda modalities, channels: Ensemble(modalities), "concat": Concat}
-
-
-class MultimodalNetwork(nn.Module):
-    """A modal encoder and decoder with one output per modality, and their ensemble.
-
-    Args:
-        encoder: with `stages` that take and return stacked tensors; made modal already.
-        fusion: runs the stages and fuses between them; None runs them as they are.
-        decoder: stacked features of all stages → stacked outputs.
-        ensemble: outputs of all modalities → one; None where the streams were merged before.
-        config: what these were built from.
-        in_channels: of the encoder's first layer.
-    """
-
-    def __init__(
-        self,
-        encoder: nn.Module,
-        fusion: StagedFusion | None,
-        decoder: nn.Module,
-        ensemble: nn.Module | None,
-        config: NetworkConfig,
-        in_channels: int,
-    ) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.fusion = fusion
-        self.decoder = decoder
-        self.ensemble = ensemble
-        self.config = config
-        self.in_channels = in_channels
-
-    def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Images (B, C_m, H, W) by modality → outputs by stream, and "ensemble".
-
-        Segmentation takes normalised images and gives logits (B, K, H/4, W/4), or H/8 with a PSPNet; translation takes
-        and gives images in [-1, 1]. While training there are also "auxiliary/<stream>" (logits of a PSPNet's auxiliary
-        head) and "alignment" (the alignment loss, a scalar), where the network has them.
-
-        Raises:
-            ValueError: a modality of the network is missing among the inputs.
-        """
-        names = self.config.modalities
-        missing = [name for name in names if name not in inputs]
-        if missing:
-            raise ValueError(f"the network takes {', '.join(names)}; missing {', '.join(missing)}, got {list(inputs)}")
-        x = modal.stack(modal.broaden([inputs[name] for name in names], self.in_channels))
-        features, alignment = self._encode(x)
-        outputs = self._by_stream(self.decoder(features))
-        if self.training and alignment is not None:
-            outputs["alignment"] = alignment
-        if self.training and isinstance(self.decoder, PSPNet):
-            streams = self.config.streams or ("ensemble",)
-            auxiliary = modal.split(self.decoder.auxiliary(features), len(streams))
-            outputs |= {f"auxiliary/{name}": logits for name, logits in zip(streams, auxiliary, strict=True)}
-        return outputs
-
-    def _encode(self, x: Tensor) -> tuple[list[Tensor], Tensor | None]:
-        if self.fusion is not None:
-            return self.fusion(self.encoder.stages, x)
-        features = []
-        for stage in self.encoder.stages:
-            x = stage(x)
-            features.append(x)
-        return features, None
-
-    def _by_stream(self, output: Tensor) -> dict[str, Tensor]:
-        streams = self.config.streams
-        if not streams:
-            return {"ensemble": output}
-        parts = modal.split(output, len(streams))
-        return {**dict(zip(streams, parts, strict=True)), "ensemble": self.ensemble(parts)}
-
-    def sparsity(self) -> Tensor:
-        """Σ |γ̂| (Eq. 4, without λ)."""
-        return exchange.sparsity(self)
-
-    def exchanged_share(self) -> float:
-        """Share in [0, 1] of the exchangeable channels that are replaced now."""
-        return exchange.exchanged_share(self)
-
-    def fusion_modules(self) -> nn.ModuleList:
-        """The modules whose parameters Table 2 counts as used for fusion; none in a CEN."""
-        kinds = (StagedFusion, Concat, Perceptron, SoftGate)
-        return nn.ModuleList(module for module in self.modules() if isinstance(module, kinds))
-
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The paper's two groups: "encoder", and "decoder" with everything that is new beside it."""
-        encoder = list(self.encoder.parameters())
-        known = {id(parameter) for parameter in encoder}
-        return {"encoder": encoder, "decoder": [p for p in self.parameters() if id(p) not in known]}
+    encoder: nn.Module
+    decoder: nn.Module
+    in_channels: int
+    out_channels: int
+    fusion_points: Mapping[str, Sequence[int]]
+    decoder_norms: str
+    stem_exchanges: bool
 
 
 def build(config: NetworkConfig | str) -> MultimodalNetwork:
@@ -160,68 +67,70 @@ def build(config: NetworkConfig | str) -> MultimodalNetwork:
         if config not in REGISTRY:
             raise unknown("network", config, REGISTRY)
         config = REGISTRY[config]
-    return _build_translation(config) if isinstance(config, TranslationConfig) else _build_segmentation(config)
+    translates = isinstance(config, TranslationConfig)
+    return _assemble(config, _translation_parts(config) if translates else _segmentation_parts(config))
 
 
-def _build_segmentation(config: SegmentationConfig) -> MultimodalNetwork:
+def _segmentation_parts(config: SegmentationConfig) -> _Parts:
     if not 0 < len(config.classes) <= VOID:
         raise ValueError(f"classes: expected 1 to {VOID} names ({VOID} is void), got {len(config.classes)}")
     if config.decoder not in DECODERS:
         raise unknown("decoder", config.decoder, DECODERS)
-    in_channels = math.lcm(*(modality(name).channels for name in config.modalities))
-    stride = OUTPUT_STRIDES.get(config.decoder)
-    try:
-        encoder = build_encoder(config.encoder, in_channels, config.encoder_width, config.encoder_weights, stride)
-    except NotDilatableError as error:
-        raise ValueError(
-            f"encoder={config.encoder!r} and decoder={config.decoder!r} cannot go together: {error}"
-        ) from error
+    in_channels = _broadened(config)
+    encoder = _segmentation_encoder(config, in_channels)
     own = {"width": config.decoder_width, "dropout": config.dropout}
     changed = {key: value for key, value in own.items() if value is not None}
     decoder = DECODERS[config.decoder](encoder.channels, len(config.classes), **changed)
-    return _assemble(config, encoder, decoder, in_channels, len(config.classes), SEGMENTATION_POINTS, config.norms)
+    return _Parts(encoder, decoder, in_channels, len(config.classes), SEGMENTATION_POINTS, config.norms, False)
 
 
-def _build_translation(config: TranslationConfig) -> MultimodalNetwork:
-    usual = math.lcm(*(modality(name).channels for name in config.modalities))
-    in_channels = config.in_channels or usual
-    out_channels = modality(config.target).channels
+def _segmentation_encoder(config: SegmentationConfig, in_channels: int) -> Encoder:
+    stride = OUTPUT_STRIDES.get(config.decoder)
+    try:
+        return build_encoder(config.encoder, in_channels, config.encoder_width, config.encoder_weights, stride)
+    except NotDilatableError as error:
+        keys = f"encoder={config.encoder!r} and decoder={config.decoder!r}"
+        raise ValueError(f"{keys} cannot go together: {error}") from error
+
+
+def _translation_parts(config: TranslationConfig) -> _Parts:
+    broadened = _broadened(config)
+    in_channels, out_channels = config.in_channels or broadened, modality(config.target).channels
     encoder = UNetEncoder(in_channels, config.filters, config.normalised)
     decoder = UNetDecoder(encoder.channels, out_channels, config.dropout)
-    return _assemble(
-        config, encoder, decoder, in_channels, out_channels, TRANSLATION_POINTS, config.decoder_norms, stem=True
-    )
+    return _Parts(encoder, decoder, in_channels, out_channels, TRANSLATION_POINTS, config.decoder_norms, True)
 
 
-def _assemble(
-    config: NetworkConfig,
-    encoder: nn.Module,
-    decoder: nn.Module,
-    in_channels: int,
-    out_channels: int,
-    points: Mapping[str, Sequence[int]],
-    decoder_norms: str,
-    stem: bool = False,
-) -> MultimodalNetwork:
-    modalities, fusion = len(config.modalities), None
+def _broadened(config: NetworkConfig) -> int:
+    """The least common multiple of the modalities' channels (paper, footnote 3)."""
+    return math.lcm(*(modality(name).channels for name in config.modalities))
+
+
+def _assemble(config: NetworkConfig, parts: _Parts) -> MultimodalNetwork:
+    modalities, encoder, fusion = len(config.modalities), parts.encoder, None
     if config.fusion and config.fusion.method != "cbn":
-        fusion = StagedFusion(config.fusion, modalities, encoder.channels, points[config.fusion.stages])
-    merged = bool(modalities > 1 and not config.streams)
+        points = parts.fusion_points[config.fusion.stages]
+        fusion = StagedFusion(config.fusion, modalities, encoder.channels, points)
+    merged = not config.streams
     # A slice of a ModuleList holds the same stages; where the streams merge, the later ones stay as they are.
-    stages = encoder.stages[: fusion.last_with_streams + 1] if merged else encoder.stages
-    strided_only = bool(config.exchange and config.exchange.layers == "downsampling")
-    exchange.to_modal(
-        stages, modalities, _fuse(config), convs=config.convs, norms=config.norms, stem=stem, strided_only=strided_only
+    to_modal(
+        encoder.stages[: fusion.last_with_streams + 1] if merged else encoder.stages,
+        modalities,
+        _fuse(config),
+        convs=config.convs,
+        norms=config.norms,
+        stem=parts.stem_exchanges,
+        strided_only=config.exchange is not None and config.exchange.layers == "downsampling",
     )
     if not merged:
-        exchange.to_modal(decoder, modalities, convs=config.convs, norms=decoder_norms)
-    ensemble = None if merged else ENSEMBLES[config.ensemble](modalities, out_channels)
-    return MultimodalNetwork(encoder, fusion, decoder, ensemble, config, in_channels)
+        to_modal(parts.decoder, modalities, convs=config.convs, norms=parts.decoder_norms)
+    ensemble = None if merged else ENSEMBLES[config.ensemble](modalities, parts.out_channels)
+    return MultimodalNetwork(encoder, fusion, parts.decoder, ensemble, config, parts.in_channels)
 
 
 def _fuse(config: NetworkConfig) -> Callable[[Sequence[nn.Module]], nn.Module] | None:
     if config.exchange:
-        return partial(exchange.ExchangeNorm, config=config.exchange)
+        return partial(ExchangeNorm, config=config.exchange)
     return ConditionalNorm if config.fusion and config.fusion.method == "cbn" else None
 
 

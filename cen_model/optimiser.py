@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from cen_model.conditional import ConditionalNorm
 from cen_model.exchange import exchange_norms
 from cen_model.modal import PrivateAffine, PrivateStatistics
-from cen_model.models import MultimodalNetwork
+from cen_model.network import MultimodalNetwork
 from cen_model.train_config import ExchangeTrainingConfig, OptimiserConfig, ScheduleConfig
 
 # Everything that holds γ and β itself.

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cen_model.checkpoint import load
 from cen_model.modalities import normalise
-from cen_model.models import MultimodalNetwork
+from cen_model.network import MultimodalNetwork
 
 
 @dataclass(frozen=True)

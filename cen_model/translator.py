@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from cen_model.checkpoint import load
 from cen_model.modalities import modality
-from cen_model.models import MultimodalNetwork
+from cen_model.network import MultimodalNetwork
 from cen_model.unet import InstanceNorm
 
 # The U-Net halves its images eight times.

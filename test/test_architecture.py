@@ -27,7 +27,17 @@ MODEL_FILES = {
     f"cen_model.{name}"
     for name in (
         *("modal", "policies", "exchange", "reshape", "encoders", "refinenet", "pspnet", "unet", "discriminator"),
-        *("alignment", "conditional", "fusion", "modalities", "registry", "models", "complexity", "model_table"),
+        *(
+            "alignment",
+            "conditional",
+            "fusion",
+            "modalities",
+            "registry",
+            "network",
+            "models",
+            "complexity",
+            "model_table",
+        ),
     )
 }
 # What a model file may use besides the others: configurations, the names of the classes, and help with names.

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one shape that all networks have, and its two doors: stacking at the entrance, the ensemble at the exit.
+
+Axes: M modalities, B batch, C channels, K classes, H W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from cen_model import exchange, modal
+from cen_model.conditional import Perceptron
+from cen_model.config import NetworkConfig
+from cen_model.fusion import Concat, StagedFusion
+from cen_model.policies import SoftGate
+from cen_model.pspnet import PSPNet
+
+
+class Ensemble(nn.Module):
+    """Σ_m softmax(α)_m · output_m (paper § 3.2). The outputs are detached: the ensemble's loss trains α alone."""
+
+    def __init__(self, modalities: int) -> None:
+        super().__init__()
+        self.alpha = nn.Parameter(torch.ones(modalities))
+
+    def forward(self, outputs: Sequence[Tensor]) -> Tensor:
+        if len(outputs) == 1:
+            return outputs[0].detach()
+        weights = self.alpha.softmax(0)
+        return sum(weight * output.detach() for weight, output in zip(weights, outputs, strict=True))
+
+
+class MultimodalNetwork(nn.Module):
+    """A modal encoder and decoder with one output per modality, and their ensemble.
+
+    Args:
+        encoder: with `stages` that take and return stacked tensors; made modal already.
+        fusion: runs the stages and fuses between them; None runs them as they are.
+        decoder: stacked features of all stages → stacked outputs.
+        ensemble: outputs of all modalities → one; None where the streams were merged before.
+        config: what these were built from.
+        in_channels: of the encoder's first layer.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        fusion: StagedFusion | None,
+        decoder: nn.Module,
+        ensemble: nn.Module | None,
+        config: NetworkConfig,
+        in_channels: int,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.fusion = fusion
+        self.decoder = decoder
+        self.ensemble = ensemble
+        self.config = config
+        self.in_channels = in_channels
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Images (B, C_m, H, W) by modality → outputs by stream, and "ensemble".
+
+        Segmentation takes normalised images and gives logits (B, K, H/4, W/4), or H/8 with a PSPNet; translation takes
+        and gives images in [-1, 1]. While training there are also "auxiliary/<stream>" (logits of a PSPNet's auxiliary
+        head) and "alignment" (the alignment loss, a scalar), where the network has them.
+
+        Raises:
+            ValueError: a modality of the network is missing among the inputs.
+        """
+        names = self.config.modalities
+        missing = [name for name in names if name not in inputs]
+        if missing:
+            raise ValueError(f"the network takes {', '.join(names)}; missing {', '.join(missing)}, got {list(inputs)}")
+        x = modal.stack(modal.broaden([inputs[name] for name in names], self.in_channels))
+        features, alignment = self._encode(x)
+        outputs = self._by_stream(self.decoder(features))
+        if self.training and alignment is not None:
+            outputs["alignment"] = alignment
+        if self.training and isinstance(self.decoder, PSPNet):
+            streams = self.config.streams or ("ensemble",)
+            auxiliary = modal.split(self.decoder.auxiliary(features), len(streams))
+            outputs |= {f"auxiliary/{name}": logits for name, logits in zip(streams, auxiliary, strict=True)}
+        return outputs
+
+    def _encode(self, x: Tensor) -> tuple[list[Tensor], Tensor | None]:
+        if self.fusion is not None:
+            return self.fusion(self.encoder.stages, x)
+        features = []
+        for stage in self.encoder.stages:
+            x = stage(x)
+            features.append(x)
+        return features, None
+
+    def _by_stream(self, output: Tensor) -> dict[str, Tensor]:
+        streams = self.config.streams
+        if not streams:
+            return {"ensemble": output}
+        parts = modal.split(output, len(streams))
+        return {**dict(zip(streams, parts, strict=True)), "ensemble": self.ensemble(parts)}
+
+    def sparsity(self) -> Tensor:
+        """Σ |γ̂| (Eq. 4, without λ)."""
+        return exchange.sparsity(self)
+
+    def exchanged_share(self) -> float:
+        """Share in [0, 1] of the exchangeable channels that are replaced now."""
+        return exchange.exchanged_share(self)
+
+    def fusion_modules(self) -> nn.ModuleList:
+        """The modules whose parameters Table 2 counts as used for fusion; none in a CEN."""
+        kinds = (StagedFusion, Concat, Perceptron, SoftGate)
+        return nn.ModuleList(module for module in self.modules() if isinstance(module, kinds))
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """The paper's two groups: "encoder", and "decoder" with everything that is new beside it."""
+        encoder = list(self.encoder.parameters())
+        known = {id(parameter) for parameter in encoder}
+        return {"encoder": encoder, "decoder": [p for p in self.parameters() if id(p) not in known]}
