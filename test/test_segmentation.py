@@ -60,6 +60,19 @@ def test_one_modality_is_counted_once() -> None:
     assert list(losses({"rgb": logits, "ensemble": logits}, target)) == ["rgb"]
 
 
+def test_auxiliary_heads_and_alignment_are_weighted() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(1, 4, 3, 5))
+    target = rng.choice([0, 1, 2, 3], size=(1, 6, 10)).astype(np.uint8)
+    logits = torch.from_numpy(values)
+    outputs = {"ensemble": logits, "auxiliary/ensemble": logits, "alignment": torch.tensor(2.0)}
+    got = losses(outputs, torch.from_numpy(target), alignment_weight=0.25)
+    expected = slow_cross_entropy(values, target)
+    assert {name: term.item() for name, term in got.items()} == pytest.approx(
+        {"ensemble": expected, "auxiliary/ensemble": 0.4 * expected, "alignment": 0.5}, rel=1e-6
+    )
+
+
 def sample_batch(seed: int = 0) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return {
