@@ -59,7 +59,10 @@ def load(path_or_name: str | Path) -> MultimodalNetwork:
     """
     path = find_weights(path_or_name)
     metadata = read_metadata(path)
-    config = from_dict(json.loads(metadata[CONFIG_KEY]))
+    try:
+        config = from_dict(json.loads(metadata[CONFIG_KEY]))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     if not isinstance(config, TranslationConfig):
         config = replace(config, encoder_weights=None)
     model = build(config)

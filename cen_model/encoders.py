@@ -6,6 +6,7 @@ Axes: B batch (M·B once made modal), C channels, H W pixels.
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,12 +31,14 @@ class Encoder(nn.Module):
     Args:
         stages: finest first; each maps the features of the one before, the first the image.
         channels: of each stage's features.
+        strides: pixels of the image per pixel of each stage's features.
     """
 
-    def __init__(self, stages: Sequence[nn.Module], channels: Sequence[int]) -> None:
+    def __init__(self, stages: Sequence[nn.Module], channels: Sequence[int], strides: Sequence[int]) -> None:
         super().__init__()
         self.stages = nn.ModuleList(stages)
         self.channels = tuple(channels)
+        self.strides = tuple(strides)
 
     def forward(self, x_BCHW: Tensor) -> list[Tensor]:
         """Image (B, C, H, W) → features of the stages, finest first."""
@@ -60,11 +63,12 @@ def build_encoder(
         in_channels: channels of the (broadened) input.
         width: factor on every inner channel count.
         weights: "imagenet", the path of a torchvision state dict (.pth or .safetensors), or None for random weights.
-        output_stride: dilate the stages that are deeper than this stride, so that they keep its resolution.
+        output_stride: 4, 8 or 16: dilate the stages that are deeper than this stride, so that they keep its resolution.
 
     Raises:
-        ValueError: unknown name, a network that is no chain of convolutions with BatchNorm, or cannot be dilated or
-            scaled as asked, weights of another network, or pretrained weights for a changed width.
+        NotDilatableError: an output stride for a network that pools below it; a ValueError.
+        ValueError: unknown name, a network that is no chain of convolutions with BatchNorm or cannot be scaled as
+            asked, weights of another network, or pretrained weights for a changed width.
         OSError: weights that cannot be had, with what to do instead.
     """
     network = _torchvision_network(name)
@@ -72,18 +76,25 @@ def build_encoder(
         raise ValueError(f"encoder_weights={weights!r} needs encoder_width=1, got {width}: the shapes would not fit")
     if weights:
         try:
-            network.load_state_dict(_read_weights(name, weights))
+            network.load_state_dict(_current(_read_weights(name, weights), network))
         except RuntimeError as error:
             raise ValueError(f"{weights}: not the weights of torchvision's {name}: {error}") from error
     if width != 1.0:
         scale_width(network, width, name)
     layers = list(_open(list(network.named_children())))
-    stages, channels = _divide(layers, name)
+    try:
+        stages, channels = _divide(layers, name)
+    except RuntimeError as error:  # of networks that split or concatenate features
+        raise ValueError(
+            f"encoder={name!r} and encoder_width={width} cannot go together: "
+            f"rounded, its channel counts do not add up ({error})"
+        ) from error
+    encoder = Encoder(stages, channels, [min(stride, output_stride or stride) for stride in STRIDES])
     if output_stride:
-        dilate(nn.ModuleList(stages[STRIDES.index(output_stride) + 1 :]), name)
+        dilate(encoder, output_stride, name)
     if in_channels != 3:
-        stem_for(stages[0], in_channels)
-    return Encoder(stages, channels)
+        stem_for(encoder, in_channels)
+    return encoder
 
 
 def _torchvision_network(name: str) -> nn.Module:
@@ -92,7 +103,9 @@ def _torchvision_network(name: str) -> nn.Module:
         raise unknown("encoder", name, names)
     device = torch.get_default_device()
     with torch.device("cpu"):  # torchvision's RegNet reckons with tensors, which have no values on "meta"
-        network = torchvision.models.get_model(name).to(device)
+        network = torchvision.models.get_model(name)
+    if device.type != "cpu":
+        network = network.to(device)
     if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
         raise ValueError(f"encoder {name!r} has no BatchNorm: there would be nothing to keep private to a modality")
     return network
@@ -156,3 +169,13 @@ def _read_weights(name: str, weights: str) -> dict[str, Tensor]:
     if Path(weights).suffix == ".safetensors":
         return load_file(weights)
     return torch.load(weights, map_location="cpu", weights_only=True)
+
+
+def _current(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """A state dict as torchvision's classes take it today, whatever their age and the file's format."""
+    metadata = getattr(state, "_metadata", None)
+    # DenseNet's published files have module names with dots, which PyTorch has since forbidden.
+    state = OrderedDict((re.sub(r"(denselayer\d+\.(?:norm|conv))\.", r"\1", key), state[key]) for key in state)
+    # MNASNet asks for its version, which safetensors do not carry.
+    state._metadata = metadata or {"": {"version": network._version}}
+    return state

@@ -33,6 +33,8 @@ def main(weights: str, scenes: int = 200, seed: int = DataConfig.held_out_seed) 
         seed: the first scene's.
     """
     model = checkpoint.load(weights)
+    if model.config.task != "segmentation":
+        raise ValueError(f"{weights}: expected a segmentation network, got one for {model.config.task}")
     scores = measure(model, range(seed, seed + scenes), DataConfig())
     title = f"{weights}: {scenes} held-out scenes, exchanged {model.exchanged_share():.0%}"
     Console().print(report.table(scores, model.config.classes, title))

@@ -38,11 +38,18 @@ class Predictor:
         size: (height, width) that images are resized to for the network; None takes the height that the network was
             trained at, with the image's own proportions, or the image as it is where the network does not say.
         device: "cpu", "cuda", "cuda:1", …; None takes a GPU where there is one.
+
+    Raises:
+        ValueError: the network is not one for segmentation, or takes more than rgb and depth.
     """
 
     def __init__(
         self, model: MultimodalNetwork, size: tuple[int, int] | None = None, device: str | None = None
     ) -> None:
+        if model.config.task != "segmentation":
+            raise ValueError(f"expected a segmentation network, got one for {model.config.task}: use Translator")
+        if not set(model.config.modalities) <= {"rgb", "depth"}:
+            raise ValueError(f"expected a network of rgb and depth, got one of {', '.join(model.config.modalities)}")
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.size = size
         # Channels-last is the layout that oneDNN and cuDNN compute in.

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class NotDilatableError(ValueError):
@@ -21,33 +21,38 @@ def scale_width(module: nn.Module, width: float, name: str) -> None:
         if isinstance(child, nn.Conv2d):
             if child.groups not in (1, child.in_channels):
                 raise ValueError(f"encoder={name!r} and encoder_width={width} cannot go together: grouped convolutions")
-            in_channels = 3 if child.in_channels == 3 else round(child.in_channels * width)
-            setattr(module, label, _conv_like(child, in_channels, round(child.out_channels * width)))
+            setattr(module, label, _scaled_conv(child, width))
         elif isinstance(child, nn.BatchNorm2d):
-            setattr(module, label, nn.BatchNorm2d(round(child.num_features * width), child.eps, child.momentum))
+            setattr(module, label, nn.BatchNorm2d(_scaled(child.num_features, width), child.eps, child.momentum))
         else:
             scale_width(child, width, name)
 
 
-def dilate(module: nn.Module, name: str) -> None:
-    """Let a chain of stages keep its resolution, in place: strides become dilation, as torchvision's ResNets have it.
+def dilate(network: nn.Module, output_stride: int, name: str) -> None:
+    """Let a network keep the resolution of `output_stride`, in place: deeper strides become dilation.
 
-    A strided convolution samples at the dilation reached so far, those after it twice as far apart.
+    A convolution whose input was `d` times coarser than the output stride samples `d` times as far apart, which is what
+    torchvision's dilated ResNets do, and also holds for branches that are strided side by side.
+
+    Args:
+        network: takes images of three channels; untrained, in training mode.
+        output_stride: 4, 8, 16 or 32.
+        name: for the error.
 
     Raises:
-        NotDilatableError: the chain pools.
+        NotDilatableError: the network pools at that depth.
     """
-    dilation = 1
-    for child in module.modules():
-        if isinstance(child, (nn.MaxPool2d, nn.AvgPool2d)):
-            raise NotDilatableError(f"{name} has no dilated form, it reduces its resolution by pooling")
-        if not isinstance(child, nn.Conv2d):
+    for layer, stride in _input_strides(network).items():
+        if stride < output_stride:
             continue
-        strided, child.stride = max(child.stride) > 1, (1, 1)
-        if max(child.kernel_size) > 1:
-            child.dilation = (dilation, dilation)
-            child.padding = tuple(dilation * (k // 2) for k in child.kernel_size)
-            dilation *= 2 if strided else 1
+        if not isinstance(layer, nn.Conv2d):
+            raise NotDilatableError(
+                f"encoder={name!r} cannot be dilated to output stride {output_stride}: it down-samples by pooling"
+            )
+        layer.stride = (1, 1)
+        if max(layer.kernel_size) > 1:
+            layer.dilation = (stride // output_stride,) * 2
+            layer.padding = tuple(stride // output_stride * (k // 2) for k in layer.kernel_size)
 
 
 def stem_for(stage: nn.Module, in_channels: int) -> None:
@@ -56,24 +61,24 @@ def stem_for(stage: nn.Module, in_channels: int) -> None:
     Multiples of three (RGB broadened by repetition): exactly the original's answer. Otherwise every channel gets the
     filters' sum over colours: for one channel, exactly the original on that channel repeated three times.
     """
-    label, stem = next((name, m) for name, m in stage.named_modules() if isinstance(m, nn.Conv2d))
-    new = _conv_like(stem, in_channels, stem.out_channels)
+    stem = next(module for module in stage.modules() if isinstance(module, nn.Conv2d))
     colours = stem.weight.detach()
     if in_channels % 3:
         colours = colours.sum(dim=1, keepdim=True)
     repeats = in_channels // colours.shape[1]
-    with torch.no_grad():
-        new.weight.copy_(colours.repeat(1, repeats, 1, 1) / repeats)
-        if stem.bias is not None:
-            new.bias.copy_(stem.bias)
-    parent, _, child = label.rpartition(".")
-    setattr(stage.get_submodule(parent), child, new)
+    stem.weight = nn.Parameter(colours.repeat(1, repeats, 1, 1) / repeats)
+    stem.in_channels = in_channels
 
 
-def _conv_like(conv: nn.Conv2d, in_channels: int, out_channels: int) -> nn.Conv2d:
+def _scaled(channels: int, width: float) -> int:
+    return max(1, round(channels * width))
+
+
+def _scaled_conv(conv: nn.Conv2d, width: float) -> nn.Conv2d:
+    in_channels = 3 if conv.in_channels == 3 else _scaled(conv.in_channels, width)
     new = nn.Conv2d(
         in_channels,
-        out_channels,
+        _scaled(conv.out_channels, width),
         conv.kernel_size,
         conv.stride,
         conv.padding,
@@ -82,3 +87,20 @@ def _conv_like(conv: nn.Conv2d, in_channels: int, out_channels: int) -> nn.Conv2
     )
     nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
     return new
+
+
+@torch.no_grad()
+def _input_strides(network: nn.Module, side: int = 64) -> dict[nn.Module, int]:
+    """By how much the input of each convolution and pooling is coarser than the image."""
+    strides: dict[nn.Module, int] = {}
+
+    def note(layer: nn.Module, inputs: tuple[Tensor]) -> None:
+        strides[layer] = side // inputs[0].shape[-1]
+
+    layers = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d))]
+    hooks = [layer.register_forward_pre_hook(note) for layer in layers]
+    network.eval()(torch.zeros(1, 3, side, side))
+    network.train()
+    for hook in hooks:
+        hook.remove()
+    return strides

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import nn
 
 from cen_model import checkpoint, report
+from cen_model.config import SegmentationConfig
 from cen_model.data.classes import NYU13
 from cen_model.data.transforms import steps_per_epoch
 from cen_model.evaluate import measure
@@ -37,11 +38,7 @@ def train(config: TrainConfig, console: Console) -> bool:
         FileNotFoundError: there is nothing to resume.
         ValueError: a part of the configuration makes no sense, or the loss is no longer finite.
     """
-    if config.model.classes != NYU13:
-        raise ValueError(
-            f"model.classes: synthetic scenes have {len(NYU13)} classes ({', '.join(NYU13)}), "
-            f"got {len(config.model.classes)} other ones"
-        )
+    _refuse_other_data(config.model)
     output = Path(config.output)
     best, last, state = output / "best.safetensors", output / "last.safetensors", output / "last.state.pt"
     if state.exists() and not config.resume:
@@ -123,6 +120,17 @@ def measure_best(config: TrainConfig, console: Console) -> None:
     }
     checkpoint.save(path, model, text, half=config.half_weights)
     console.print(report.table(scores, config.model.classes, f"{path}: {len(seeds)} held-out scenes"))
+
+
+def _refuse_other_data(model: SegmentationConfig) -> None:
+    """Synthetic scenes have colour, depth and their own classes."""
+    if missing := set(model.modalities) - {"rgb", "depth"}:
+        raise ValueError(f"model.modalities: synthetic scenes have rgb and depth, not {', '.join(sorted(missing))}")
+    if model.classes != NYU13:
+        raise ValueError(
+            f"model.classes: synthetic scenes have {len(NYU13)} classes ({', '.join(NYU13)}), "
+            f"got {len(model.classes)} other ones"
+        )
 
 
 def _training_mode(model: nn.Module, frozen_statistics: bool) -> None:

@@ -11,7 +11,7 @@ import torch
 import torchvision.transforms.v2.functional as TF
 
 from cen_model import checkpoint
-from cen_model.config import SegmentationConfig
+from cen_model.config import SegmentationConfig, TranslationConfig
 from cen_model.models import build
 from cen_model.predictor import Predictor
 
@@ -96,3 +96,15 @@ def test_load_takes_a_file(model, frame, tmp_path):
 def test_arrays_of_another_kind_are_refused(model, rgb, depth, message):
     with pytest.raises(ValueError, match=message):
         Predictor(model).predict(rgb, depth)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (TranslationConfig(filters=4), "got one for translation: use Translator"),
+        (SegmentationConfig(("rgb", "normal"), encoder="resnet18", decoder_width=8), "got one of rgb, normal"),
+    ],
+)
+def test_networks_that_cannot_label_rgb_and_depth_are_refused(config, message):
+    with pytest.raises(ValueError, match=message):
+        Predictor(build(config).eval())

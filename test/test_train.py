@@ -128,9 +128,16 @@ def test_resuming_equals_never_stopping(tmp_path: Path, overrides: tuple[str, ..
     assert list(outputs) == [*finished.model.streams, "ensemble"]
 
 
-def test_classes_that_the_scenes_do_not_have_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"13 classes \(bed, .* got 2 other ones"):
-        run(tiny(tmp_path, "model.classes=[wall, floor]"))
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.classes=[wall, floor]", r"13 classes \(bed, .* got 2 other ones"),
+        ("model.modalities=[rgb, normal]", "scenes have rgb and depth, not normal"),
+    ],
+)
+def test_what_the_scenes_do_not_have_is_refused(tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        run(tiny(tmp_path, override))
 
 
 def test_a_configuration_that_cannot_be_is_explained_in_one_line(tmp_path: Path) -> None:
