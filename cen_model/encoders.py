@@ -63,7 +63,7 @@ def build_encoder(
         in_channels: channels of the (broadened) input.
         width: factor on every inner channel count.
         weights: "imagenet", the path of a torchvision state dict (.pth or .safetensors), or None for random weights.
-        output_stride: 4, 8 or 16: dilate the stages that are deeper than this stride, so that they keep its resolution.
+        output_stride: one of `STRIDES`; the deeper stages are dilated, so that they keep its resolution.
 
     Raises:
         NotDilatableError: an output stride for a network that pools below it; a ValueError.
@@ -71,6 +71,8 @@ def build_encoder(
             asked, weights of another network, or pretrained weights for a changed width.
         OSError: weights that cannot be had, with what to do instead.
     """
+    if output_stride not in (None, *STRIDES):
+        raise ValueError(f"output_stride must be one of {STRIDES} or None, got {output_stride}")
     network = _torchvision_network(name)
     if weights and width != 1.0:
         raise ValueError(f"encoder_weights={weights!r} needs encoder_width=1, got {width}: the shapes would not fit")

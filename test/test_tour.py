@@ -33,3 +33,12 @@ def test_a_second_tour_comes_from_the_cache_and_other_arguments_do_not(tmp_path)
     np.testing.assert_array_equal(again.label, first.label)
     render_tour(7, 3, 6.0, (24, 32), rooms=1, folder=tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_damaged_room_is_rendered_again(tmp_path):
+    first = render_tour(7, 2, 5.0, (24, 32), rooms=1, folder=tmp_path)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:-200])
+    again = render_tour(7, 2, 5.0, (24, 32), rooms=1, folder=tmp_path)
+    np.testing.assert_array_equal(again.rgb, first.rgb)
+    assert np.load(file)["rgb"].shape == first.rgb.shape

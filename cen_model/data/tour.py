@@ -60,9 +60,7 @@ def plan(seed: int, frames: int, rate: float, size: Sequence[int], rooms: int) -
 
 
 def render(stay: Stay, file: Path) -> None:
-    """Render one room into its cache file, unless it is there already."""
-    if file.exists():
-        return
+    """Render one room into its cache file."""
     frames = list(render_trajectory(**asdict(stay)))
     arrays = {name: np.stack([getattr(frame, name) for frame in frames]) for name in FIELDS}
 
@@ -73,13 +71,13 @@ def render(stay: Stay, file: Path) -> None:
     write_atomically(file, write)
 
 
-def load(file: Path) -> dict[str, np.ndarray]:
-    """One room, as `render` wrote it. Raises ValueError where the file is damaged."""
+def read(file: Path) -> dict[str, np.ndarray] | None:
+    """One room, as `render` wrote it; None where the file is missing or damaged (then it is to be rendered again)."""
     try:
         with np.load(file) as arrays:
             return {name: arrays[name] for name in FIELDS}
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise ValueError(f"{file}: a damaged cached room ({error}); delete it, and it is rendered again") from error
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        return None
 
 
 def render_tour(
@@ -100,7 +98,8 @@ def render_tour(
     stays = plan(seed, frames, rate, size, rooms)
     folder = folder or cache_directory() / "tours"
     files = {stay: stay.file(folder) for stay in stays}
-    missing = [stay for stay in stays if not files[stay].exists()]
+    parts = {stay: read(files[stay]) for stay in stays}
+    missing = [stay for stay, part in parts.items() if part is None]
     advance(frames - sum(stay.frames for stay in missing))
     if missing:
         workers = min(len(missing), os.cpu_count() or 1)
@@ -109,8 +108,8 @@ def render_tour(
             jobs = {pool.submit(render, stay, files[stay]): stay for stay in missing}
             for job in as_completed(jobs):
                 job.result()
+                parts[jobs[job]] = read(files[jobs[job]])
                 advance(jobs[job].frames)
         finally:
             pool.shutdown(cancel_futures=True)
-    parts = [load(files[stay]) for stay in stays]
-    return Tour(**{name: np.concatenate([part[name] for part in parts]) for name in FIELDS})
+    return Tour(**{name: np.concatenate([parts[stay][name] for stay in stays]) for name in FIELDS})
