@@ -22,11 +22,13 @@ def mk_mmd(x_NC: Tensor, y_NC: Tensor, kernels: int = KERNELS) -> Tensor:
 
     The kernel is the mean of Gaussian ones whose bandwidths are powers of two around the mean squared distance.
     """
-    samples = torch.cat([x_NC, y_NC])
-    distances = (samples.unsqueeze(0) - samples.unsqueeze(1)).square().sum(-1)
+    # Near 0 the loss is a small difference of means, which half precision rounds away.
+    samples = torch.cat([x_NC, y_NC]).float()
+    # Broadcasting would keep N² C numbers; matrix products would not give exactly 0 between equal samples.
+    distances = torch.cdist(samples, samples, compute_mode="donot_use_mm_for_euclid_dist").square()
     count = len(samples)
     # The bandwidth is a constant of the loss: otherwise spreading all samples would reduce it.
-    bandwidth = (distances.detach().sum() / (count * (count - 1))).clamp_min(torch.finfo(distances.dtype).tiny)
+    bandwidth = (distances.detach().sum() / (count * (count - 1))).clamp_min(torch.finfo(distances.dtype).eps)
     factors = [2.0 ** (i - kernels // 2) for i in range(kernels)]
     kernel = sum(torch.exp(-distances / (bandwidth * factor)) for factor in factors) / kernels
     n = len(x_NC)

@@ -111,8 +111,10 @@ def import_published(
     """
     try:
         stored = torch.load(source, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
         raise ValueError(f"{source}: not a PyTorch checkpoint of plain tensors: {error}") from error
+    if not isinstance(stored, Mapping):
+        raise ValueError(f"{source}: expected a published checkpoint, a dict, found a {type(stored).__name__}")
     weights = {name.removeprefix("module."): tensor for name, tensor in stored.get("segmenter", stored).items()}
     if published_translation.is_published_generator(weights):
         config, tensors = published_translation.from_published(weights, modalities, target)
@@ -126,7 +128,10 @@ def import_published(
             f"translation generator, found {list(stored)[:5]}"
         )
     model = build(config)
-    model.load_state_dict(tensors)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ValueError(f"{source}: the weights do not fit the published network: {error}") from error
     save(destination, model, {"source": Path(source).name})
 
 

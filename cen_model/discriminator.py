@@ -27,6 +27,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, condition_channels: int, image_channels: int, filters: int = 64) -> None:
         super().__init__()
+        self.condition_channels = condition_channels
         channels = [condition_channels + image_channels, *(filters * multiple for multiple in _MULTIPLES)]
         self.convs = nn.ModuleList(
             nn.Conv2d(channels[i], channels[i + 1], 4, stride, padding=1) for i, stride in enumerate(_STRIDES)

@@ -69,5 +69,5 @@ def modality(name: str) -> Modality:
 
 
 def normalise(name: str, image: Tensor) -> Tensor:
-    """Raw values of the named modality → float32 network input: rgb in [0, 255], depth in metres."""
+    """Raw values of the named modality → float32 network input: depth in metres, all others in [0, 255]."""
     return modality(name).normalise(image)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The names and shapes of the paper's published translation checkpoints (generator and discriminator), in our terms."""
+"""The names and shapes of the paper's published translation generators, in our terms."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _LAST = "deconv8.deconv.module.weight"
 
 
 def is_published_generator(weights: Mapping[str, Tensor]) -> bool:
-    """Whether a state dict has the first and last convolution of a published generator."""
-    return {_FIRST, _LAST} <= set(weights)
+    """Whether a state dict has the first and last convolution and the α of a published generator."""
+    return {_FIRST, _LAST, "alpha"} <= set(weights)
 
 
 def from_published(

@@ -26,11 +26,11 @@ def judge(
     The ensemble is not judged: it is no image of a generator of its own (so in the published code).
 
     Args:
-        inputs: (B, C_m, H, W) by modality.
+        inputs: (B, C_m, H, W) by modality; repeated up to the channels that the discriminator takes.
         images: generated ones (B, C, H, W) by modality, or one real image that goes with every input.
     """
     real = isinstance(images, Tensor)
-    conditions = stack(broaden(list(inputs.values())))
+    conditions = stack(broaden(list(inputs.values()), discriminator.condition_channels))
     judged = stack([images if real else images[name] for name in inputs])
     return dict(zip(inputs, split(discriminator(conditions, judged), len(inputs)), strict=True))
 

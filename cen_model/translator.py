@@ -18,10 +18,7 @@ from torch import Tensor, nn
 from cen_model.checkpoint import load
 from cen_model.modalities import modality
 from cen_model.network import MultimodalNetwork
-from cen_model.unet import InstanceNorm
-
-# The U-Net halves its images eight times.
-_MULTIPLE = 256
+from cen_model.unet import MULTIPLE, InstanceNorm
 
 
 @dataclass(frozen=True)
@@ -93,7 +90,7 @@ class Translator:
         for name in names:
             _check(name, images, names[0], self._model.in_channels)
         height, width = images[names[0]].shape[:2]
-        size = tuple(max(1, round(side / _MULTIPLE)) * _MULTIPLE for side in (height, width))
+        size = tuple(max(1, round(side / MULTIPLE)) * MULTIPLE for side in (height, width))
         outputs = self._model({name: _resized(self._tensor(images[name]), size) for name in names})
         arrays = {name: _to_uint8(_resized(output, (height, width))) for name, output in outputs.items()}
         return Translation(arrays.pop("ensemble"), arrays)
@@ -117,10 +114,11 @@ def _to_uint8(image_BCHW: Tensor) -> np.ndarray:
 def _check(name: str, images: Mapping[str, np.ndarray], first: str, channels: int) -> None:
     if name not in images:
         raise ValueError(f"{name}: missing; got images of {', '.join(images) or 'no modality'}")
-    image, size = images[name], images[first].shape[:2]
+    image, got = images[name], f"got {images[name].dtype} {images[name].shape}"
     depth = image.shape[2] if image.ndim == 3 else 1
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[:2] != size or channels % max(1, depth):
-        raise ValueError(
-            f"{name}: expected uint8 (H, W) or (H, W, C) with H, W = {size[0]}, {size[1]} as {first} has and C "
-            f"dividing {channels}, got {image.dtype} {image.shape} ({modality(name).channels} channels are usual)"
-        )
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or not image.size or channels % depth:
+        usual = modality(name).channels
+        raise ValueError(f"{name}: expected uint8 (H, W) or (H, W, C), C dividing {channels} (usually {usual}), {got}")
+    size = images[first].shape[:2]
+    if image.shape[:2] != size:
+        raise ValueError(f"{name}: expected an image of {size[0]}×{size[1]} pixels as {first} has, {got}")

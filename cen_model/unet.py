@@ -16,14 +16,20 @@ from torch import Tensor, nn
 # Channels of the eight levels, in base filters.
 _MULTIPLES = (1, 2, 4, 8, 8, 8, 8, 8)
 _LEAK = 0.2
+MULTIPLE = 2 ** len(_MULTIPLES)
+"""Of the height and width of images: every level halves them, and the decoder doubles them again."""
 
 
 class InstanceNorm(nn.InstanceNorm2d):
     """Instance normalisation that uses each image's own statistics in evaluation, too.
 
     The running statistics are kept, as in the published checkpoints, and used in evaluation on demand:
-    `use_running_statistics`. A feature of one pixel, which the 8th convolution makes of a 256×256 image, has no
-    deviation; it is only scaled and shifted, so that γ still decides its exchange.
+    `use_running_statistics`.
+
+    A feature of one pixel, which the 8th convolution makes of a 256×256 image, has no deviation, and PyTorch refuses to
+    normalise it. Yet the paper has scaling factors, and exchange, after all eight convolutions (appendix B; its
+    published code leaves the 1st and the 8th without). So such a feature is only scaled and shifted, γ·x + β, and γ
+    still decides its exchange.
     """
 
     def __init__(self, channels: int) -> None:
@@ -50,6 +56,12 @@ class Down(nn.Module):
         self.norm = InstanceNorm(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.first and (x.shape[-2] % MULTIPLE or x.shape[-1] % MULTIPLE):
+            height, width = x.shape[-2:]
+            raise ValueError(
+                f"the U-Net takes images whose sides are multiples of {MULTIPLE} pixels, got {height}×{width}; "
+                "resize them, as cen_model.translator.Translator does"
+            )
         x = self.conv(x if self.first else F.leaky_relu(x, _LEAK))
         return self.norm(x) if self.normalised else x
 
@@ -68,7 +80,8 @@ class Up(nn.Module):
 
 
 class UNetEncoder(nn.Module):
-    """Eight convolutions, each halving the resolution.
+    """Eight convolutions, each halving the resolution. The first raises ValueError on images of other sizes than
+    multiples of `MULTIPLE` pixels.
 
     Args:
         in_channels: of the (broadened) images.

@@ -90,3 +90,22 @@ def test_a_file_that_is_no_published_checkpoint_is_refused(tmp_path):
     with pytest.raises(ValueError, match="not a published CEN"):
         checkpoint.import_published(tmp_path / "a.pth.tar", tmp_path / "b.safetensors")
     assert not (tmp_path / "b.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"segmenter": {"module.alpha": torch.ones(2)}}, "--modalities is for translation"),
+        ({"alpha": torch.ones(2)}, r"expected .* under the key \"segmenter\", or .* a translation generator"),
+        ([torch.ones(2)], "a dict, found a list"),
+        (None, "not a PyTorch checkpoint"),
+    ],
+)
+def test_what_is_no_translation_generator_is_refused_in_one_line(tmp_path, content, message):
+    """A segmentation network, another one, the scaling factors that the published training also writes, no file at all
+    of PyTorch."""
+    source = tmp_path / "in.pkl"
+    source.write_text("") if content is None else torch.save(content, source)
+    with pytest.raises(SystemExit, match=message):
+        checkpoint.main(["import", str(source), str(tmp_path / "out"), "--modalities", "shade", "texture"])
+    assert not (tmp_path / "out").exists()

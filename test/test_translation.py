@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Translation networks: what exchanges, what is shared, their losses, their import and their use on arrays."""
+"""The task of translation: its losses, the import of published generators, and their use on arrays."""
 
 from __future__ import annotations
 
@@ -9,25 +9,17 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 import cen_model
 from cen_model import checkpoint, translation
-from cen_model.config import ExchangeConfig, SegmentationConfig, TranslationConfig
+from cen_model.config import SegmentationConfig, TranslationConfig
 from cen_model.discriminator import Discriminator
-from cen_model.exchange import ExchangeNorm
 from cen_model.models import build
+from cen_model.registry import REGISTRY
 from cen_model.translator import Translator
-from cen_model.unet import InstanceNorm
 
 SMALL = TranslationConfig(filters=4)
-PUBLISHED = replace(
-    SMALL,
-    in_channels=3,
-    exchange=ExchangeConfig(threshold=1e-2, scope="all"),
-    normalised="inner",
-    decoder_norms="private",
-)
+PUBLISHED = replace(REGISTRY["unet-published"], filters=4)
 
 
 @pytest.fixture
@@ -38,53 +30,6 @@ def model():
 
 def image(channels=1, batch=1):
     return torch.rand(batch, channels, 256, 256) * 2 - 1
-
-
-@pytest.mark.parametrize(("config", "changing"), [(SMALL, range(8)), (PUBLISHED, range(1, 7))])
-def test_which_convolutions_exchange(config, changing):
-    """All eight in the paper, the second to the seventh in the published code; all eight are penalised in both."""
-    model = build(config)
-    assert all(isinstance(stage.norm, ExchangeNorm) for stage in model.encoder.stages)
-    x = torch.randn(4, model.in_channels, 256, 256)
-    for i, stage in enumerate(model.encoder.stages):
-        with torch.no_grad():
-            before = stage(x)
-            for norm in stage.norm.norms:
-                norm.weight.fill_(1e-3)
-            after = stage(x)
-        assert torch.equal(before, after) != (i in changing)
-        x = before
-
-
-@pytest.mark.parametrize(
-    "modalities",
-    [("depth",), ("depth", "normal"), ("depth", "normal", "texture"), ("depth", "normal", "texture", "shade")],
-)
-def test_one_to_four_modalities_of_one_or_three_channels(modalities):
-    model = build(TranslationConfig(modalities, exchange=ExchangeConfig() if len(modalities) > 1 else None, filters=4))
-    channels = {"depth": 1, "normal": 3, "texture": 1, "shade": 1}
-    outputs = model({name: image(channels[name]) for name in modalities})
-    assert list(outputs) == [*modalities, "ensemble"]
-    assert all(output.shape == (1, 3, 256, 256) and output.abs().max() <= 1 for output in outputs.values())
-
-
-def test_decoder_norms_are_shared_in_the_paper_and_private_in_the_published_code():
-    count = [
-        sum(m.num_features for m in build(config).decoder.modules() if isinstance(m, InstanceNorm))
-        for config in (SMALL, PUBLISHED)
-    ]
-    assert count == [4 * (8 * 4 + 4 + 2 + 1), 2 * 4 * (8 * 4 + 4 + 2 + 1)]
-
-
-def test_instance_norm_agrees_with_torch():
-    ours, torchs = InstanceNorm(3), nn.InstanceNorm2d(3, affine=True, track_running_stats=True)
-    x = torch.randn(2, 3, 5, 5) + 2
-    expected = torchs(x)
-    torch.testing.assert_close(ours(x), expected)
-    torch.testing.assert_close(ours.running_mean, torchs.running_mean)
-    torch.testing.assert_close(ours.eval()(x), expected)
-    ours.use_running_statistics = True
-    torch.testing.assert_close(ours(x), torchs.eval()(x))
 
 
 def test_losses_are_pix2pixs():
@@ -110,14 +55,20 @@ def test_losses_are_pix2pixs():
     torch.testing.assert_close(translation.discriminator_loss(real, fake), expected)
 
 
-def test_a_patch_sees_70_pixels():
-    discriminator = Discriminator(1, 1, filters=2)
-    for norm in discriminator.norms:
-        norm.forward = lambda x: x  # instance statistics see the whole image
-    x = torch.zeros(1, 1, 256, 256, requires_grad=True)
-    discriminator(x, x)[0, 0, 15, 15].backward()
-    rows = x.grad.abs().sum((0, 1, 3)).nonzero()
-    assert rows.max() - rows.min() + 1 == 70
+def test_the_discriminator_sees_grey_inputs_as_its_generator_does():
+    """The published networks take three channels, whatever the modality has."""
+    discriminator = Discriminator(3, 3, filters=4)
+    inputs, outputs = {"shade": image(), "texture": image()}, {"shade": image(3), "texture": image(3)}
+    logits = translation.judge(discriminator, inputs, outputs)
+    for name, grey in inputs.items():
+        torch.testing.assert_close(logits[name], discriminator(grey.expand(-1, 3, -1, -1), outputs[name]))
+
+
+def test_the_only_output_of_a_single_modality_counts_once():
+    outputs, target = {"shade": image(3)}, image(3)
+    outputs["ensemble"] = outputs["shade"].detach()
+    terms = translation.generator_losses({"shade": torch.zeros(1, 1, 30, 30)}, outputs, target)
+    torch.testing.assert_close(terms["l1"], 100 * (outputs["shade"] - target).abs().mean())
 
 
 def published_weights(model, modalities):
@@ -132,18 +83,20 @@ def published_weights(model, modalities):
         if layer == "conv":
             weights[f"{block}.{'conv' if side == 'encoder' else 'deconv'}.module.{rest[0]}"] = tensor
         else:
-            _, m, kind = rest[0].split(".")
+            m, kind = rest[0].removeprefix("norms.").split(".") if modalities > 1 else (0, rest[0])
             weights[f"{block}.insnorm_{'conv' if side == 'encoder' else 'deconv'}.insnorm_{m}.{kind}"] = tensor
     for m in range(modalities):
         weights[f"deconv8.insnorm_deconv.insnorm_{m}.weight"] = torch.zeros(3)
     return weights
 
 
-def test_a_published_checkpoint_of_three_modalities_is_imported(tmp_path):
+@pytest.mark.parametrize(("names", "prefix"), [(("depth",), ""), (("shade", "normal", "depth"), "module.")])
+def test_published_checkpoints_of_any_width_and_number_of_modalities_are_imported(tmp_path, names, prefix):
     torch.manual_seed(0)
-    model = build(replace(PUBLISHED, modalities=("shade", "texture", "depth"), filters=6)).eval()
-    torch.save({f"module.{n}": t for n, t in published_weights(model, 3).items()}, tmp_path / "in.pkl")
-    names = ["shade", "texture", "depth"]
+    exchange = PUBLISHED.exchange if len(names) > 1 else None
+    model = build(replace(PUBLISHED, modalities=names, filters=6, exchange=exchange)).eval()
+    weights = published_weights(model, len(names))
+    torch.save({prefix + name: tensor for name, tensor in weights.items()}, tmp_path / "in.pkl")
     checkpoint.main(["import", str(tmp_path / "in.pkl"), str(tmp_path / "out.safetensors"), "--modalities", *names])
     loaded = cen_model.load(tmp_path / "out.safetensors")
     assert loaded.config == model.config
@@ -202,8 +155,13 @@ def test_dropout_and_running_statistics_are_off_unless_asked_for(model):
     [
         ({"texture": None}, "texture: missing"),
         ({"texture": np.zeros((256, 256), np.float32)}, "texture: expected uint8 .* got float32"),
-        ({"texture": np.zeros((256, 255), np.uint8)}, r"texture: .* as shade has"),
-        ({"texture": np.zeros((256, 256, 3), np.uint8)}, r"C dividing 1, got uint8 \(256, 256, 3\)"),
+        (
+            {"texture": np.zeros((256, 255), np.uint8)},
+            r"texture: .* 256×256 pixels as shade has, got uint8 \(256, 255\)",
+        ),
+        ({"texture": np.zeros((256, 256, 3), np.uint8)}, r"texture: .* C dividing 1 .* got uint8 \(256, 256, 3\)"),
+        ({"shade": np.zeros(256, np.uint8)}, r"shade: expected uint8 \(H, W\) .* got uint8 \(256,\)"),
+        ({"shade": np.zeros((0, 256), np.uint8)}, r"shade: expected uint8 .* got uint8 \(0, 256\)"),
     ],
 )
 def test_images_that_do_not_fit_are_named(model, change, message):
