@@ -41,7 +41,8 @@ class PyramidPooling(nn.Module):
 class PSPNet(nn.Module):
     """Features of a dilated encoder → logits at its output stride.
 
-    Training needs at least two images a batch: the norm after the 1×1 bin has one value per image and channel.
+    While training, every norm needs at least two images, unless its statistics are frozen: after the 1×1 bin there is
+    one value per image and channel, and PyTorch raises ValueError.
 
     Args:
         channels: of the encoder's stages; the last one is pooled, the one before feeds the auxiliary head.

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cen_model.pspnet import BINS, PSPNet, PyramidPooling
+from cen_model.pspnet import PSPNet, PyramidPooling
 
 
 def slow_pool(x, bins):
@@ -34,7 +34,7 @@ def test_the_pyramid_appends_the_means_over_its_bins(size):
     with torch.no_grad():
         feature, *pooled = pyramid(x).split([8, 2, 2, 2, 2], dim=1)
     assert torch.equal(feature, x)
-    for bins, actual in zip(BINS, pooled, strict=True):
+    for bins, actual in zip((1, 2, 3, 6), pooled, strict=True):
         means = torch.from_numpy(slow_pool(x.numpy(), bins)[:, :2]).float().relu()
         torch.testing.assert_close(actual, F.interpolate(means, size, mode="bilinear", align_corners=True))
 
@@ -56,3 +56,16 @@ def test_the_auxiliary_loss_reaches_the_last_feature_but_one_alone():
     assert logits.shape == decoder(features).shape == (2, 5, 7, 9)
     logits.square().mean().backward()
     assert [f.grad is not None for f in features] == [False, False, True, False]
+
+
+def test_dropout_comes_before_both_classifiers_while_training():
+    """With every feature dropped, nothing but the classifiers' biases is left."""
+    decoder = PSPNet((4, 8, 16, 32), 5, width=8, dropout=1.0)
+    features = [torch.randn(2, c, 7, 9) for c in (4, 8, 16, 32)]
+    heads = ((decoder, decoder.classifier), (decoder.auxiliary, decoder.auxiliary_head[-1]))
+    for head, classifier in heads:
+        bias = classifier.bias.view(1, 5, 1, 1).expand(2, 5, 7, 9)
+        decoder.train()
+        assert torch.equal(head(features), bias)
+        decoder.eval()
+        assert not torch.equal(head(features), bias)
