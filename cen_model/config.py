@@ -67,6 +67,8 @@ class NetworkConfig:
     """How the modalities' outputs become one: weighted by softmax α (§ 3.2), or by a concat-fusion block (§ 4.1)."""
 
     def __post_init__(self) -> None:
+        if not self.modalities or len(set(self.modalities)) < len(self.modalities):
+            raise ValueError(f"modalities: expected one or more different names, got {list(self.modalities)}")
         if len(self.modalities) == 1:
             self._check_single()
         if self.exchange is not None:
@@ -152,6 +154,8 @@ class TranslationConfig(NetworkConfig):
     target: str = "rgb"
     in_channels: int | None = None
     """Channels that every input is repeated to; None takes the least common multiple (paper, footnote 3)."""
+    out_channels: int | None = None
+    """Of the images made; None takes the target's. The published code makes three of every target."""
     filters: int = 64
     """Channels after the first convolution."""
     normalised: Literal["all", "inner"] = "all"

@@ -94,8 +94,8 @@ def _segmentation_encoder(config: SegmentationConfig, in_channels: int) -> Encod
 
 
 def _translation_parts(config: TranslationConfig) -> _Parts:
-    broadened = _broadened(config)
-    in_channels, out_channels = config.in_channels or broadened, modality(config.target).channels
+    broadened, target_channels = _broadened(config), modality(config.target).channels
+    in_channels, out_channels = config.in_channels or broadened, config.out_channels or target_channels
     encoder = UNetEncoder(in_channels, config.filters, config.normalised)
     decoder = UNetDecoder(encoder.channels, out_channels, config.dropout)
     return _Parts(encoder, decoder, in_channels, out_channels, TRANSLATION_POINTS, config.decoder_norms, True)

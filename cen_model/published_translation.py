@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from cen_model.config import ExchangeConfig, TranslationConfig
-from cen_model.modalities import modality
 
 _FIRST = "conv1.conv.module.weight"
 _LAST = "deconv8.deconv.module.weight"
@@ -34,7 +33,7 @@ def from_published(
         The configuration read off the shapes, with the published code's settings, and the tensors under our names.
 
     Raises:
-        ValueError: another number of modalities, or a target of other channels than the checkpoint's.
+        ValueError: another number of modalities.
     """
     count = len(weights["alpha"])
     if len(modalities) != count:
@@ -42,15 +41,11 @@ def from_published(
             f"the checkpoint has {count} modalities, {len(modalities)} were named ({', '.join(modalities) or 'none'}): "
             "give --modalities in the order of training"
         )
-    out_channels = weights[_LAST].shape[1]
-    if modality(target).channels != out_channels:
-        raise ValueError(
-            f"--target {target} has {modality(target).channels} channels, the checkpoint's images {out_channels}"
-        )
     config = TranslationConfig(
         modalities=tuple(modalities),
         target=target,
         in_channels=weights[_FIRST].shape[1],
+        out_channels=weights[_LAST].shape[1],
         filters=weights[_FIRST].shape[0],
         exchange=ExchangeConfig(threshold=1e-2, scope="all") if count > 1 else None,
         normalised="inner",

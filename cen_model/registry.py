@@ -89,6 +89,7 @@ _TRANSLATION = {
     "unet-published": replace(
         _UNET,
         in_channels=3,
+        out_channels=3,
         exchange=ExchangeConfig(threshold=1e-2, scope="all"),
         normalised="inner",
         decoder_norms="private",

@@ -94,10 +94,12 @@ def published_weights(model, modalities):
 def test_published_checkpoints_of_any_width_and_number_of_modalities_are_imported(tmp_path, names, prefix):
     torch.manual_seed(0)
     exchange = PUBLISHED.exchange if len(names) > 1 else None
-    model = build(replace(PUBLISHED, modalities=names, filters=6, exchange=exchange)).eval()
+    # Published generators make three channels of every target.
+    model = build(replace(PUBLISHED, modalities=names, target="depth", filters=6, exchange=exchange)).eval()
     weights = published_weights(model, len(names))
     torch.save({prefix + name: tensor for name, tensor in weights.items()}, tmp_path / "in.pkl")
-    checkpoint.main(["import", str(tmp_path / "in.pkl"), str(tmp_path / "out.safetensors"), "--modalities", *names])
+    files = [str(tmp_path / "in.pkl"), str(tmp_path / "out.safetensors")]
+    checkpoint.main(["import", *files, "--modalities", *names, "--target", "depth"])
     loaded = cen_model.load(tmp_path / "out.safetensors")
     assert loaded.config == model.config
     inputs = {name: image(3) for name in names}
@@ -110,7 +112,8 @@ def test_published_checkpoints_of_any_width_and_number_of_modalities_are_importe
     [
         (["--modalities", "shade"], "has 2 modalities, 1 were named"),
         ([], "has 2 modalities, 0 were named"),
-        (["--modalities", "shade", "texture", "--target", "depth"], "--target depth has 1 channels"),
+        (["--modalities", "shade", "texture", "--target", "dept"], "did you mean depth"),
+        (["--modalities", "shade", "shade"], "expected one or more different names"),
         (["--modalities", "shade", "textur"], "did you mean texture"),
     ],
 )
