@@ -109,7 +109,11 @@ class PrivateAffine(nn.Module):
         # The modalities of one sample side by side are one larger image: right for batch and instance statistics alike.
         x_MBCHW = x.unflatten(0, (len(self.weight_MC), -1))
         sides = x_MBCHW.unbind()
-        normalised = self.statistics(torch.cat(sides, dim=-1)).chunk(len(sides), dim=-1)
+        # One pixel has no statistics of its own, and one pixel of each modality little more than their order.
+        if isinstance(self.statistics, nn.InstanceNorm2d) and x.shape[-2:] == (1, 1):
+            normalised = sides
+        else:
+            normalised = self.statistics(torch.cat(sides, dim=-1)).chunk(len(sides), dim=-1)
         weights, biases = self.weight_MC[:, :, None, None], self.bias_MC[:, :, None, None]
         return stack([part * w + b for part, w, b in zip(normalised, weights, biases, strict=True)])
 

@@ -69,3 +69,12 @@ def test_private_affine_shares_instance_statistics_per_sample():
     z_MBCHW = (x_MBCHW - mean) / (var + 1e-5).sqrt()
     parts = [part * n.weight.view(-1, 1, 1) + n.bias.view(-1, 1, 1) for n, part in zip(norms, z_MBCHW, strict=True)]
     torch.testing.assert_close(layer(x), torch.cat(parts))
+
+
+def test_private_affine_scales_and_shifts_single_pixels_only():
+    norms, _ = norms_and_input(nn.InstanceNorm2d)
+    x = torch.randn(6, 5, 1, 1)
+    expected = [
+        part * n.weight.view(-1, 1, 1) + n.bias.view(-1, 1, 1) for n, part in zip(norms, x.chunk(3), strict=True)
+    ]
+    torch.testing.assert_close(PrivateAffine(norms)(x), torch.cat(expected))
