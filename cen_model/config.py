@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal, NoReturn
 
 from cen_model.data.classes import NYU13
-from cen_model.names import unknown
+from cen_model.names import look_up, unknown
 
 Region = Literal["none", "own", "all"]
 """A set of channels of modality m: no channel, its own one of M equal parts (paper § 3.3), or every channel."""
@@ -179,9 +179,8 @@ def from_dict(values: Mapping[str, Any]) -> SegmentationConfig | TranslationConf
     """
     values = dict(values)
     task = values.pop("task", SegmentationConfig.task)
-    if task not in TASKS:
-        raise unknown("task", task, TASKS)
-    _refuse_unknown(TASKS[task], values)
+    cls = look_up("task", task, TASKS)
+    _refuse_unknown(cls, values)
     for key, part in _PARTS.items():
         if values.get(key) is not None:
             _refuse_unknown(part, values[key])
@@ -189,7 +188,7 @@ def from_dict(values: Mapping[str, Any]) -> SegmentationConfig | TranslationConf
     for key in ("modalities", "classes"):
         if key in values:
             values[key] = tuple(values[key])
-    return TASKS[task](**values)
+    return cls(**values)
 
 
 def _refuse(keys: Mapping[str, Any], why: str) -> NoReturn:

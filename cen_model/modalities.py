@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cen_model.names import unknown
+from cen_model.names import look_up
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -63,9 +63,7 @@ MODALITIES = {
 
 def modality(name: str) -> Modality:
     """Look a modality up. Raises ValueError that lists the nearest ones."""
-    if name not in MODALITIES:
-        raise unknown("modality", name, MODALITIES)
-    return MODALITIES[name]
+    return look_up("modality", name, MODALITIES)
 
 
 def normalise(name: str, image: Tensor) -> Tensor:

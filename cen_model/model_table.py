@@ -16,7 +16,7 @@ from torch import nn
 from cen_model.complexity import Cost, measure
 from cen_model.config import NetworkConfig, TranslationConfig
 from cen_model.modalities import modality
-from cen_model.names import unknown
+from cen_model.names import look_up
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -68,14 +68,8 @@ def rows(registry: Mapping[str, NetworkConfig], build: Build, names: Iterable[st
     Raises:
         ValueError: a name is not in the registry.
     """
-    configs = {name: _lookup(registry, name) for name in names}
+    configs = {name: look_up("network", name, registry) for name in names}
     return [_row(name, config, build, size) for name, config in configs.items()]
-
-
-def _lookup(registry: Mapping[str, NetworkConfig], name: str) -> NetworkConfig:
-    if name not in registry:
-        raise unknown("network", name, registry)
-    return registry[name]
 
 
 def _row(name: str, config: NetworkConfig, build: Build, size: tuple[int, int]) -> Row:
@@ -128,7 +122,7 @@ def main(registry: Mapping[str, NetworkConfig], build: Build, argv: Sequence[str
     if args.show and len(args.names) != 1:
         parser.error(f"--show takes one name, got {len(args.names)}")
     if args.show:
-        print(as_yaml(_lookup(registry, args.names[0])), end="")
+        print(as_yaml(look_up("network", args.names[0], registry)), end="")
         return
     measured = rows(registry, build, args.names or registry, args.size)
     if args.markdown:

@@ -23,7 +23,7 @@ from cen_model.encoders import Encoder, build_encoder
 from cen_model.exchange import ExchangeNorm, to_modal
 from cen_model.fusion import Concat, StagedFusion
 from cen_model.modalities import modality
-from cen_model.names import unknown
+from cen_model.names import look_up
 from cen_model.network import Ensemble, MultimodalNetwork
 from cen_model.pspnet import PSPNet
 from cen_model.refinenet import RefineNet
@@ -64,9 +64,7 @@ def build(config: NetworkConfig | str) -> MultimodalNetwork:
         ValueError: a name in the configuration is unknown, or its parts do not fit each other.
     """
     if isinstance(config, str):
-        if config not in REGISTRY:
-            raise unknown("network", config, REGISTRY)
-        config = REGISTRY[config]
+        config = look_up("network", config, REGISTRY)
     translates = isinstance(config, TranslationConfig)
     return _assemble(config, _translation_parts(config) if translates else _segmentation_parts(config))
 
@@ -74,13 +72,12 @@ def build(config: NetworkConfig | str) -> MultimodalNetwork:
 def _segmentation_parts(config: SegmentationConfig) -> _Parts:
     if not 0 < len(config.classes) <= VOID:
         raise ValueError(f"classes: expected 1 to {VOID} names ({VOID} is void), got {len(config.classes)}")
-    if config.decoder not in DECODERS:
-        raise unknown("decoder", config.decoder, DECODERS)
+    decoder = look_up("decoder", config.decoder, DECODERS)
     in_channels = _broadened(config)
     encoder = _segmentation_encoder(config, in_channels)
     own = {"width": config.decoder_width, "dropout": config.dropout}
     changed = {key: value for key, value in own.items() if value is not None}
-    decoder = DECODERS[config.decoder](encoder.channels, len(config.classes), **changed)
+    decoder = decoder(encoder.channels, len(config.classes), **changed)
     return _Parts(encoder, decoder, in_channels, len(config.classes), SEGMENTATION_POINTS, config.norms, False)
 
 

@@ -3,8 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def look_up(kind: str, name: str, registry: Mapping[str, T]) -> T:
+    """The entry of that name. Raises ValueError that lists the nearest ones."""
+    if name not in registry:
+        raise unknown(kind, name, registry)
+    return registry[name]
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> ValueError:
