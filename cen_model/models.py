@@ -72,12 +72,12 @@ def build(config: NetworkConfig | str) -> MultimodalNetwork:
 def _segmentation_parts(config: SegmentationConfig) -> _Parts:
     if not 0 < len(config.classes) <= VOID:
         raise ValueError(f"classes: expected 1 to {VOID} names ({VOID} is void), got {len(config.classes)}")
-    decoder = look_up("decoder", config.decoder, DECODERS)
+    make_decoder = look_up("decoder", config.decoder, DECODERS)
     in_channels = _broadened(config)
     encoder = _segmentation_encoder(config, in_channels)
     own = {"width": config.decoder_width, "dropout": config.dropout}
     changed = {key: value for key, value in own.items() if value is not None}
-    decoder = decoder(encoder.channels, len(config.classes), **changed)
+    decoder = make_decoder(encoder.channels, len(config.classes), **changed)
     return _Parts(encoder, decoder, in_channels, len(config.classes), SEGMENTATION_POINTS, config.norms, False)
 
 
