@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exported graphs: how they are made, read and changed. Every pass of `cen_model.deploy.simplify` is built of these."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx import GraphModule, Node
+from torch.fx.passes.fake_tensor_prop import FakeTensorProp
+from torch.utils._pytree import tree_leaves
+
+aten = torch.ops.aten
+
+# Views move no bytes.
+_VIEWS = {
+    aten.alias.default,
+    aten.detach.default,
+    aten.permute.default,
+    aten.reshape.default,
+    aten.select.int,
+    aten.slice.Tensor,
+    aten.split.Tensor,
+    aten.split_with_sizes.default,
+    aten.squeeze.dim,
+    aten.unbind.int,
+    aten.unsqueeze.default,
+    aten.view.default,
+    operator.getitem,
+}
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one run of a graph takes.
+
+    Attributes:
+        flops: of convolutions and matrix products; a multiplication with an addition counts as two.
+        bytes: read and written where every operation reads its arguments and writes its result once.
+    """
+
+    flops: int
+    bytes: int
+
+
+def export(module: nn.Module, example: Sequence[Tensor]) -> GraphModule:
+    """A module's ATen graph for the shapes of `example`, functional, its weights as attributes."""
+    with torch.no_grad():
+        program = torch.export.export(module.eval(), tuple(example)).run_decompositions({})
+    graph_module = program.module()
+    for node in graph_module.graph.find_nodes(op="call_module", target="_guards_fn"):
+        graph_module.graph.erase_node(node)
+    tidy(graph_module, example)
+    return graph_module
+
+
+def tidy(graph_module: GraphModule, example: Sequence[Tensor]) -> None:
+    """Remove what is not used any more, and note every node's shape: to be called after each change."""
+    graph_module.graph.eliminate_dead_code()
+    used = {node.target for node in graph_module.graph.find_nodes(op="get_attr")}
+    for name, _ in [*graph_module.named_parameters(), *graph_module.named_buffers()]:
+        if name not in used:
+            owner, _, attribute = name.rpartition(".")
+            delattr(graph_module.get_submodule(owner), attribute)
+    graph_module.graph.lint()
+    graph_module.recompile()
+    with torch.no_grad():
+        FakeTensorProp(graph_module, FakeTensorMode(allow_non_fake_inputs=True)).propagate(*example)
+
+
+def work(graph_module: GraphModule) -> Work:
+    """Count FLOPs and bytes of a tidy graph, from shapes alone."""
+    calls = [node for node in graph_module.graph.nodes if node.op == "call_function" and node.target not in _VIEWS]
+    return Work(sum(map(_flops, calls)), sum(map(_bytes, calls)))
+
+
+def is_call(node: Any, *targets: Any) -> bool:
+    """Whether a node calls one of the ATen operations."""
+    return isinstance(node, Node) and node.op == "call_function" and node.target in targets
+
+
+def constant(node: Any) -> Tensor | None:
+    """The value of a node that is a weight or another constant; None for every other node."""
+    if not isinstance(node, Node) or node.op != "get_attr":
+        return None
+    return operator.attrgetter(node.target)(node.graph.owning_module)
+
+
+def new_constant(graph_module: GraphModule, value: Tensor) -> Node:
+    """A node with that value, at the place where the graph is being changed."""
+    number = sum(1 for _ in graph_module.buffers())
+    while hasattr(graph_module, f"constant_{number}"):
+        number += 1
+    graph_module.register_buffer(f"constant_{number}", value.detach().contiguous())
+    return graph_module.graph.get_attr(f"constant_{number}")
+
+
+def shape(node: Node) -> torch.Size:
+    """Of a tidy graph's node."""
+    return node.meta["val"].shape
+
+
+@dataclass(frozen=True)
+class Conv:
+    """The arguments of a two-dimensional convolution."""
+
+    x: Node
+    weight: Tensor
+    bias: Tensor | None
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+
+    @classmethod
+    def of(cls, node: Any) -> Conv | None:
+        """None where the node is no convolution with constant weights."""
+        if not is_call(node, aten.conv2d.default) or constant(node.args[1]) is None:
+            return None
+        defaults = (None, (1, 1), (0, 0), (1, 1), 1)
+        x, weight, bias, stride, padding, dilation, groups = (*node.args, *defaults[len(node.args) - 2 :])
+        bias = None if bias is None else constant(bias)
+        return cls(x, constant(weight), bias, *(_pair(each) for each in (stride, padding, dilation)), groups)
+
+    @property
+    def pointwise(self) -> bool:
+        """1×1, over all channels, without stride."""
+        return self.weight.shape[-2:] == (1, 1) and self.groups == 1 and self.stride == (1, 1)
+
+    def insert(self, graph_module: GraphModule, **changes: Any) -> Node:
+        """Call this convolution, with some arguments changed, at the place where the graph is being changed."""
+        values = {**vars(self), **changes}
+        weight, bias = values["weight"], values["bias"]
+        args = (values["x"], new_constant(graph_module, weight))
+        args += (None if bias is None else new_constant(graph_module, bias),)
+        args += tuple(list(values[name]) for name in ("stride", "padding", "dilation"))
+        return graph_module.graph.call_function(aten.conv2d.default, (*args, values["groups"]))
+
+
+def single_user(node: Node) -> Node | None:
+    """The one node that uses this one, None where there are more or less."""
+    return next(iter(node.users)) if len(node.users) == 1 else None
+
+
+def replace(node: Node, new: Node) -> None:
+    """Let everything that used `node` use `new`."""
+    node.replace_all_uses_with(new)
+    node.graph.erase_node(node)
+
+
+def _pair(value: int | Sequence[int]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else tuple(value) * (3 - len(value))
+
+
+def _flops(node: Node) -> int:
+    if is_call(node, aten.conv2d.default):
+        return 2 * shape(node).numel() * shape(node.args[1])[1:].numel()
+    if is_call(node, aten.matmul.default, aten.mm.default, aten.bmm.default, aten.linear.default):
+        return 2 * shape(node).numel() * shape(node.args[0])[-1]
+    return 0
+
+
+def _bytes(node: Node) -> int:
+    values = [each.meta.get("val") for each in node.all_input_nodes] + [node.meta.get("val")]
+    return sum(x.numel() * x.element_size() for x in tree_leaves(values) if isinstance(x, Tensor))
