@@ -1,22 +1,52 @@
 # SPDX-License-Identifier: Apache-2.0
 """numpy in, numpy out: what the node, the bags and the demo use.
 
-Axes: B = 1, K classes, H W pixels.
+Axes: H W the sensor's pixels.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from cen_model.checkpoint import load
-from cen_model.modalities import normalise
+from cen_model.deploy.backends import AUTO, Target, targets
+from cen_model.deploy.build import build_engine
+from cen_model.deploy.cache import EngineCache
+from cen_model.deploy.engine import Engine
+from cen_model.deploy.frame import Branch, Frame, FrameConfig, check
+from cen_model.deploy.sample import depth_inputs
 from cen_model.network import MultimodalNetwork
+
+LOGGER = logging.getLogger("cen_model.deploy")
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """How a network is to run.
+
+    Attributes:
+        backend: a name in `cen_model.deploy.backends.BACKENDS`; "auto" for the best that is installed and works; "none"
+            for the network as it was trained, which needs no engine to be built.
+        precision: "fp32", "fp16" or "bf16"; "auto" for what suits the backend on the device.
+        branch: "ensemble", or "rgb" or "depth" to run that modality's decoder alone.
+        cache: the folder of engines; None takes the project's own in the user's cache folder.
+        on_demand: whether the first image of a new size waits for an engine; if not, images of a size that was not
+            prepared are labelled without one.
+    """
+
+    backend: str = NONE
+    precision: str = AUTO
+    branch: Branch = "ensemble"
+    confidence: bool = False
+    cache: Path | None = None
+    on_demand: bool = True
 
 
 @dataclass(frozen=True)
@@ -25,9 +55,11 @@ class Prediction:
 
     Attributes:
         labels: uint8 (H, W) class ids at the size of the RGB image.
+        confidence: uint8 (H, W) probability of the label, 255 being certain; None where it was not asked for.
     """
 
     labels: np.ndarray
+    confidence: np.ndarray | None = None
 
 
 class Predictor:
@@ -38,78 +70,110 @@ class Predictor:
         size: (height, width) that images are resized to for the network; None takes the height that the network was
             trained at, with the image's own proportions, or the image as it is where the network does not say.
         device: "cpu", "cuda", "cuda:1", …; None takes a GPU where there is one.
+        deployment: how it is to run.
 
     Raises:
-        ValueError: the network is not one for segmentation, or takes more than rgb and depth.
+        ValueError: the network is not one for segmentation, takes more than rgb and depth, or has no such branch; or
+            the backend is unknown, not installed, or lacks the precision.
     """
 
     def __init__(
-        self, model: MultimodalNetwork, size: tuple[int, int] | None = None, device: str | None = None
+        self,
+        model: MultimodalNetwork,
+        size: tuple[int, int] | None = None,
+        device: str | None = None,
+        deployment: Deployment | None = None,
     ) -> None:
-        if model.config.task != "segmentation":
-            raise ValueError(f"expected a segmentation network, got one for {model.config.task}: use Translator")
-        if not set(model.config.modalities) <= {"rgb", "depth"}:
-            raise ValueError(f"expected a network of rgb and depth, got one of {', '.join(model.config.modalities)}")
+        self.deployment = deployment or Deployment()
+        check(model.config, self.deployment.branch)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.size = size
+        self._targets: list[Target] = []
+        if self.deployment.backend != NONE:
+            self._targets = targets(self.deployment.backend, self.device, self.deployment.precision)
         # Channels-last is the layout that oneDNN and cuDNN compute in.
         self._model = model.to(self.device, memory_format=torch.channels_last)
+        self._engines: dict[tuple[int, int], Callable[..., tuple[np.ndarray, ...]]] = {}
 
     @classmethod
     def load(
-        cls, path_or_name: str | Path, size: tuple[int, int] | None = None, device: str | None = None
+        cls,
+        path_or_name: str | Path,
+        size: tuple[int, int] | None = None,
+        device: str | None = None,
+        deployment: Deployment | None = None,
     ) -> Predictor:
         """Read a checkpoint, or shipped weights by their name; see `cen_model.load` for what is raised."""
-        return cls(load(path_or_name), size, device)
+        return cls(load(path_or_name), size, device, deployment)
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names; a label is an index into them."""
         return self._model.config.classes
 
-    @torch.inference_mode()
+    @property
+    def target(self) -> Target | None:
+        """What the frames run on, and why; None where they run without an engine."""
+        return self._targets[0] if self._targets else None
+
+    def prepare(self, sensor: tuple[int, int]) -> None:
+        """Load or build the engine for images of (height, width), so that the first frame does not wait for it.
+
+        Raises:
+            EngineRefusedError: it was built, but does not label as the network does.
+            OSError: the folder of engines cannot be written.
+        """
+        if sensor not in self._engines:
+            self._engines[sensor] = self._engine(self._frame(sensor))
+
     def predict(self, rgb: np.ndarray, depth: np.ndarray) -> Prediction:
-        """Label one frame.
+        """Label one frame. The first of another size than those before prepares an engine for it.
 
         Args:
             rgb: uint8 (H, W, 3).
             depth: (H, W), registered to rgb; uint16 in millimetres or float32 in metres. A hole (0, NaN, inf or
-                negative) reaches the network as 0 m, which no surface has; nothing is filled in, and resizing is
-                nearest-neighbour so that holes do not bleed into surfaces.
+                negative) reaches the network as 0 m, which no surface has; nothing is filled in.
 
         Raises:
             ValueError: an array of another type or shape.
         """
         _check(rgb, depth)
-        size = self.size or self._trained_size(*rgb.shape[:2])
-        images = {
-            "rgb": _resized(self._tensor(rgb).permute(2, 0, 1), size, "bilinear"),
-            "depth": _resized(_metres(self._tensor(depth)).unsqueeze(0), size, "nearest"),
-        }
-        inputs = {name: normalise(name, images[name]) for name in self._model.config.modalities}
-        logits = self._model(inputs)["ensemble"]
-        logits = F.interpolate(logits, size=rgb.shape[:2], mode="bilinear", align_corners=False)
-        return Prediction(labels=logits.argmax(1)[0].to(torch.uint8).cpu().numpy())
+        if depth.shape not in self._engines:
+            self._meet(depth.shape)
+        inputs = {"rgb": (rgb,), "depth": depth_inputs(depth)}
+        arrays = (array for name in self._model.config.modalities for array in inputs[name])
+        return Prediction(*self._engines[depth.shape](*arrays))
 
-    def _tensor(self, array: np.ndarray) -> Tensor:
-        # A message's bytes are read-only, which torch.from_numpy warns of; ascontiguousarray alone would not copy.
-        return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self.device)
+    def _meet(self, sensor: tuple[int, int]) -> None:
+        """Prepare for images of a size that was not announced."""
+        if self.deployment.on_demand or not self._targets:
+            self.prepare(sensor)
+            return
+        prepared = " and ".join(f"{height}×{width}" for height, width in self._engines) or "none"
+        LOGGER.warning(
+            "images are %d×%d, engines are there for %s: labelling without an engine, which is slower",
+            *sensor,
+            prepared,
+        )
+        frame = self._frame(sensor)
+        self._engines[sensor] = Engine(frame, frame.example())
 
-    def _trained_size(self, height: int, width: int) -> tuple[int, int]:
-        trained = self._model.config.input_height or height
-        return trained, round(width * trained / height)
+    def _frame(self, sensor: tuple[int, int]) -> Frame:
+        deployment = self.deployment
+        config = FrameConfig.of(self._model.config, sensor, self.size, deployment.branch, deployment.confidence)
+        return Frame(self._model, config)
 
-
-def _resized(image_CHW: Tensor, size: tuple[int, int], mode: str) -> Tensor:
-    image = image_CHW.float().unsqueeze(0)
-    if image.shape[-2:] == tuple(size):
-        return image.contiguous(memory_format=torch.channels_last)
-    smooth = {"antialias": True, "align_corners": False} if mode == "bilinear" else {}
-    return F.interpolate(image, size=tuple(size), mode=mode, **smooth)
-
-
-def _metres(depth: Tensor) -> Tensor:
-    return depth if depth.dtype == torch.float32 else depth.float() / 1000
+    def _engine(self, frame: Frame) -> Callable[..., tuple[np.ndarray, ...]]:
+        if not self._targets:
+            return Engine(frame, frame.example())
+        cache = EngineCache(self.deployment.cache)
+        while len(self._targets) > 1:
+            try:
+                return build_engine(frame, self._targets[0], cache)
+            except Exception as error:  # a compiler may fail in any way; the next best backend is there for that
+                LOGGER.warning("no engine with %s: %s", self._targets[0], error)
+                del self._targets[0]
+        return build_engine(frame, self._targets[0], cache)
 
 
 def _check(rgb: np.ndarray, depth: np.ndarray) -> None:

@@ -22,6 +22,7 @@ from sensor_msgs.msg import Image
 
 from cen_ros import parameters
 from cen_ros.context import shut_down
+from cen_ros.logs import LogForwarder
 from cen_ros.pipeline import Pipeline
 
 if TYPE_CHECKING:  # imports PyTorch, which takes seconds
@@ -37,6 +38,7 @@ class SegmentationNode(LifecycleNode):
     def __init__(self, **options: Any):
         super().__init__("cen_segmentation", **options)
         parameters.declare(self)
+        self._forwarder = LogForwarder("cen_model.deploy", self.get_logger())
         self._predictor: Predictor | None = None
         self._publisher: LifecyclePublisher | None = None
         self._pipeline: Pipeline | None = None
@@ -55,7 +57,8 @@ class SegmentationNode(LifecycleNode):
             self.get_logger().error(f"not configured: {error}")
             return TransitionCallbackReturn.FAILURE
         self._publisher = self.create_lifecycle_publisher(Image, "~/label", QoSProfile(depth=5))
-        self.get_logger().info(f"{len(self._predictor.classes)} classes, on {self._predictor.device}")
+        target = self._predictor.target or f"{self._predictor.device}, without an engine"
+        self.get_logger().info(f"{len(self._predictor.classes)} classes, with {target}")
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -98,6 +101,7 @@ class SegmentationNode(LifecycleNode):
     def destroy_node(self) -> None:
         """Stop the worker before what it publishes with is gone."""
         self._stop(print)  # after a signal /rosout is gone already
+        self._forwarder.close()
         super().destroy_node()
 
     def _stop(self, say: Callable[[str], object]) -> None:
@@ -115,11 +119,16 @@ class SegmentationNode(LifecycleNode):
 
 
 def _load(settings: parameters.Settings) -> Predictor:
-    from cen_model.predictor import Predictor  # imports PyTorch, which takes seconds
+    from cen_model.predictor import Deployment, Predictor  # imports PyTorch, which takes seconds
 
-    predictor = Predictor.load(settings.weights, size=settings.size, device=settings.device)
-    height, width = settings.size or (480, 640)
+    # Not on demand: a build takes minutes, in which no label would come and the node could not be stopped.
+    deployment = Deployment(
+        settings.backend, settings.precision, settings.branch, cache=settings.engine_cache, on_demand=False
+    )
+    predictor = Predictor.load(settings.weights, settings.size, settings.device, deployment)
+    predictor.prepare(settings.image_size)
     # The first run allocates and picks kernels; the first camera image should not wait for that.
+    height, width = settings.image_size
     predictor.predict(np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint16))
     return predictor
 

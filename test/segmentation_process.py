@@ -31,7 +31,7 @@ class Segmentation(Process):
         self.graph = graph
         self.namespace = f"/test{next(NUMBERS)}"
         arguments = ["-r", f"__ns:={self.namespace}"]
-        for name, value in parameters.items():
+        for name, value in {"backend": "none", **parameters}.items():
             arguments += ["-p", f"{name}:={value}"]
         super().__init__([sys.executable, "-m", "cen_ros.node", "--ros-args", *arguments])
         self.rgb = graph.publisher(Image, f"{self.namespace}/rgb/image")

@@ -150,7 +150,7 @@ def test_silence_is_explained_parameters_are_described_and_sigint_ends_an_active
     assert (slop.from_value, slop.to_value) == (0.0, 1.0)
     values = node.call(GetParameters, "get_parameters", names=names).values
     assert [parameter_value_to_python(value) for value in values] == list(
-        {**PARAMETERS, "weights": str(weights)}.values()
+        {**PARAMETERS, "weights": str(weights), "backend": "none"}.values()
     )
 
     node.rgb.publish(image(frame(0)[0], "rgb8", 0))

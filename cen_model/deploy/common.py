@@ -24,9 +24,10 @@ def share_common(graph_module: GraphModule) -> None:
     for node in list(graph_module.graph.nodes):
         if FILTERS not in node.meta:
             continue
-        first = seen.pop(node.meta[FILTERS].name, None)
+        layer = node.meta["layer"]
+        first = seen.pop(layer, None)
         if first is None:
-            seen[node.meta[FILTERS].name] = node
+            seen[layer] = node
         else:
             _share(graph_module, first, node)
 

@@ -51,7 +51,7 @@ def prune_exchanged(graph_module: GraphModule) -> None:
     Where convolutions follow, their weights take the channels in a new order: first those that a modality has of its
     own, then those in common. Where not (a residual sum), slices or an index restore the order.
     """
-    for exchange in list(_exchanges(graph_module)):
+    for exchange in _exchanges(graph_module):
         chains = [_chain(output) for output in exchange.outputs]
         if all(chains) and len({tuple(node.target for node in chain) for chain in chains}) == 1:
             _reorder(graph_module, exchange, chains)
@@ -95,7 +95,6 @@ def _reorder(graph_module: GraphModule, exchange: Exchange, chains: Sequence[lis
         conv = Conv.of(node)
         with graph_module.graph.inserting_before(node):
             new = conv.insert(graph_module, x=x, weight=conv.weight[:, order])
-        new.meta = dict(node.meta)
         if FILTERS in node.meta:
             filters = node.meta[FILTERS]
             new.meta[FILTERS] = replace(filters, weight=filters.weight[:, order])
@@ -123,9 +122,7 @@ class _Features:
         self, graph_module: GraphModule, exchange: Exchange, order: Sequence[int], elementwise: Sequence[Node]
     ) -> None:
         self._module = graph_module
-        self._channels = [
-            [c for c in order if source in {picks[c] for picks in exchange.picks}] for source in range(2)
-        ]
+        self._channels = [[c for c in order if source in {picks[c] for picks in exchange.picks}] for source in range(2)]
         self._nodes = [
             self._pruned(node, channels, elementwise)
             for node, channels in zip(exchange.sources, self._channels, strict=True)

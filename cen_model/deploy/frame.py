@@ -37,11 +37,18 @@ class FrameConfig:
     confidence: bool = False
 
     @classmethod
-    def of(cls, config: SegmentationConfig, sensor: tuple[int, int], size: tuple[int, int] | None = None) -> FrameConfig:
+    def of(
+        cls,
+        config: SegmentationConfig,
+        sensor: tuple[int, int],
+        size: tuple[int, int] | None = None,
+        branch: Branch = "ensemble",
+        confidence: bool = False,
+    ) -> FrameConfig:
         """The network's size is `size`, else the height it was trained at with the image's proportions."""
         height, width = sensor
         trained = config.input_height or height
-        return cls(sensor, size or (trained, round(width * trained / height)))
+        return cls(sensor, size or (trained, round(width * trained / height)), branch, confidence)
 
 
 class Frame(nn.Module):

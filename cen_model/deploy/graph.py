@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import operator
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -79,6 +80,15 @@ def work(graph_module: GraphModule) -> Work:
     return Work(sum(map(_flops, calls)), sum(map(_bytes, calls)))
 
 
+def layer_flops(graph_module: GraphModule) -> dict[str, int]:
+    """FLOPs of a tidy graph's convolutions by the name of the network's weights that they were made of."""
+    flops: dict[str, int] = defaultdict(int)
+    for node in graph_module.graph.nodes:
+        if conv := Conv.of(node):
+            flops[conv.layer] += _flops(node)
+    return dict(flops)
+
+
 def is_call(node: Any, *targets: Any) -> bool:
     """Whether a node calls one of the ATen operations."""
     return isinstance(node, Node) and node.op == "call_function" and node.target in targets
@@ -116,6 +126,8 @@ class Conv:
     padding: tuple[int, int]
     dilation: tuple[int, int]
     groups: int
+    layer: str
+    """Name of the network's weights that these were made of; whatever is inserted in its place keeps it."""
 
     @classmethod
     def of(cls, node: Any) -> Conv | None:
@@ -125,7 +137,8 @@ class Conv:
         defaults = (None, (1, 1), (0, 0), (1, 1), 1)
         x, weight, bias, stride, padding, dilation, groups = (*node.args, *defaults[len(node.args) - 2 :])
         bias = None if bias is None else constant(bias)
-        return cls(x, constant(weight), bias, *(_pair(each) for each in (stride, padding, dilation)), groups)
+        layer = node.meta.get("layer", weight.target)
+        return cls(x, constant(weight), bias, *(_pair(each) for each in (stride, padding, dilation)), groups, layer)
 
     @property
     def pointwise(self) -> bool:
@@ -139,7 +152,9 @@ class Conv:
         args = (values["x"], new_constant(graph_module, weight))
         args += (None if bias is None else new_constant(graph_module, bias),)
         args += tuple(list(values[name]) for name in ("stride", "padding", "dilation"))
-        return graph_module.graph.call_function(aten.conv2d.default, (*args, values["groups"]))
+        node = graph_module.graph.call_function(aten.conv2d.default, (*args, values["groups"]))
+        node.meta["layer"] = self.layer
+        return node
 
 
 def single_user(node: Node) -> Node | None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch.fx import GraphModule, Node
 
-from cen_model.deploy.graph import Conv, aten, constant, is_call, replace, shape, single_user
+from cen_model.deploy.graph import Conv, aten, constant, is_call, replace, single_user
 
 
 def collapse_stem(graph_module: GraphModule) -> None:
@@ -27,12 +27,12 @@ def collapse_stem(graph_module: GraphModule) -> None:
         weight = conv.weight.unflatten(1, (repeats[1], -1)).sum(1)
         with graph_module.graph.inserting_before(node):
             new = conv.insert(graph_module, x=x, weight=weight)
-        new.meta = node.meta
+        new.meta["val"] = node.meta["val"]
         replace(node, new)
 
 
 def ensemble_early(graph_module: GraphModule) -> None:
-    """Σ_m α_m f(x_m) = f(Σ_m α_m x_m) where f is linear, or affine, as Σ α_m = 1: the last layers run once, not M times."""
+    """Σ_m α_m f(x_m) = f(Σ_m α_m x_m) for an affine f, as Σ_m α_m = 1: the last layers run once instead of M times."""
     for split in [node for node in graph_module.graph.nodes if is_call(node, aten.split.Tensor)]:
         terms = sorted(split.users, key=lambda item: item.args[1])
         products = [single_user(item) for item in terms]
@@ -67,7 +67,7 @@ def compose_pointwise(graph_module: GraphModule) -> None:
             bias = second.weight[:, :, 0, 0] @ first.bias + (0 if bias is None else bias)
         with graph_module.graph.inserting_before(node):
             new = second.insert(graph_module, x=first.x, weight=weight.to(second.weight.dtype), bias=bias)
-        new.meta = {"val": node.meta["val"]}
+        new.meta["val"] = node.meta["val"]
         replace(node, new)
 
 
@@ -94,4 +94,6 @@ def _saves(node: Node, user: Node) -> bool:
     """Whether a convolution, or a sum with one, would run once instead of M times."""
     if single_user(node) is not user:
         return False
-    return Conv.of(node) is not None or (is_call(node, aten.add.Tensor) and any(_saves(each, node) for each in node.args))
+    return Conv.of(node) is not None or (
+        is_call(node, aten.add.Tensor) and any(_saves(each, node) for each in node.args)
+    )

@@ -26,12 +26,10 @@ class Filters:
     """What a convolution's weights were before a norm was folded into them.
 
     Attributes:
-        name: the same for convolutions of different modalities that shared their weights.
         weight: (C, C_in, kh, kw).
         scale: (C,), what it was multiplied with.
     """
 
-    name: str
     weight: Tensor
     scale: Tensor
 
@@ -47,8 +45,8 @@ def fold_norms(graph_module: GraphModule) -> None:
         bias = shift_C if conv.bias is None else shift_C + conv.bias.double() * scale_C
         with graph_module.graph.inserting_before(norm):
             folded = conv.insert(graph_module, weight=weight.to(conv.weight.dtype), bias=bias.to(conv.weight.dtype))
-        filters = Filters(norm.args[0].args[1].target, conv.weight, scale_C.to(conv.weight.dtype))
-        folded.meta = {"val": norm.args[0].meta["val"], FILTERS: filters}
+        folded.meta["val"] = norm.args[0].meta["val"]
+        folded.meta[FILTERS] = Filters(conv.weight, scale_C.to(conv.weight.dtype))
         replace(_output(norm), folded)
 
 

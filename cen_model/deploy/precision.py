@@ -41,7 +41,7 @@ def _is_float32(node: Node) -> bool:
 def _leaves_floats(node: Node) -> bool:
     """Whether a node's result is of a type of its own: indices, or an explicit conversion."""
     value = node.meta.get("val")
-    return isinstance(value, torch.Tensor) and not value.is_floating_point() or node.target is aten._to_copy.default
+    return (isinstance(value, torch.Tensor) and not value.is_floating_point()) or node.target is aten._to_copy.default
 
 
 def _cast(graph_module: GraphModule, node: Node, dtype: torch.dtype) -> Node:

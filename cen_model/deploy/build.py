@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a network to an engine: export, rewrite, compile, compare, keep."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cen_model.deploy.backends import BACKENDS, Backend, Target
+from cen_model.deploy.cache import EngineCache
+from cen_model.deploy.engine import CudaEngine, Engine, ready
+from cen_model.deploy.frame import Frame
+from cen_model.deploy.graph import aten, export, is_call, tidy
+from cen_model.deploy.precision import DTYPES, cast
+from cen_model.deploy.sample import sample_frame
+from cen_model.deploy.simplify import Step, simplify
+
+LOGGER = logging.getLogger("cen_model.deploy")
+
+# Share of the pixels whose label may differ from the network's own in float32. Where two classes are as good as equally
+# likely, the last bit decides: half precision has fewer of them.
+MAX_DIFFERENCE = {"fp32": 0.001, "fp16": 0.01, "bf16": 0.03}
+
+
+class EngineRefusedError(RuntimeError):
+    """An engine was built, but does not label as the network does."""
+
+
+def build_engine(frame: Frame, target: Target, cache: EngineCache) -> Engine | CudaEngine:
+    """An engine from the cache, where it is built if need be, with its first frame behind it.
+
+    Args:
+        frame: on the target's device.
+
+    Raises:
+        EngineRefusedError: it labels too many pixels of a sample frame otherwise than the network does.
+        OSError: the cache's folder cannot be written.
+    """
+    folder = cache.get(_parts(frame, target), partial(_build, frame, target))
+    with _stage(f"loading {folder}"):
+        engine = ready(BACKENDS[target.backend].load(folder, target.device), frame.example())
+        engine(*sample_frame(frame))
+    return engine
+
+
+def program(frame: Frame, backend: Backend, precision: str) -> tuple[torch.export.ExportedProgram, list[Step]]:
+    """The rewritten graph that a backend is given, and what each pass saved."""
+    example = frame.example()
+    with _stage("exporting"):
+        graph_module = export(frame, example)
+    with _stage("rewriting"):
+        steps = simplify(graph_module, example, backend.passes)
+        if backend.casts and precision != "fp32":
+            cast(graph_module, DTYPES[precision])
+            tidy(graph_module, example)
+        return torch.export.export(graph_module, example), steps
+
+
+def disagreement(frame: nn.Module, run: Callable[..., Sequence[Tensor]], inputs: Sequence[np.ndarray]) -> float:
+    """Share in [0, 1] of the pixels that an engine labels otherwise than the network in float32."""
+    tensors = [torch.from_numpy(each).to(next(frame.parameters()).device) for each in inputs]
+    with torch.inference_mode():
+        expected, actual = frame(*tensors)[0], run(*tensors)[0]
+    return (expected != actual.to(expected.device)).float().mean().item()
+
+
+def _build(frame: Frame, target: Target, folder: Path) -> None:
+    backend = BACKENDS[target.backend]
+    height, width = frame.config.sensor
+    LOGGER.info("building an engine for %d×%d images: %s", height, width, target)
+    exported, _ = program(frame, backend, target.precision)
+    seconds = backend.seconds * sum(is_call(node, aten.conv2d.default) for node in exported.graph.nodes)
+    with _stage(f"compiling with {target.backend}" + (f", about {seconds:.0f} s" if seconds > 5 else "")):
+        backend.build(exported, frame.example(), folder, target.precision)
+    differing = disagreement(frame, backend.load(folder, target.device), sample_frame(frame))
+    LOGGER.info("labels of %.3f %% of the pixels of a sample frame differ from the network's own", 100 * differing)
+    if differing > MAX_DIFFERENCE[target.precision]:
+        raise EngineRefusedError(
+            f"{target}: the engine labels {differing:.1%} of the pixels of a sample frame otherwise than the network "
+            f"does, more than {MAX_DIFFERENCE[target.precision]:.1%}; take another backend or precision"
+        )
+
+
+@contextmanager
+def _stage(what: str) -> Iterator[None]:
+    LOGGER.info("%s …", what)
+    start = time.monotonic()
+    yield
+    LOGGER.info("%s: done in %.1f s", what.partition(",")[0], time.monotonic() - start)
+
+
+def _parts(frame: Frame, target: Target) -> dict[str, str]:
+    """All that an engine depends on."""
+    return {
+        "weights": _weights_hash(frame.model),
+        "network": json.dumps(frame.model.config.to_dict()),
+        "frame": json.dumps(asdict(frame.config)),
+        "code": _code_hash(),
+        "backend": target.backend,
+        "precision": target.precision,
+        "device": _device_name(target.device),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda or "",
+        **BACKENDS[target.backend].versions(),
+    }
+
+
+def _weights_hash(model: nn.Module) -> str:
+    digest = sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _code_hash() -> str:
+    """Of this package's sources, which make the graph."""
+    digest = sha256()
+    for path in sorted(Path(str(files("cen_model"))).rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        major, minor = torch.cuda.get_device_capability(device)
+        return f"{torch.cuda.get_device_name(device)}, compute capability {major}.{minor}"
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()} {_cpu_model()}"
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
