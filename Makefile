@@ -4,6 +4,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+TEST_INSTALLED := $(VENV)/.test_installed
 # The first interpreter of a supported version that can make virtual environments; `make PYTHON=/path/to/python ...` overrides the search.
 PYTHON ?= $(shell for python in python3.12 python3.11 python3.10 python3; do \
 	$$python -c 'import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$python && break; done)
@@ -19,13 +20,17 @@ demo: $(INSTALLED)
 test: lint
 	$(BIN)/python -m pytest
 
-lint: $(INSTALLED)
+lint: $(TEST_INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 # constraints.txt alone chooses the versions.
 $(INSTALLED): setup.py pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --disable-pip-version-check -e '.[ros,train,sim,test,dev]' -c constraints.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -e '.[ros,train,sim,openvino]' -c constraints.txt
+	touch $@
+
+$(TEST_INSTALLED): $(INSTALLED)
+	$(BIN)/python -m pip install --disable-pip-version-check -e '.[onnx,tensorrt-rtx,test,dev]' -c constraints.txt
 	touch $@
 
 $(BIN)/python:

@@ -36,10 +36,12 @@ EXTRAS = {
     "opencv": [OPENCV],
     "train": ["jsonargparse[signatures]", "lightning", "torchmetrics", "tensorboard", "rich>=12.3"],
     "sim": ["trimesh", "embreex", "pillow>=10.1", "rich>=12.3"],
+    # Backends for the CPU, beside AOTInductor, which comes with PyTorch and needs a C++ compiler.
     "openvino": ["openvino"],
+    "onnx": ["onnx", "onnxscript", "onnxruntime"],
     # Jetson and data-centre GPUs. The two cannot stand side by side: both are `import torch_tensorrt`.
     "tensorrt": ["torch-tensorrt"],
-    "tensorrt-rtx": ["torch-tensorrt-rtx", "tensorrt-rtx"],
+    "tensorrt-rtx": [f"{name}; platform_machine == 'x86_64'" for name in ("torch-tensorrt-rtx", "tensorrt-rtx")],
     # By this name, with "pytest" in it, `colcon test` knows that pytest runs the tests.
     "test": ["pytest", "catkin-pkg", "setuptools"],
     "dev": ["ruff"],
@@ -54,10 +56,10 @@ setup(
     maintainer="cen_ros developers",
     maintainer_email="cen_ros@users.noreply.github.com",
     packages=find_packages(include=["cen_ros", "cen_ros.*", "cen_model", "cen_model.*"]),
-    package_data={"cen_model": ["weights/*.safetensors"]},
+    package_data={"cen_model": ["weights/*.safetensors", "weights/*.npz"]},
     data_files=data_files(),
     python_requires=">=3.10",
-    install_requires=["torch>=2.8", "torchvision>=0.23", "numpy", "safetensors", "pyyaml"],
+    install_requires=["torch>=2.8", "torchvision>=0.23", "numpy", "safetensors", "pyyaml", "filelock"],
     extras_require=EXTRAS,
     zip_safe=False,
     entry_points={

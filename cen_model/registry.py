@@ -109,3 +109,6 @@ _TRANSLATION = {
 }
 
 REGISTRY: dict[str, NetworkConfig] = {**_SEGMENTATION, **_SHARING, **_ABLATIONS, **_BASELINES, **_TRANSLATION}
+
+DEPLOYED = tuple(name for name in _SEGMENTATION if "152" not in name)
+"""Those meant for robots: every backend's labels are held to theirs."""

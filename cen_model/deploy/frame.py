@@ -79,18 +79,21 @@ class Frame(nn.Module):
         Returns:
             Labels uint8 (H, W), and with `confidence` the label's probability, uint8 (H, W), 255 being certain.
         """
-        given = iter(inputs)
-        images = {}
-        for name in self.model.config.modalities:
-            image = self._rgb(next(given)) if name == "rgb" else self._depth(next(given), next(given))
-            images[name] = normalise(name, image)
-        logits = self.model(images)[self.config.branch]
-        logits = F.interpolate(logits, size=self.config.sensor, mode="bilinear", align_corners=False)
+        logits = F.interpolate(self.logits(*inputs), size=self.config.sensor, mode="bilinear", align_corners=False)
         labels = logits.argmax(1)[0].to(torch.uint8)
         if not self.config.confidence:
             return (labels,)
         probability = logits.float().softmax(1).amax(1)[0]
         return labels, (255 * probability).round().to(torch.uint8)
+
+    def logits(self, *inputs: Tensor) -> Tensor:
+        """The same inputs → what labels are taken from, (1, K, h/4, w/4) or h/8 with a PSPNet."""
+        given = iter(inputs)
+        images = {}
+        for name in self.model.config.modalities:
+            image = self._rgb(next(given)) if name == "rgb" else self._depth(next(given), next(given))
+            images[name] = normalise(name, image)
+        return self.model(images)[self.config.branch]
 
     def example(self) -> tuple[Tensor, ...]:
         """Inputs of the right types and shapes, on the network's device."""

@@ -106,7 +106,7 @@ def new_constant(graph_module: GraphModule, value: Tensor) -> Node:
     number = sum(1 for _ in graph_module.buffers())
     while hasattr(graph_module, f"constant_{number}"):
         number += 1
-    graph_module.register_buffer(f"constant_{number}", value.detach().contiguous())
+    graph_module.register_buffer(f"constant_{number}", value.detach().clone(memory_format=torch.contiguous_format))
     return graph_module.graph.get_attr(f"constant_{number}")
 
 

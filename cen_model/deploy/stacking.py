@@ -7,9 +7,9 @@ Axes: M modalities, C channels, H W pixels.
 from __future__ import annotations
 
 import operator
-from typing import Any
 
 from torch.fx import Graph, GraphModule, Node
+from torch.fx.node import map_arg
 
 from cen_model.deploy.graph import aten, constant, is_call, replace, shape
 from cen_model.deploy.norms import NORMS
@@ -44,7 +44,7 @@ def unstack(graph_module: GraphModule) -> None:
     while waiting:
         split = waiting.pop()
         parts = _parts_of_cat(split.args[0])
-        if parts is None and is_call(split.args[0], *_BATCHWISE):
+        if parts is None and _is_batchwise(split.args[0]):
             parts = _part(graph_module, split.args[0], waiting)
         if parts is not None:
             for item in list(split.users):
@@ -59,6 +59,10 @@ def _worth_parting(split: Node) -> bool:
     return normalised or len(items) < len(split.meta["val"])
 
 
+def _is_batchwise(node: Node) -> bool:
+    return is_call(node, *_BATCHWISE) or (is_call(node, aten.cat.default) and node.args[1:] == (1,))
+
+
 def _parts_of_cat(node: Node) -> list[Node] | None:
     """The images of a batch that was just put together from them."""
     along_batch = is_call(node, aten.cat.default) and (len(node.args) == 1 or node.args[1] == 0)
@@ -71,9 +75,14 @@ def _part(graph_module: GraphModule, node: Node, waiting: list[Node]) -> list[No
     """Replace a batchwise operation by one for each image and a cat of them; its arguments are to part likewise."""
     graph, count = graph_module.graph, shape(node)[0]
     with graph.inserting_before(node):
-        arguments = [_part_argument(graph, argument, count, waiting) for argument in node.args]
+        items = {
+            argument: _items(graph, argument, waiting)
+            for argument in node.all_input_nodes
+            if constant(argument) is None and shape(argument)[0] == count
+        }
         parts = []
-        for args in zip(*arguments, strict=True):
+        for index in range(count):
+            args = map_arg(node.args, lambda each, index=index: items[each][index] if each in items else each)
             parts.append(graph.call_function(node.target, args, dict(node.kwargs)))
             parts[-1].meta["val"] = node.meta["val"][:1]
         stacked = graph.call_function(aten.cat.default, (parts,))
@@ -82,14 +91,12 @@ def _part(graph_module: GraphModule, node: Node, waiting: list[Node]) -> list[No
     return parts
 
 
-def _part_argument(graph: Graph, argument: Any, count: int, waiting: list[Node]) -> list[Any]:
-    """One value for each image; what is not stacked is the same for all."""
-    if not isinstance(argument, Node) or constant(argument) is not None or shape(argument)[0] != count:
-        return [argument] * count
-    split = graph.call_function(aten.split.Tensor, (argument, 1))
-    split.meta["val"] = argument.meta["val"].split(1)
+def _items(graph: Graph, stacked: Node, waiting: list[Node]) -> list[Node]:
+    """The images of a batch, by a split that is to part what it splits in its turn."""
+    split = graph.call_function(aten.split.Tensor, (stacked, 1))
+    split.meta["val"] = stacked.meta["val"].split(1)
     waiting.append(split)
-    items = [graph.call_function(operator.getitem, (split, index)) for index in range(count)]
+    items = [graph.call_function(operator.getitem, (split, index)) for index in range(len(split.meta["val"]))]
     for item, value in zip(items, split.meta["val"], strict=True):
         item.meta["val"] = value
     return items

@@ -1,29 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """TensorRT through Torch-TensorRT: on Jetsons and data-centre GPUs, and as TensorRT for RTX on those of desktops.
 
-Bytes stay outside the engine. TensorRT takes uint8 only where a cast follows at once, Torch-TensorRT converts no cast to
-it, and its runtime, up to 2.14 at least, binds no tensors of that type. PyTorch converts them: two small kernels.
+Bytes stay outside the engine: TensorRT lets nothing but a cast touch uint8, Torch-TensorRT converts no cast to it, and
+its runtime, up to 2.14 at least, binds no such tensors. Two small kernels of PyTorch convert them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module, metadata
+from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.export import ExportedProgram
+from torch.fx import GraphModule
 
 from cen_model.deploy.graph import aten, is_call
 
 ENGINE = "engine.ep"
 
-# One engine or none. TF32 would keep ten bits of a float32, which costs depth its millimetres; who wants speed has fp16.
+# One engine or none. TF32 keeps ten bits of a float32, which would cost depth its millimetres; for speed there is fp16.
 SETTINGS = {"require_full_compilation": True, "min_block_size": 1, "disable_tf32": True}
 
-_DISTRIBUTIONS = ("torch", "torch-tensorrt", "torch-tensorrt-rtx", "tensorrt", "tensorrt-rtx")
+_DISTRIBUTIONS = ("torch-tensorrt", "torch-tensorrt-rtx", "tensorrt", "tensorrt-rtx")
 
 
 def build(program: ExportedProgram, example: Sequence[Tensor], folder: Path, precision: str) -> None:
@@ -33,22 +36,22 @@ def build(program: ExportedProgram, example: Sequence[Tensor], folder: Path, pre
         program: of static shapes, on any device.
         example: its inputs, on the GPU that the engine is for.
         folder: takes the engine's file.
-        precision: the program's; TensorRT finds it in the program's own types.
+        precision: the program's own types say it.
 
     Raises:
-        AssertionError: of Torch-TensorRT, where TensorRT has no operation for one of the program's; its log names it.
+        AssertionError: of Torch-TensorRT, where it has no converter for an operation; its log names that.
     """
     import torch_tensorrt
 
     device = example[0].device
-    program, example = without_bytes(program, example)
     settings = dict(SETTINGS)
-    # Up to 2.12, types are TensorRT's choice unless it is told otherwise; later there is no choice.
+    # Up to 2.12, TensorRT chooses the types unless it is told not to; later it is never let.
     if "use_explicit_typing" in signature(torch_tensorrt.dynamo.compile).parameters:
         settings["use_explicit_typing"] = True
+    program, inputs = without_bytes(program.module(), example)
     with torch.cuda.device(device):
-        engine = torch_tensorrt.dynamo.compile(program, inputs=example, device=device, **settings)
-        # Without a trace of its own, which versions differ in.
+        engine = torch_tensorrt.dynamo.compile(program, inputs=inputs, device=device, **settings)
+        # As it is: the versions differ in what they would trace anew.
         torch_tensorrt.save(engine, str(folder / ENGINE), retrace=False)
 
 
@@ -66,37 +69,42 @@ def load(folder: Path, device: torch.device) -> Callable[..., tuple[Tensor, ...]
 
 
 def unavailable(device: torch.device) -> str | None:
-    """Why TensorRT cannot be used here, None where it can."""
+    """Why it cannot be used on the device; None where it can."""
     if device.type != "cuda":
-        return f"TensorRT computes on NVIDIA's GPUs, not on {device.type!r}"
+        return f"it is for NVIDIA's GPUs, not for {device.type}"
     if not torch.cuda.is_available():
         return "PyTorch finds no CUDA device"
+    if find_spec("torch_tensorrt") is None:
+        return "it is not installed (pip install 'cen_ros[tensorrt]', or 'cen_ros[tensorrt-rtx]' for a desktop's GPU)"
     try:
         import_module("torch_tensorrt")
-    # What it raises where it does not fit PyTorch, CUDA or TensorRT is of many types, Exception itself among them.
+    # Where it does not fit PyTorch, CUDA or TensorRT, it raises whatever comes, Exception itself among it.
     except Exception as error:
-        return f"Torch-TensorRT cannot be imported ({error}): install cen_ros[tensorrt], or cen_ros[tensorrt-rtx]"
+        return f"torch_tensorrt cannot be imported: {error}"
     return None
 
 
 def versions() -> dict[str, str]:
-    """Of the libraries that are installed among those an engine depends on, by the names of their packages."""
-    installed = {each.name: each.version for each in metadata.distributions()}
-    return {name: installed[name] for name in _DISTRIBUTIONS if name in installed}
+    """Of what an engine depends on, by the names of the packages that are installed."""
+    found = {}
+    for name in _DISTRIBUTIONS:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
-def without_bytes(program: ExportedProgram, example: Sequence[Tensor]) -> tuple[ExportedProgram, list[Tensor]]:
-    """The same program with float32 in place of uint8 inputs and int32 in place of uint8 results, and its inputs.
+def without_bytes(module: GraphModule, example: Sequence[Tensor]) -> tuple[ExportedProgram, list[Tensor]]:
+    """A program with float32 in place of uint8 inputs and int32 in place of uint8 results, and its inputs.
 
     Args:
-        program: casts to uint8 are its last operations.
-        example: its inputs; the new program is on their device.
+        module: of ATen operations, the last of which are casts to uint8; changed in place.
+        example: its inputs, on the device that the program is to be on.
     """
-    module = program.module().to(example[0].device)
+    module.to(example[0].device)
     for node in list(module.graph.nodes):
-        if is_call(node, aten._assert_tensor_metadata.default):  # of types and devices that are not so any more
+        if is_call(node, aten._assert_tensor_metadata.default):  # of types and devices that were
             module.graph.erase_node(node)
-        elif is_call(node, aten._to_copy.default) and node.kwargs["dtype"] == torch.uint8:
+        elif is_call(node, aten._to_copy.default) and node.kwargs.get("dtype") == torch.uint8:
             node.update_kwarg("dtype", torch.int32)
     module.recompile()
     inputs = from_bytes(example)

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks for tests of deployment: every member of the registry that is meant for it, made small, as if trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from cen_model.benchmark.reference import exchange_a_third
+from cen_model.deploy.frame import Frame, FrameConfig
+from cen_model.deploy.sample import depth_inputs, sample_images
+from cen_model.models import build
+from cen_model.registry import DEPLOYED, REGISTRY
+
+SENSOR = (96, 128)
+# The longer networks are more of the same blocks.
+SHORTER = {"resnet101": "resnet50", "resnet34": "resnet18"}
+
+
+def narrowed(name):
+    config = REGISTRY[name]
+    # Squeeze-and-excitation and grouped convolutions keep their widths; they are small as they are.
+    width = 0.25 if config.encoder.startswith("resnet") else 1.0
+    encoder = SHORTER.get(config.encoder, config.encoder)
+    return replace(config, encoder=encoder, encoder_width=width, decoder_width=16, classes=tuple("abcdefg"))
+
+
+NETWORKS = list({narrowed(name): name for name in DEPLOYED}.values())
+
+
+def network(name, seed=0):
+    """With a third of its channels exchanged, if it exchanges any."""
+    torch.manual_seed(seed)
+    return exchange_a_third(build(narrowed(name)), seed)
+
+
+def frame(name, sensor=SENSOR, **options):
+    model = network(name)
+    return Frame(model, FrameConfig.of(model.config, sensor, **options))
+
+
+def arrays(frame):
+    """A rendered room as the frame's inputs."""
+    rgb, depth = sample_images(frame.config.sensor)
+    inputs = {"rgb": (rgb,), "depth": depth_inputs(depth)}
+    return [each for name in frame.model.config.modalities for each in inputs[name]]
+
+
+def tensors(frame):
+    return [torch.from_numpy(np.ascontiguousarray(each)) for each in arrays(frame)]
+
+
+class Logits(nn.Module):
+    """What a frame's labels are taken from, to be compared in numbers."""
+
+    def __init__(self, frame):
+        super().__init__()
+        self.frame = frame
+
+    def forward(self, *inputs):
+        return self.frame.logits(*inputs)
