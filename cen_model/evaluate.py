@@ -38,6 +38,7 @@ def main(weights: str, scenes: int = 200, seed: int = DataConfig.held_out_seed) 
     scores = measure(model, range(seed, seed + scenes), DataConfig())
     title = f"{weights}: {scenes} held-out scenes, exchanged {model.exchanged_share():.0%}"
     Console().print(report.table(scores, model.config.classes, title))
+    Console().print(report.branches(scores))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,17 @@ def table(scores: Mapping[str, Scores], classes: Sequence[str], title: str) -> T
     return result
 
 
+def branches(scores: Mapping[str, Scores]) -> str:
+    """What running one modality's decoder alone would cost, a line each; empty where there is only one output."""
+    ensemble = scores["ensemble"].mean_iou
+    lines = (
+        f"branch {name}: mean IoU {100 * (s.mean_iou - ensemble):+.1f} points against the ensemble"
+        for name, s in scores.items()
+        if name != "ensemble"
+    )
+    return "\n".join(lines) if len(scores) > 2 else ""
+
+
 def metadata(scores: Mapping[str, Scores], classes: Sequence[str], seeds: range) -> dict[str, str]:
     """Measured scores as text: mean IoU of every output, IoU of every class as JSON, and what they were measured on."""
     iou = {

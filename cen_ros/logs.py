@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said through Python's `logging`, said by the node: engines take minutes to build, and say how far they are."""
+"""What is said through Python's `logging`, said by the node: engines take minutes to build and say how far they are."""
 
 from __future__ import annotations
 

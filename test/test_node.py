@@ -89,6 +89,29 @@ def test_every_label_has_the_stamp_and_the_content_of_its_pair(start, weights):
     assert len(seen) == 13, "these weights tell the frames apart"
 
 
+def test_the_node_builds_an_engine_once_and_says_which(start, weights, tmp_path):
+    parameters = {"weights": weights, "device": "cpu", "image_size": "[48,64]", "engine_cache": tmp_path}
+    node = start(backend="eager", **parameters)
+    node.wait_for_line("building an engine for 48×64 images")
+    node.wait_for_line(r"classes, with eager in fp32 on cpu \(as asked for\)")
+    labels = node.labels()
+    node.send(seed=1, milliseconds=0)
+    label = labels.get(timeout=SECONDS)
+    expected = Predictor.load(weights, device="cpu").predict(*frame(1)).labels
+    assert (np.reshape(label.data, expected.shape) == expected).mean() > 0.999
+    assert node.stop() == 0
+
+    again = start(backend="eager", **parameters)
+    again.wait_for_line("classes, with eager")
+    assert "loading" in again.said() and "building" not in again.said()
+
+
+def test_a_backend_that_is_not_there_leaves_the_node_unconfigured(start, weights):
+    node = start(weights=weights, backend="tensorrt", device="cpu")
+    assert "backend 'tensorrt' cannot be used: it is for NVIDIA's GPUs, not for cpu" in node.wait_for_line("ERROR")
+    assert node.state() == "unconfigured"
+
+
 def test_malformed_messages_are_reported_and_survived(start, weights):
     node = start(weights=weights)
     labels = node.labels()

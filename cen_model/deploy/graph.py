@@ -54,7 +54,9 @@ def export(module: nn.Module, example: Sequence[Tensor]) -> GraphModule:
     with torch.no_grad():
         program = torch.export.export(module.eval(), tuple(example)).run_decompositions({})
     graph_module = program.module()
-    for node in graph_module.graph.find_nodes(op="call_module", target="_guards_fn"):
+    # Checks of what a caller might give, and of types that half precision changes.
+    checks = ("call_module", "_guards_fn"), ("call_function", aten._assert_tensor_metadata.default)
+    for node in [node for op, target in checks for node in graph_module.graph.find_nodes(op=op, target=target)]:
         graph_module.graph.erase_node(node)
     tidy(graph_module, example)
     return graph_module

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every backend that can be had without a GPU against the network itself, on every network meant for deployment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from deployed import NETWORKS, arrays, frame, network, tensors
+
+from cen_model import checkpoint
+from cen_model.deploy import build as building
+from cen_model.deploy.backends import BACKENDS, targets
+from cen_model.deploy.build import MAX_DIFFERENCE, EngineRefusedError, build_engine, disagreement, program
+from cen_model.deploy.cache import EngineCache
+from cen_model.deploy.frame import Frame, FrameConfig
+from cen_model.deploy.sample import sample_images
+from cen_model.predictor import Deployment, Predictor
+
+CPU = torch.device("cpu")
+LIBRARIES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino",)}
+# Compiling takes a minute each; these have every kind of layer.
+COMPILED = ("cen-light18", "cen-light-efficientnet")
+
+
+@cache
+def exported(name, precision):
+    """The graph that a backend is given: some are given the same."""
+    each = frame(name, confidence=True)
+    return each, {passes: program(each, backend, precision)[0] for passes, backend in GRAPHS.items()}
+
+
+GRAPHS = {BACKENDS[name].passes: BACKENDS[name] for name in ("eager", "onnx")}
+
+
+def check(each, run, precision):
+    inputs = tensors(each)
+    assert disagreement(each, run, arrays(each)) <= MAX_DIFFERENCE[precision] / 2
+    with torch.inference_mode():
+        expected, actual = each(*inputs)[1], run(*inputs)[1]
+    assert actual.dtype == torch.uint8
+    assert (actual.int() - expected.int()).abs().float().mean() < (1 if precision == "fp32" else 4)
+
+
+@pytest.mark.parametrize("backend", ["eager", "onnx", "openvino"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_labels_are_the_networks_own(name, backend, tmp_path):
+    for library in LIBRARIES.get(backend, ()):
+        pytest.importorskip(library, reason=f"{library} is not installed: pip install 'cen_ros[{backend}]'")
+    each, programs = exported(name, "fp32")
+    one = BACKENDS[backend]
+    one.build(programs[one.passes], each.example(), tmp_path, "fp32")
+    check(each, one.load(tmp_path, CPU), "fp32")
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_compiled_labels_are_the_networks_own(name, tmp_path):
+    if reason := BACKENDS["inductor"].unavailable(CPU):
+        pytest.skip(reason)
+    each = frame(name, confidence=True)
+    one = BACKENDS["inductor"]
+    one.build(program(each, one, "fp32")[0], each.example(), tmp_path, "fp32")
+    check(each, one.load(tmp_path, CPU), "fp32")
+
+
+@pytest.mark.parametrize("name", ["cen-light18", "cen-pspnet101"])
+def test_half_precision_has_a_tolerance_of_its_own(name, tmp_path):
+    each, one = frame(name, confidence=True), BACKENDS["eager"]
+    exported_program, _ = program(each, one, "bf16")
+    kinds = {value.dtype for value in exported_program.state_dict.values() if value.ndim == 4}
+    assert kinds == {torch.bfloat16}, "weights of convolutions"
+    one.build(exported_program, each.example(), tmp_path, "bf16")
+    check(each, one.load(tmp_path, CPU), "bf16")
+
+
+@pytest.fixture(scope="module")
+def small():
+    return network("cen-light18")
+
+
+def test_the_predictor_keeps_its_engine_and_takes_every_encoding(small, tmp_path, caplog):
+    rgb, depth = sample_images((96, 128))
+    plain = Predictor(small, device="cpu").predict(rgb, depth)
+    deployment = Deployment("eager", cache=tmp_path, confidence=True)
+    with caplog.at_level("INFO", "cen_model.deploy"):
+        predictor = Predictor(small, device="cpu", deployment=deployment)
+        prediction = predictor.predict(rgb, depth)
+    assert "building an engine for 96×128" in caplog.text
+    assert (prediction.labels == plain.labels).mean() > 0.999
+    assert prediction.confidence.shape == (96, 128) and prediction.confidence.dtype == np.uint8
+    assert str(predictor.target) == "eager in fp32 on cpu (as asked for)"
+
+    metres = np.where(depth == 0, np.nan, depth / 1000).astype(np.float32)
+    assert np.array_equal(predictor.predict(rgb, metres).labels, prediction.labels)
+    caplog.clear()
+    again = Predictor(small, device="cpu", deployment=deployment)
+    with caplog.at_level("INFO", "cen_model.deploy"):
+        assert np.array_equal(again.predict(rgb, depth).labels, prediction.labels)
+    assert "building" not in caplog.text and "loading" in caplog.text
+
+
+def test_images_of_another_size_do_without_an_engine_where_nobody_may_wait(small, tmp_path, caplog):
+    predictor = Predictor(small, device="cpu", deployment=Deployment("eager", cache=tmp_path, on_demand=False))
+    images = sample_images((64, 96))
+    labels = predictor.predict(*images).labels
+    assert "images are 64×96, engines are there for none" in caplog.text
+    assert np.array_equal(labels, Predictor(small, device="cpu").predict(*images).labels)
+    assert not EngineCache(tmp_path).entries()
+
+
+def test_other_weights_are_another_engine(small, tmp_path):
+    for model in (small, network("cen-light18", seed=1)):
+        each = Frame(model, FrameConfig((64, 96), (64, 96)))
+        build_engine(each, *targets("eager", CPU), EngineCache(tmp_path))
+    first, second = (entry.parts for entry in EngineCache(tmp_path).entries())
+    assert {key for key in first if first[key] != second[key]} == {"weights"}
+
+
+def test_an_engine_that_labels_otherwise_is_refused(small, tmp_path, monkeypatch):
+    """A backend that loses the depth image: what it builds is compared with the network, refused, and not kept."""
+    blind = network("cen-light18", seed=1)
+    monkeypatch.setattr(building, "export", lambda each, example: EXPORT(Frame(blind, each.config), example))
+    each = Frame(small, FrameConfig((64, 96), (64, 96)))
+    with pytest.raises(EngineRefusedError, match=r"labels \d+\.\d% of the pixels of a sample frame otherwise"):
+        build_engine(each, *targets("eager", CPU), EngineCache(tmp_path))
+    assert not EngineCache(tmp_path).entries()
+
+
+EXPORT = building.export
+
+
+def test_auto_goes_on_where_a_build_fails(small, tmp_path, caplog, monkeypatch):
+    """A compiler that is there but broken: the next best backend takes over, and the reason is said."""
+
+    def fail(*_):
+        raise RuntimeError("internal compiler error")
+
+    broken = {name: replace(each, build=fail) for name, each in BACKENDS.items() if name != "eager"}
+    monkeypatch.setattr("cen_model.deploy.build.BACKENDS", {**BACKENDS, **broken})
+    predictor = Predictor(small, device="cpu", deployment=Deployment("auto", cache=tmp_path))
+    predictor.prepare((64, 96))
+    assert predictor.target.backend == "eager"
+    assert "no engine with " in caplog.text and "internal compiler error" in caplog.text
+
+
+def test_auto_says_why():
+    chosen = targets("auto", CPU)
+    assert chosen[-1].backend == "eager" and "tensorrt" not in [each.backend for each in chosen]
+    assert all(each.precision == "fp32" for each in chosen)
+    assert chosen[0].why.startswith("the best that is installed")
+
+
+@pytest.mark.parametrize(
+    ("backend", "precision", "message"),
+    [
+        ("tensorrt", "auto", "backend 'tensorrt' cannot be used"),
+        ("tensort", "auto", "did you mean tensorrt"),
+        ("eager", "fp16", "'eager' on cpu computes in fp32 or bf16, not in 'fp16'"),
+    ],
+)
+def test_what_cannot_be_had_is_refused_in_words(backend, precision, message):
+    with pytest.raises(ValueError, match=message):
+        targets(backend, CPU, precision)
+
+
+def test_the_command_builds_reports_and_lists(small, tmp_path):
+    checkpoint.save(tmp_path / "small.safetensors", small)
+    command = [sys.executable, "-m", "cen_model.deploy"]
+    options = ["--backend", "eager", "--size", "64x96", "--output", str(tmp_path / "engines")]
+    run = {"capture_output": True, "text": True, "check": True, "env": {**os.environ, "CUDA_VISIBLE_DEVICES": ""}}
+    shown = subprocess.run([*command, str(tmp_path / "small.safetensors"), *options], **run)
+    assert "building an engine for 64×96 images" in shown.stderr
+    assert "33% of the channels in scope are exchanged" in shown.stdout
+    assert "ms median" in shown.stdout
+
+    listed = subprocess.run([*command, "cache", "list", *options[-2:]], **run).stdout.splitlines()
+    assert len(listed) == 1 and "eager fp32" in listed[0] and "DAMAGED" not in listed[0]
+    assert "MB freed" in subprocess.run([*command, "cache", "clear", *options[-2:]], **run).stdout
+    assert not EngineCache(tmp_path / "engines").entries()
