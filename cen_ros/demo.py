@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import signal
+import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -42,6 +43,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rooms", type=int, default=6, help="that the camera visits, with seeds from --seed on")
     parser.add_argument("--size", type=int, nargs=2, default=(240, 320), metavar=("H", "W"), help="of the images")
     parser.add_argument("--weights", default="synthetic13-cen", help="a checkpoint, or the name of shipped weights")
+    parser.add_argument("--backend", default="auto", help="what runs the network, as the node's parameter of that name")
     parser.add_argument("--output", type=Path, default=Path("demo"), help="folder for pictures, results and logs")
     return parser.parse_args(argv)
 
@@ -55,8 +57,9 @@ def commands(args: argparse.Namespace) -> dict[str, list[str]]:
     """Module and arguments of each process."""
     camera = _parameters(**tour(args), loop=False, subscribers=2)  # the node and the scorer
     remap = ["-r", f"rgb/image:={RGB_TOPIC}", "-r", f"depth/image:={DEPTH_TOPIC}"]
+    network = _parameters(weights=args.weights, backend=args.backend, image_size=args.size)
     return {
-        "segmentation": ["cen_ros.node", "--ros-args", *_parameters(weights=args.weights), *remap],
+        "segmentation": ["cen_ros.node", "--ros-args", *network, *remap],
         "scorer": ["cen_ros.score", "--ros-args", *_parameters(frames=args.frames, output=str(args.output))],
         "camera": ["cen_ros.camera", "--ros-args", *camera],
     }
@@ -65,6 +68,16 @@ def commands(args: argparse.Namespace) -> dict[str, list[str]]:
 def _parameters(**values) -> list[str]:
     """ROS arguments; JSON is YAML, so that a string stays a string and a list a list."""
     return [word for name, value in values.items() for word in ("-p", f"{name}:={json.dumps(value)}")]
+
+
+def build_engine(args: argparse.Namespace) -> None:
+    """Let the node find its engine built. In a process of its own: this one does without PyTorch."""
+    if args.backend == "none":
+        return
+    size = "x".join(map(str, args.size))
+    command = ["cen_model.deploy", str(args.weights), "--backend", args.backend, "--size", size, "--build-only"]
+    if subprocess.run([sys.executable, "-m", *command], check=False).returncode:
+        raise DemoError(f"no engine could be built: python -m {' '.join(command)}")
 
 
 def fast_dds_profile() -> Path:
@@ -152,6 +165,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         find_weights(args.weights)  # before anything is rendered for nothing
         render_with_progress(**tour(args))  # into the cache, from which the camera takes it
+        build_engine(args)
         result = asyncio.run(run(args))
     except (DemoError, FileNotFoundError, ValueError) as error:
         print(f"demo failed: {error}")  # as it is: rich would break paths and log lines

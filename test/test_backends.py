@@ -25,23 +25,18 @@ from cen_model.predictor import Deployment, Predictor
 
 CPU = torch.device("cpu")
 LIBRARIES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino",)}
-# Compiling takes a minute each; these have every kind of layer.
-COMPILED = ("cen-light18", "cen-light-efficientnet")
 
 
 @cache
-def exported(name, precision):
-    """The graph that a backend is given: some are given the same."""
+def exported(name):
+    """What OpenVINO and ONNX are given, which PyTorch runs as well."""
     each = frame(name, confidence=True)
-    return each, {passes: program(each, backend, precision)[0] for passes, backend in GRAPHS.items()}
-
-
-GRAPHS = {BACKENDS[name].passes: BACKENDS[name] for name in ("eager", "onnx")}
+    return each, program(each, BACKENDS["onnx"], "fp32")[0]
 
 
 def check(each, run, precision):
     inputs = tensors(each)
-    assert disagreement(each, run, arrays(each)) <= MAX_DIFFERENCE[precision] / 2
+    assert disagreement(each, run, arrays(each)) <= MAX_DIFFERENCE[precision]
     with torch.inference_mode():
         expected, actual = each(*inputs)[1], run(*inputs)[1]
     assert actual.dtype == torch.uint8
@@ -53,17 +48,17 @@ def check(each, run, precision):
 def test_labels_are_the_networks_own(name, backend, tmp_path):
     for library in LIBRARIES.get(backend, ()):
         pytest.importorskip(library, reason=f"{library} is not installed: pip install 'cen_ros[{backend}]'")
-    each, programs = exported(name, "fp32")
+    each, exported_program = exported(name)
     one = BACKENDS[backend]
-    one.build(programs[one.passes], each.example(), tmp_path, "fp32")
+    one.build(exported_program, each.example(), tmp_path, "fp32")
     check(each, one.load(tmp_path, CPU), "fp32")
 
 
-@pytest.mark.parametrize("name", COMPILED)
-def test_compiled_labels_are_the_networks_own(name, tmp_path):
+def test_compiled_labels_are_the_networks_own(tmp_path):
+    """Compiling takes a minute, so one network stands for all."""
     if reason := BACKENDS["inductor"].unavailable(CPU):
         pytest.skip(reason)
-    each = frame(name, confidence=True)
+    each = frame("cen-light18", confidence=True)
     one = BACKENDS["inductor"]
     one.build(program(each, one, "fp32")[0], each.example(), tmp_path, "fp32")
     check(each, one.load(tmp_path, CPU), "fp32")
@@ -137,16 +132,20 @@ EXPORT = building.export
 
 def test_auto_goes_on_where_a_build_fails(small, tmp_path, caplog, monkeypatch):
     """A compiler that is there but broken: the next best backend takes over, and the reason is said."""
+    last_two = targets("auto", CPU)[-2:]
+    if len(last_two) < 2:
+        pytest.skip("eager alone is installed here: pip install 'cen_ros[onnx]'")
 
     def fail(*_):
         raise RuntimeError("internal compiler error")
 
-    broken = {name: replace(each, build=fail) for name, each in BACKENDS.items() if name != "eager"}
-    monkeypatch.setattr("cen_model.deploy.build.BACKENDS", {**BACKENDS, **broken})
+    broken = replace(BACKENDS[last_two[0].backend], build=fail)
+    monkeypatch.setattr("cen_model.deploy.build.BACKENDS", {**BACKENDS, last_two[0].backend: broken})
+    monkeypatch.setattr("cen_model.predictor.targets", lambda *_: list(last_two))
     predictor = Predictor(small, device="cpu", deployment=Deployment("auto", cache=tmp_path))
     predictor.prepare((64, 96))
     assert predictor.target.backend == "eager"
-    assert "no engine with " in caplog.text and "internal compiler error" in caplog.text
+    assert f"no engine with {last_two[0]}: internal compiler error" in caplog.text
 
 
 def test_auto_says_why():

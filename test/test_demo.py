@@ -44,6 +44,7 @@ def cache(tmp_path_factory) -> Path:
 def start(cache: Path, output: Path, weights: Path, mark: str) -> subprocess.Popen:
     """The demo's process; every process that it starts inherits `mark` in its environment."""
     command = [sys.executable, "-m", "cen_ros.demo", "--frames", "8", "--rooms", "1", "--size", "64", "96"]
+    command += ["--backend", "none"]
     return subprocess.Popen(
         [*command, "--weights", str(weights), "--output", str(output)],
         env={**os.environ, MARK: mark, "XDG_CACHE_HOME": str(cache), "PYTHONUNBUFFERED": "1"},

@@ -44,7 +44,10 @@ def check_logits(module, inputs, graph_module):
     assert (actual.argmax(1) == expected.argmax(1)).float().mean() >= 0.9999
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+IN_TURN = ["cen-light18", "cen-pspnet101"]
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in IN_TURN])
 def test_all_passes_leave_the_logits_as_they_are(name):
     module, inputs, exported = example(name)
     check_logits(module, inputs, exported)
@@ -52,7 +55,7 @@ def test_all_passes_leave_the_logits_as_they_are(name):
     check_logits(module, inputs, graph_module)
 
 
-@pytest.mark.parametrize("name", ["cen-light18", "cen-pspnet101"])
+@pytest.mark.parametrize("name", IN_TURN)
 def test_each_pass_in_turn_leaves_the_logits_as_they_are(name):
     module, inputs, exported = example(name)
     graph_module = copy.deepcopy(exported)

@@ -7,7 +7,6 @@ Nothing runs on an engine here.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
@@ -29,7 +28,7 @@ def import_torch_tensorrt(monkeypatch):
 
 def lower(program: torch.export.ExportedProgram, inputs: Sequence[Tensor]) -> torch.fx.GraphModule:
     """The engine's graph. Raises AssertionError unless TensorRT takes all of it, as one engine."""
-    torch_tensorrt = sys.modules["torch_tensorrt"]
+    torch_tensorrt = import_module("torch_tensorrt")
     device = torch_tensorrt.Device(gpu_id=0)
     module = torch_tensorrt.dynamo.compile(program, inputs=inputs, device=device, dryrun=True, **SETTINGS)
     (engine,) = (child for name, child in module.named_children() if "_run_on_acc" in name)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import platform
@@ -57,16 +58,19 @@ def build_engine(frame: Frame, target: Target, cache: EngineCache) -> Engine | C
 
 
 def program(frame: Frame, backend: Backend, precision: str) -> tuple[torch.export.ExportedProgram, list[Step]]:
-    """The rewritten graph that a backend is given, and what each pass saved."""
-    example = frame.example()
+    """The rewritten graph that a backend is given, on the frame's device, and what each pass saved."""
+    # Rewritten on the CPU, wherever the frame is, for that is where the constants are made on the way.
+    on_cpu = copy.deepcopy(frame).cpu()
+    example = on_cpu.example()
     with _stage("exporting"):
-        graph_module = export(frame, example)
+        graph_module = export(on_cpu, example)
     with _stage("rewriting"):
         steps = simplify(graph_module, example, backend.passes)
         if backend.casts and precision != "fp32":
             cast(graph_module, DTYPES[precision])
             tidy(graph_module, example)
-        return torch.export.export(graph_module, example), steps
+        on_device = frame.example()
+        return torch.export.export(graph_module.to(on_device[0].device), on_device), steps
 
 
 def disagreement(frame: nn.Module, run: Callable[..., Sequence[Tensor]], inputs: Sequence[np.ndarray]) -> float:

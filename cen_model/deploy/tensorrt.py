@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx import GraphModule
 
-from cen_model.deploy.graph import aten, is_call
+from cen_model.deploy.graph import aten
 
 ENGINE = "engine.ep"
 
@@ -101,10 +101,8 @@ def without_bytes(module: GraphModule, example: Sequence[Tensor]) -> tuple[Expor
         example: its inputs, on the device that the program is to be on.
     """
     module.to(example[0].device)
-    for node in list(module.graph.nodes):
-        if is_call(node, aten._assert_tensor_metadata.default):  # of types and devices that were
-            module.graph.erase_node(node)
-        elif is_call(node, aten._to_copy.default) and node.kwargs.get("dtype") == torch.uint8:
+    for node in module.graph.find_nodes(op="call_function", target=aten._to_copy.default):
+        if node.kwargs.get("dtype") == torch.uint8:
             node.update_kwarg("dtype", torch.int32)
     module.recompile()
     inputs = from_bytes(example)
