@@ -140,9 +140,12 @@ def _compete(name: str, entries: Iterator[Entry], ceilings: dict[str, float], ro
             except RuntimeError as error:
                 rows.append(Row(name, entry.backend, entry.precision, entry.branch, failure=str(error)))
         times = _in_turn(ready, rounds)
-        own_labels = {each.entry.branch: each.readiness.labels for each in ready if each.entry.backend == NONE}
-        for contestant, rounds_of_one in zip(ready, times, strict=True):
-            rows.append(_row(name, contestant, rounds_of_one, times[0], own_labels, ceilings))
+        memory = [each.peak_memory() for each in ready]
+    # The processes have ended: together they hold much of the machine's memory.
+    own_labels = {each.entry.branch: each.readiness.labels for each in ready if each.entry.backend == NONE}
+    for contestant, rounds_of_one, peak in zip(ready, times, memory, strict=True):
+        row = _row(name, contestant, rounds_of_one, times[0], own_labels, ceilings)
+        rows.append(replace(row, peak_memory=peak))
     return rows
 
 
@@ -177,7 +180,6 @@ def _row(
         ratio=median(median(theirs) / median(ours) for theirs, ours in zip(reference, times, strict=True)),
         gflop=(before, after),
         ceiling_share=1e9 * after / median(frames) / ceilings[entry.precision],
-        peak_memory=contestant.peak_memory(),
         build_seconds=contestant.readiness.build_seconds,
         agreement=float((contestant.readiness.labels == own_labels[entry.branch]).mean()),
     )
