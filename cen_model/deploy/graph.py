@@ -144,8 +144,9 @@ class Conv:
 
     @property
     def pointwise(self) -> bool:
-        """1×1, over all channels, without stride."""
-        return self.weight.shape[-2:] == (1, 1) and self.groups == 1 and self.stride == (1, 1)
+        """1×1, over all channels, without stride or padding."""
+        plain = self.stride == (1, 1) and self.padding == (0, 0) and self.groups == 1
+        return plain and self.weight.shape[-2:] == (1, 1)
 
     def insert(self, graph_module: GraphModule, **changes: Any) -> Node:
         """Call this convolution, with some arguments changed, at the place where the graph is being changed."""
