@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes a bag of rosbag2, which appears whole or not at all, without ROS."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from rosbags.interfaces import Connection
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+
+from cen_ros.bags.salvage import BagError
+
+STORAGES = {"sqlite3": StoragePlugin.SQLITE3, "mcap": StoragePlugin.MCAP}
+VERSION = 8
+"""Of the metadata: Jazzy's, the newest that Humble's rosbag2 reads too."""
+
+
+class BagWriter:
+    """
+    A new bag, as a context manager; it is moved into place when the block is left without an error.
+
+    Args:
+        path: of the folder, which must not exist.
+        compression: None, or 'zstd': each chunk of an mcap, each message of sqlite3.
+        storage: 'sqlite3' or 'mcap'.
+
+    Raises:
+        BagError: the path exists already, or an argument is not one of these.
+    """
+
+    def __init__(self, path: str | Path, compression: str | None = None, storage: str = "sqlite3"):
+        self.path = Path(path)
+        if self.path.exists():
+            raise BagError(f"{self.path}: exists already; remove it, or choose another path for the new bag")
+        if storage not in STORAGES:
+            raise BagError(f"storage: expected one of {', '.join(STORAGES)}, got {storage!r}")
+        if compression not in (None, "zstd"):
+            raise BagError(f"compression: expected zstd or none, got {compression!r}")
+        self._types = get_typestore(Stores.ROS2_JAZZY)
+        self._connections: dict[tuple[str, str], Connection] = {}
+        # rosbags names the file in the folder after the folder, hence a folder within a temporary one.
+        self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        self._writer = Writer(self._temporary / self.path.name, version=VERSION, storage_plugin=STORAGES[storage])
+        if compression:
+            mode = CompressionMode.STORAGE if storage == "mcap" else CompressionMode.MESSAGE
+            self._writer.set_compression(mode, CompressionFormat.ZSTD)
+
+    def __enter__(self) -> BagWriter:
+        shutil.rmtree(self._temporary, ignore_errors=True)
+        self._writer.open()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        try:
+            self._writer.__exit__(kind, error, trace)
+            if kind is None:
+                self._writer.path.rename(self.path)
+        finally:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def add(self, topic: str, type: str, message: Any, stamp_ns: int) -> None:
+        """Write a message, any object with the fields of `type` ('sensor_msgs/msg/Image'), recorded at `stamp_ns`."""
+        self.add_raw(topic, type, self._types.serialize_cdr(message, type), stamp_ns)
+
+    def add_raw(self, topic: str, type: str, raw: bytes | memoryview, stamp_ns: int) -> None:
+        """Write a message that is CDR already."""
+        self._writer.write(self._connection(topic, type), stamp_ns, raw)
+
+    def _connection(self, topic: str, type: str) -> Connection:
+        key = (topic, type)
+        if key not in self._connections:
+            self._connections[key] = self._writer.add_connection(topic, type, typestore=self._types)
+        return self._connections[key]
