@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Depth, colours and labels of a frame as one organised PointCloud2.
+
+H W: height and width of the depth image.
+"""
+
+from __future__ import annotations
+
+import inspect
+from array import array
+from collections.abc import Callable
+from functools import cache
+
+import cv2
+import numpy as np
+from sensor_msgs.msg import PointCloud2, PointField
+from std_msgs.msg import Header
+
+from cen_ros.paint import measured
+
+# One point as it lies in the message: 18 bytes, padded to whole words.
+POINT = np.dtype(
+    {
+        "names": ["x", "y", "z", "rgb", "label", "confidence"],
+        "formats": ["<f4", "<f4", "<f4", "<f4", "u1", "u1"],
+        "offsets": [0, 4, 8, 12, 16, 17],
+        "itemsize": 20,
+    }
+)
+_DATATYPES = {np.dtype("<f4"): PointField.FLOAT32, np.dtype("u1"): PointField.UINT8}
+
+
+class CloudMaker:
+    """Makes the point clouds of one camera. Keeps what depends on its intrinsics and size alone; not thread-safe."""
+
+    def __init__(self) -> None:
+        self._camera: tuple | None = None
+        # Every uint16 millimetre in metres: a table is faster than arithmetic and a mask.
+        self._metres = (np.arange(65536) * 1e-3).astype(np.float32)
+        self._metres[0] = np.nan
+
+    def cloud(
+        self,
+        depth: np.ndarray,
+        rgb: np.ndarray,
+        labels: np.ndarray,
+        confidence: np.ndarray | None,
+        intrinsics: np.ndarray,
+        header: Header,
+    ) -> PointCloud2:
+        """A point per pixel of the depth image, row by row, in the optical frame (x right, y down, z forward).
+
+        The fields are x, y, z (float32, metres, NaN where depth has a hole), rgb (0x00RRGGBB as float32, as PCL has
+        it), label (uint8) and confidence (uint8).
+
+        Args:
+            depth: (H, W), uint16 in millimetres or float32 in metres.
+            rgb: uint8 (h, w, 3): the camera's image, or the labels' colours. This and the following may have another
+                size than depth, and are then taken at the nearest pixel.
+            labels: uint8 (h, w).
+            confidence: uint8 (h, w), 255 being certain; None makes every point certain.
+            intrinsics: (3, 3), of the depth image, in pixels.
+            header: kept as it is; frame_id has to be the optical frame.
+        """
+        self._meet(depth.shape, intrinsics)
+        points = self._points
+        z = (
+            np.take(self._metres, depth)
+            if depth.dtype == np.uint16
+            else np.where(measured(depth), depth, np.float32(np.nan))
+        )
+        np.multiply(z, self._right, out=points["x"])
+        np.multiply(z, self._down, out=points["y"])
+        points["z"] = z
+        # Bytes b g r 0 are 0x00RRGGBB in little-endian order. Alpha stays 0: with 255, a colour could read as NaN.
+        cv2.mixChannels([_at(rgb, depth.shape)], [self._bgr0], [0, 2, 1, 1, 2, 0])
+        points["rgb"] = self._bgr0.view("<f4")[..., 0]
+        points["label"] = _at(labels, depth.shape)
+        points["confidence"] = 255 if confidence is None else _at(confidence, depth.shape)
+        return _message(points, header)
+
+    def _meet(self, size: tuple[int, int], intrinsics: np.ndarray) -> None:
+        """Prepare for a camera, where it is not the one before."""
+        fx, fy, cx, cy = (float(intrinsics[i]) for i in ((0, 0), (1, 1), (0, 2), (1, 2)))
+        if self._camera == (size, fx, fy, cx, cy):
+            return
+        self._camera = (size, fx, fy, cx, cy)
+        height, width = size
+        self._right = ((np.arange(width) - cx) / fx).astype(np.float32)  # (W,)
+        self._down = ((np.arange(height) - cy) / fy).astype(np.float32)[:, None]  # (H, 1)
+        self._points = np.zeros(size, POINT)
+        self._bgr0 = np.zeros((*size, 4), np.uint8)
+
+
+def _at(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The image at (height, width); by nearest neighbour, for labels cannot be blended."""
+    if image.shape[:2] == size:
+        return image
+    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_NEAREST)
+
+
+def _message(points: np.ndarray, header: Header) -> PointCloud2:
+    """The message of (H, W) points, through sensor_msgs_py where that is installed."""
+    fields = [
+        PointField(name=name, offset=offset, datatype=_DATATYPES[kind], count=1)
+        for name, (kind, offset) in POINT.fields.items()
+    ]
+    create_cloud = _create_cloud()
+    if create_cloud:
+        # Flat, with the size set below: it takes (W, H) for the shape of an organised cloud.
+        msg = create_cloud(header, fields, points.reshape(-1), POINT.itemsize)
+    else:
+        msg = PointCloud2(header=header, fields=fields, point_step=POINT.itemsize, is_dense=False, is_bigendian=False)
+        data = array("B")  # rclpy takes an array.array as it is; anything else it would check value by value
+        data.frombytes(points.reshape(-1).view(np.uint8))
+        msg.data = data
+    msg.height, msg.width = points.shape
+    msg.row_step = msg.width * msg.point_step
+    return msg
+
+
+@cache
+def _create_cloud() -> Callable[..., PointCloud2] | None:
+    """sensor_msgs_py's function, where it is installed and can pad points (Humble's cannot)."""
+    try:
+        from sensor_msgs_py.point_cloud2 import create_cloud
+    except ImportError:
+        return None
+    return create_cloud if "point_step" in inspect.signature(create_cloud).parameters else None

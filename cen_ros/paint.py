@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Labels as pictures and masks, and which pixels are to stay without a label.
+
+H height, W width. Label ids are uint8; an id that is no class, 255 (`VOID`) among them, is unlabelled.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from cen_model.data.classes import VOID, palette
+
+
+class Painter:
+    """Draws labels in the project's palette.
+
+    Args:
+        classes: how many there are; the ids from there on are unlabelled.
+    """
+
+    def __init__(self, classes: int) -> None:
+        # The shapes that OpenCV wants a table in.
+        self._colours = np.zeros((VOID + 1, 1, 3), np.uint8)
+        self._colours[:classes, 0] = palette(classes)
+        self._unlabelled = np.full(VOID + 1, 255, np.uint8)
+        self._unlabelled[:classes] = 0
+
+    def color(self, labels: np.ndarray) -> np.ndarray:
+        """Labels uint8 (H, W) in their classes' colours: uint8 (H, W, 3) RGB, black where unlabelled."""
+        return cv2.applyColorMap(labels, self._colours)
+
+    def overlay(self, rgb: np.ndarray, labels: np.ndarray, alpha: float) -> np.ndarray:
+        """The camera's image with the labels' colours over it: uint8 (H, W, 3) RGB.
+
+        Args:
+            rgb: uint8 (H, W, 3).
+            labels: uint8 (H, W).
+            alpha: 0 (the image) to 1 (the colours); where unlabelled, the image stays as it is.
+        """
+        blend = cv2.addWeighted(rgb, 1 - alpha, self.color(labels), alpha, 0)
+        return cv2.copyTo(rgb, cv2.LUT(labels, self._unlabelled), blend)
+
+
+def mask(labels: np.ndarray, ids: Sequence[int]) -> np.ndarray:
+    """uint8 (H, W): 255 where the label, uint8 (H, W), is one of `ids`, else 0."""
+    table = np.zeros(VOID + 1, np.uint8)
+    table[list(ids)] = 255
+    return cv2.LUT(labels, table)
+
+
+def measured(depth: np.ndarray) -> np.ndarray:
+    """bool (H, W): where depth, uint16 or float (H, W), is a distance. Holes are 0, NaN, inf or negative."""
+    if depth.dtype == np.uint16:
+        return depth > 0
+    return (depth > 0) & (depth < np.inf)  # NaN is neither
+
+
+def with_unlabelled(
+    labels: np.ndarray,
+    depth: np.ndarray | None = None,
+    confidence: np.ndarray | None = None,
+    min_confidence: float = 0.0,
+) -> np.ndarray:
+    """The labels with 255 where they are not to be trusted; the same array where nothing asks for that.
+
+    Args:
+        labels: uint8 (H, W).
+        depth: uint16 or float (H, W): its holes are unlabelled.
+        confidence: uint8 (H, W), 255 being certain.
+        min_confidence: 0 to 1; less confident pixels are unlabelled.
+    """
+    if depth is not None:
+        labels = np.where(measured(depth), labels, np.uint8(VOID))
+    if confidence is not None and min_confidence > 0:
+        least = np.uint8(math.ceil(min_confidence * 255))  # confidences are whole numbers: the comparison stays exact
+        labels = np.where(confidence < least, np.uint8(VOID), labels)
+    return labels
