@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rosbags.interfaces import Connection
+from rosbags.interfaces import Connection, ConnectionExtRosbag1, QosDurability
 
 from cen_ros.bags.decoding import Decoder
 from cen_ros.bags.files import Part, open_parts
@@ -26,6 +26,8 @@ class BagTopic:
     name: str
     type: str
     count: int
+    latched: bool = False
+    """Whether those who subscribe late got its last messages."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ class Bag:
         if not counts.total():
             raise BagError(f"{self.path}: no messages in this bag{''.join(f'; {text}' for text in self._torn)}")
         types = {connection.topic: self._decoder.type_of(connection) for connection in reversed(connections)}
-        return {topic: BagTopic(topic, types[topic], counts[topic]) for topic in sorted(counts)}
+        latched = {connection.topic for connection in connections if is_latched(connection)}
+        return {topic: BagTopic(topic, types[topic], counts[topic], topic in latched) for topic in sorted(counts)}
 
     def messages(self, topics: Collection[str]) -> Iterator[BagMessage]:
         """
@@ -129,6 +132,14 @@ class Bag:
             undecoded.setdefault(connection.topic, []).append(words(error))
             return None
         return BagMessage(connection.topic, time, message, cdr, self._decoder.type_of(connection))
+
+
+def is_latched(connection: Connection) -> bool:
+    """Whether its publisher kept the last messages for late subscribers; those of /tf_static always do."""
+    if isinstance(connection.ext, ConnectionExtRosbag1):
+        return bool(connection.ext.latching)
+    durabilities = {qos.durability for qos in connection.ext.offered_qos_profiles}
+    return QosDurability.TRANSIENT_LOCAL in durabilities or connection.topic.endswith("/tf_static")
 
 
 def words(error: Exception) -> str:

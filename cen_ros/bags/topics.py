@@ -6,29 +6,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice, takewhile
 
 from cen_ros.bags.reader import Bag, BagError, BagTopic
 
 IMAGE, COMPRESSED, INFO = (f"sensor_msgs/msg/{name}" for name in ("Image", "CompressedImage", "CameraInfo"))
-# Words are looked for between the separators of a name: /camera/aligned_depth_to_color/image_raw has `depth` in it.
-DEPTH = {"depth", "disparity"}
-TRUTH = {"label", "labels", "semantic", "semantics", "segmentation", "truth", "gt", "groundtruth"}
-OTHER = {
-    "ir",
-    "infra",
-    "infra1",
-    "infra2",
-    "infrared",
-    "mask",
-    "confidence",
-    "overlay",
-    "fisheye",
-    "thermal",
-    "normals",
-}
+# Words of a name are what stands between its separators; of `depth_to_color` the camera that is looked at from counts.
+DEPTH = {"depth", "disparity", "stereo"}
+TRUTH = {"label", "labels", "semantic", "semantics", "seg", "segmentation", "truth", "gt", "groundtruth"}
+OTHER = {*("ir", "infra", "infra1", "infra2", "infrared", "thermal", "normals"), *("mask", "confidence", "overlay")}
 COLOR = {"color", "colour", "rgb"}
-SIDE = {"right"}
-TRANSPORTS = ("/compressedDepth", "/compressed")
+REGISTERED = {"aligned", "registered", "registration"}
+LABEL_ENCODINGS = ("mono8", "8UC1", "mono16", "16UC1", "16SC1", "32SC1")
+OUR_OUTPUT = "cen_segmentation"
+"""The node's name: labels below it are answers, not the truth."""
 
 
 @dataclass(frozen=True)
@@ -49,45 +40,32 @@ def choose(
     bag: Bag, rgb: str | None = None, depth: str | None = None, info: str | None = None, truth: str | None = None
 ) -> Streams:
     """
-    The topics of `bag`; those given are taken as they are, the others are found.
+    The topics of `bag`; those given are taken as they are, the others are found. Depth that is registered to colour is
+    preferred, raw images to compressed ones; where names do not decide, the most messages do.
 
     Raises:
         BagError: colour or depth is not found, or a given topic is not in the bag, or is no image or camera_info.
     """
-    return choose_among(bag.topics, f"{bag.path}", rgb, depth, info, truth)
-
-
-def choose_among(
-    topics: Mapping[str, BagTopic],
-    where: str,
-    rgb: str | None = None,
-    depth: str | None = None,
-    info: str | None = None,
-    truth: str | None = None,
-) -> Streams:
-    """`choose` among these topics; `where` begins the errors."""
-    images = {name: topic for name, topic in topics.items() if topic.type in (IMAGE, COMPRESSED)}
-    infos = {name: topic for name, topic in topics.items() if topic.type == INFO}
+    images = {name: topic for name, topic in bag.topics.items() if topic.type in (IMAGE, COMPRESSED)}
+    infos = {name: topic for name, topic in bag.topics.items() if topic.type == INFO}
     reasons: list[str] = []
 
     def pick(kind: str, given: str | None, among: Mapping[str, BagTopic], rank: Callable, needed: bool) -> str | None:
         if given is not None:
             if given not in among:
-                raise BagError(f"{where}: {kind} topic {given} is not there as such; {_listing(among, topics)}")
+                raise BagError(f"{bag.path}: no {kind} topic {given}; {_listing(among, bag)}")
             reasons.append(f"{kind} {given} (given)")
             return given
-        best = _best({name: rank(name, topic) for name, topic in among.items() if topic.count}, among)
+        best = _best({name: rank(topic) for name, topic in among.items() if topic.count}, among)
         if best is None and needed:
-            raise BagError(f"{where}: no {kind} topic was recognised; name it. {_listing(among, topics)}")
+            raise BagError(f"{bag.path}: no topic looks like {kind}; name it. {_listing(among, bag)}")
         reasons.append(f"{kind} {best[0]}{best[1]}" if best else f"no {kind}")
         return best[0] if best else None
 
     depth = pick("depth", depth, images, _rank_depth, needed=True)
-    taken = {depth}
-    color = {name: topic for name, topic in images.items() if name not in taken}
-    rgb = pick("colour", rgb, images if rgb else color, lambda *args: _rank_color(*args, depth), needed=True)
-    info = pick("camera_info", info, infos, lambda name, _: _rank_info(name, rgb), needed=False)
-    truth = pick("truth", truth, images, lambda *args: _rank_truth(*args), needed=False)
+    rgb = pick("colour", rgb, images, lambda topic: _rank_color(topic, depth), needed=True)
+    info = pick("camera_info", info, infos, lambda topic: _rank_info(topic, rgb), needed=False)
+    truth = pick("truth", truth, images, lambda topic: _rank_truth(topic, bag), needed=False)
     return Streams(rgb, depth, info, truth, ", ".join(reasons))
 
 
@@ -98,68 +76,67 @@ def _best(ranks: Mapping[str, tuple | None], topics: Mapping[str, BagTopic]) -> 
         return None
     top = max(ranks[name] for name in ranked)
     equal = [name for name in ranked if ranks[name] == top]
-    best = max(equal, key=lambda name: (topics[name].count, -len(name), name))
+    best = min(equal, key=lambda name: (-topics[name].count, len(name), name))
     others = ", ".join(f"{name} {topics[name].count}" for name in equal if name != best)
-    return best, f" (the most messages, {topics[best].count}; also {others})" if others else ""
+    return best, f" (with {topics[best].count} messages; as good were {others})" if others else ""
 
 
 def _words(name: str) -> set[str]:
-    return set(re.split(r"[/_\W]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()))
+    name = name.removesuffix("/compressedDepth")  # the transport, which image_transport offers for colour as well
+    name = re.sub(r"_to_[a-z]+", "", re.sub(r"([a-z])([A-Z])", r"\1_\2", name))
+    return set(re.split(r"[/_\W]+", name.lower()))
 
 
-def _rank_depth(name: str, topic: BagTopic) -> tuple | None:
+def _is_depth(name: str) -> bool:
     words = _words(name)
-    if not words & DEPTH or words & (TRUTH | OTHER) or "info" in words or "points" in words:
+    return bool(words & DEPTH) and not words & {"left", "right"}
+
+
+def _rank_depth(topic: BagTopic) -> tuple | None:
+    words = _words(topic.name)
+    if not _is_depth(topic.name) or words & (TRUTH | OTHER):
         return None
-    if topic.type == COMPRESSED and not name.endswith("/compressedDepth"):
+    if topic.type == COMPRESSED and not topic.name.endswith("/compressedDepth"):
         return None  # JPEG of depth is a picture of it, not its values
-    registered = bool(words & {"aligned", "registered", "registration"})
-    return (registered, "depth" in words, topic.type == IMAGE, "raw" not in words or registered)
+    registered = bool(words & REGISTERED) or bool(re.search(r"_to_(color|rgb)", topic.name))
+    return (registered, "depth" in words, topic.type == IMAGE)
 
 
-def _rank_color(name: str, topic: BagTopic, depth: str | None) -> tuple | None:
-    words = _words(name)
-    if words & (DEPTH | TRUTH | OTHER) or name.endswith("/compressedDepth"):
+def _rank_color(topic: BagTopic, depth: str) -> tuple | None:
+    words = _words(topic.name)
+    if _is_depth(topic.name) or words & (TRUTH | OTHER) or not words & (COLOR | {"image", "left"}):
         return None
-    colour, image = bool(words & COLOR), "image" in words
-    if not colour and not image and "left" not in words:
+    if topic.name.endswith("/compressedDepth"):
         return None
-    together = _camera(name) == _camera(depth) if depth else False
-    rectified = "rect" in words or "rectified" in words
-    return (colour, together, not words & SIDE, "gray" not in words, topic.type == IMAGE, rectified)
+    steps = zip(topic.name.split("/"), depth.split("/"), strict=False)
+    near = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], steps))
+    own_view, gray = "_to_" not in topic.name, bool(words & {"gray", "grey", "mono", "right"})
+    finished = bool(words & {"rect", "rectified"}), "raw" not in words  # image_raw of some cameras is Bayer
+    return (bool(words & COLOR), own_view, near, not gray, topic.type == IMAGE, *finished)
 
 
-def _rank_truth(name: str, topic: BagTopic) -> tuple | None:
-    words = _words(name)
-    if not words & TRUTH or topic.type != IMAGE or words & (OTHER | COLOR | DEPTH):
-        return None  # a compressed label image may be a JPEG, which alters labels
+def _rank_truth(topic: BagTopic, bag: Bag) -> tuple | None:
+    if topic.type != IMAGE or OUR_OUTPUT in topic.name:  # a compressed label image may be a JPEG, which alters labels
+        return None
+    parts = [_words(part) for part in topic.name.split("/")]
+    first = next((k for k, words in enumerate(parts) if words & TRUTH), None)
+    if first is None or set().union(*parts[first:]) & (OTHER | COLOR):
+        return None  # such as semantic_color/image_raw
+    images = islice(bag.messages([topic.name]), 1)
+    if not all(each.message.encoding in LABEL_ENCODINGS for each in images):
+        return None  # coloured labels
+    words = _words(topic.name)
     return (bool(words & {"truth", "gt", "groundtruth"}), bool(words & {"label", "labels"}))
 
 
-def _rank_info(name: str, rgb: str) -> tuple | None:
+def _rank_info(topic: BagTopic, rgb: str) -> tuple | None:
     """The camera_info in the same namespace as the image, as image_transport has it; else one of a colour camera."""
-    beside = _folder(name) == _folder(_raw_name(rgb))
-    colour = bool(_words(name) & COLOR) and not _words(name) & (DEPTH | OTHER)
+    image = rgb.removesuffix("/compressed")
+    beside = topic.name.rpartition("/")[0] in (image.rpartition("/")[0], image)
+    colour = bool(_words(topic.name) & COLOR) and not _is_depth(topic.name)
     return (beside, colour) if beside or colour else None
 
 
-def _raw_name(name: str) -> str:
-    """The image topic that a compressed one belongs to."""
-    for transport in TRANSPORTS:
-        name = name.removesuffix(transport)
-    return name
-
-
-def _folder(name: str) -> str:
-    return name.rpartition("/")[0]
-
-
-def _camera(name: str) -> str:
-    """The first part of a name, which is the camera's where there are several."""
-    return name.strip("/").partition("/")[0]
-
-
-def _listing(among: Mapping[str, BagTopic], topics: Mapping[str, BagTopic]) -> str:
-    listed = among or topics
-    kind = "of that kind there are" if among else "there are only"
-    return f"{kind} {', '.join(f'{name} ({topic.type}, {topic.count})' for name, topic in listed.items()) or 'none'}"
+def _listing(among: Mapping[str, BagTopic], bag: Bag) -> str:
+    listed = ", ".join(f"{topic.name} ({topic.type}, {topic.count})" for topic in (among or bag.topics).values())
+    return f"{'there are' if among else 'none is of its type; there are'} {listed}"

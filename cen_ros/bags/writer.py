@@ -5,10 +5,19 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from rosbags.interfaces import Connection
+from rosbags.interfaces import (
+    Connection,
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
@@ -16,7 +25,18 @@ from cen_ros.bags.salvage import BagError
 
 STORAGES = {"sqlite3": StoragePlugin.SQLITE3, "mcap": StoragePlugin.MCAP}
 VERSION = 8
-"""Of the metadata: Jazzy's, the newest that Humble's rosbag2 reads too."""
+"""Of the metadata: Jazzy's."""
+LATCHED = Qos(
+    QosHistory.KEEP_LAST,
+    1,
+    QosReliability.RELIABLE,
+    QosDurability.TRANSIENT_LOCAL,
+    *(QosTime(0, 0), QosTime(0, 0)),
+    QosLiveliness.AUTOMATIC,
+    QosTime(0, 0),
+    avoid_ros_namespace_conventions=False,
+)
+"""What a player has to offer to those who subscribe to a latched topic."""
 
 
 class BagWriter:
@@ -27,12 +47,19 @@ class BagWriter:
         path: of the folder, which must not exist.
         compression: None, or 'zstd': each chunk of an mcap, each message of sqlite3.
         storage: 'sqlite3' or 'mcap'.
+        latched: topics whose last message late subscribers are to get.
 
     Raises:
         BagError: the path exists already, or an argument is not one of these.
     """
 
-    def __init__(self, path: str | Path, compression: str | None = None, storage: str = "sqlite3"):
+    def __init__(
+        self,
+        path: str | Path,
+        compression: str | None = None,
+        storage: str = "sqlite3",
+        latched: Collection[str] = ("/tf_static",),
+    ):
         self.path = Path(path)
         if self.path.exists():
             raise BagError(f"{self.path}: exists already; remove it, or choose another path for the new bag")
@@ -40,6 +67,7 @@ class BagWriter:
             raise BagError(f"storage: expected one of {', '.join(STORAGES)}, got {storage!r}")
         if compression not in (None, "zstd"):
             raise BagError(f"compression: expected zstd or none, got {compression!r}")
+        self._latched = latched
         self._types = get_typestore(Stores.ROS2_JAZZY)
         self._connections: dict[tuple[str, str], Connection] = {}
         # rosbags names the file in the folder after the folder, hence a folder within a temporary one.
@@ -73,5 +101,8 @@ class BagWriter:
     def _connection(self, topic: str, type: str) -> Connection:
         key = (topic, type)
         if key not in self._connections:
-            self._connections[key] = self._writer.add_connection(topic, type, typestore=self._types)
+            qos = [LATCHED] if topic in self._latched else []
+            self._connections[key] = self._writer.add_connection(
+                topic, type, typestore=self._types, offered_qos_profiles=qos
+            )
         return self._connections[key]
