@@ -1,73 +1,98 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Image messages to arrays and back, without cv_bridge; duck-typed, so that it needs no ROS.
+"""Image and CompressedImage messages to arrays and back; duck-typed, so that it needs no ROS.
 
-H height, W width.
+Messages of rclpy and of the rosbags library serve alike. H height, W width.
 """
 
 from __future__ import annotations
 
 import sys
 from array import array
+from collections.abc import Callable
 from typing import Any
 
 import cv2
 import numpy as np
 
-# encoding: (type of one value, values per pixel)
-_LAYOUTS = {
-    "rgb8": (np.uint8, 3),
-    "bgr8": (np.uint8, 3),
-    "rgba8": (np.uint8, 4),
-    "bgra8": (np.uint8, 4),
-    "mono8": (np.uint8, 1),
-    "16UC1": (np.uint16, 1),
-    "mono16": (np.uint16, 1),
-    "32FC1": (np.float32, 1),
-}
-_TO_RGB = {"bgr8": cv2.COLOR_BGR2RGB, "bgra8": cv2.COLOR_BGRA2RGB, "mono8": cv2.COLOR_GRAY2RGB}
-COLOR_ENCODINGS = ("rgb8", "bgr8", "rgba8", "bgra8", "mono8")
-DEPTH_ENCODINGS = ("16UC1", "mono16", "32FC1")
+from cen_ros import bridge
+from cen_ros.camera_model import same_aspect
+from cen_ros.compressed import compressed_color, compressed_depth, compressed_labels, is_compressed
+from cen_ros.encodings import COLOR, DEPTH, LABEL, pixels_of, to_depth, to_labels, to_rgb
+
+COLOR_ENCODINGS = tuple(COLOR)
+DEPTH_ENCODINGS = tuple(DEPTH)
+LABEL_ENCODINGS = tuple(LABEL)
+_LAYOUTS = {**COLOR, **DEPTH, **LABEL}
+
+
+def color_to_array(msg: Any) -> np.ndarray:
+    """uint8 (H, W, 3) RGB of a colour message; a view of `msg.data` (padded rows included) for rgb8 and rgba8.
+
+    Encodings that are neither in COLOR_ENCODINGS nor in DEPTH_ENCODINGS are left to cv_bridge.
+
+    Raises:
+        ValueError: the message is malformed, not colour, or of an encoding that nobody here can read.
+    """
+    if is_compressed(msg):
+        return compressed_color(msg)
+    if msg.encoding in COLOR:
+        layout = COLOR[msg.encoding]
+        return to_rgb(pixels_of(msg, layout), layout)
+    pixels = _bridged(msg, "rgb8", COLOR_ENCODINGS, DEPTH_ENCODINGS)
+    if pixels.dtype != np.uint8 or pixels.shape != (msg.height, msg.width, 3):
+        raise ValueError(f"expected RGB pixels of cv_bridge for {msg.encoding!r}, got {_kind(pixels)}")
+    return pixels
+
+
+def depth_to_array(msg: Any) -> np.ndarray:
+    """uint16 mm or float32 m (H, W) of a depth message, holes as they came (0, NaN, inf); a view where it can be one.
+
+    Raises:
+        ValueError: the message is malformed, not depth, or of an encoding that nobody here can read.
+    """
+    if is_compressed(msg):
+        return compressed_depth(msg)
+    if msg.encoding in DEPTH:
+        return to_depth(pixels_of(msg, DEPTH[msg.encoding]))
+    pixels = _bridged(msg, "passthrough", DEPTH_ENCODINGS, COLOR_ENCODINGS)
+    if pixels.dtype not in (np.uint16, np.float32) or pixels.shape != (msg.height, msg.width):
+        raise ValueError(f"expected 16UC1 or 32FC1 of cv_bridge for {msg.encoding!r}, got {_kind(pixels)}")
+    return pixels
+
+
+def label_to_array(msg: Any) -> np.ndarray:
+    """uint8 (H, W) class ids of a label message; what is outside 0..254 becomes 255, unlabelled.
+
+    Raises:
+        ValueError: the message is malformed, of another encoding, or a JPEG, which alters labels.
+    """
+    if is_compressed(msg):
+        return compressed_labels(msg)
+    if msg.encoding not in LABEL:
+        raise ValueError(_unknown(msg, LABEL_ENCODINGS))
+    return to_labels(pixels_of(msg, LABEL[msg.encoding])[..., 0])
 
 
 def image_to_array(msg: Any) -> np.ndarray:
-    """The pixels of an Image message: colour as uint8 (H, W, 3) RGB, depth as uint16 mm or float32 m (H, W).
-
-    The result is a view of `msg.data` (padded rows included) unless values have to be moved: bgr8, bgra8, mono8 and
-    the other byte order are copied.
-
-    Raises:
-        ValueError: the encoding is unknown, the image is empty, or step or data are too short for its size.
-    """
-    if msg.encoding not in _LAYOUTS:
-        raise ValueError(f"expected one of the encodings {', '.join(_LAYOUTS)}, got {msg.encoding!r}")
-    raw = _view(msg, *_LAYOUTS[msg.encoding])
-    if msg.encoding in DEPTH_ENCODINGS:
-        return _native(raw[..., 0])
-    if msg.encoding in _TO_RGB:
-        return cv2.cvtColor(np.ascontiguousarray(raw), _TO_RGB[msg.encoding])
-    return raw[..., :3]
+    """`depth_to_array` of a message with a depth encoding, `color_to_array` of all others."""
+    return depth_to_array(msg) if getattr(msg, "encoding", None) in DEPTH else color_to_array(msg)
 
 
-def _view(msg: Any, value: type, channels: int) -> np.ndarray:
-    """`msg.data` as (H, W, channels) in the byte order of the message, without a copy."""
-    dtype = np.dtype(value).newbyteorder(">" if msg.is_bigendian else "<")
-    row = msg.width * channels * dtype.itemsize
-    if row == 0 or msg.height == 0:
-        raise ValueError(f"expected an image, got {msg.width}x{msg.height} pixels")
-    if msg.step < row:
-        raise ValueError(f"expected a step of at least {row} bytes ({msg.width} pixels {msg.encoding}), got {msg.step}")
-    needed = msg.step * (msg.height - 1) + row  # some drivers leave out the padding of the last row
-    if len(msg.data) < needed:
-        raise ValueError(f"expected {needed} bytes of data ({msg.height} rows, step {msg.step}), got {len(msg.data)}")
-    strides = (msg.step, channels * dtype.itemsize, dtype.itemsize)
-    return np.ndarray((msg.height, msg.width, channels), dtype, msg.data, strides=strides)
+def _bridged(msg: Any, to: str, own: tuple[str, ...], opposite: tuple[str, ...]) -> np.ndarray:
+    if msg.encoding in opposite:
+        raise ValueError(_unknown(msg, own))
+    try:
+        return bridge.convert(msg, to)
+    except ValueError as error:
+        raise ValueError(f"{_unknown(msg, own)}; {error}") from error
 
 
-def _native(array_: np.ndarray) -> np.ndarray:
-    """The same values in this machine's byte order, with strides that PyTorch accepts (whole values)."""
-    if array_.dtype.isnative and array_.strides[0] % array_.itemsize == 0:
-        return array_
-    return array_.astype(array_.dtype.newbyteorder("="))
+def _unknown(msg: Any, encodings: tuple[str, ...]) -> str:
+    return f"expected one of the encodings {', '.join(encodings)}, got {msg.encoding!r}"
+
+
+def _kind(pixels: np.ndarray) -> str:
+    return f"{pixels.dtype} of shape {pixels.shape}"
 
 
 def rgbd_arrays(
@@ -84,23 +109,22 @@ def rgbd_arrays(
     Raises:
         ValueError: a message is malformed or not of its kind, or the two differ in aspect ratio.
     """
-    rgb_array = _array_of(rgb, COLOR_ENCODINGS, f"{names[0]}: expected a colour image")
-    depth_array = _array_of(depth, DEPTH_ENCODINGS, f"{names[1]}: expected a depth image")
-    if depth_array.shape == rgb_array.shape[:2]:
+    rgb_array = _named(color_to_array, rgb, f"{names[0]}: expected a colour image")
+    depth_array = _named(depth_to_array, depth, f"{names[1]}: expected a depth image")
+    (height, width), (depth_height, depth_width) = rgb_array.shape[:2], depth_array.shape
+    if (depth_height, depth_width) == (height, width):
         return rgb_array, depth_array
-    if abs(depth.width * rgb.height / (depth.height * rgb.width) - 1) > 0.02:
+    if not same_aspect((depth_height, depth_width), (height, width)):
         raise ValueError(
-            f"{names[1]}: expected depth registered to the {rgb.width}x{rgb.height} pixels of {names[0]} (or of that "
-            f"aspect ratio), got {depth.width}x{depth.height}; use the camera's aligned depth"
+            f"{names[1]}: expected depth registered to the {width}x{height} pixels of {names[0]} (or of that aspect "
+            f"ratio), got {depth_width}x{depth_height}; use the camera's aligned depth"
         )
-    return rgb_array, cv2.resize(depth_array, (rgb.width, rgb.height), interpolation=cv2.INTER_NEAREST)
+    return rgb_array, cv2.resize(depth_array, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
-def _array_of(msg: Any, encodings: tuple[str, ...], expectation: str) -> np.ndarray:
-    if msg.encoding not in encodings:
-        raise ValueError(f"{expectation} ({', '.join(encodings)}), got {msg.encoding!r}")
+def _named(convert: Callable[[Any], np.ndarray], msg: Any, expectation: str) -> np.ndarray:
     try:
-        return image_to_array(msg)
+        return convert(msg)
     except ValueError as error:
         raise ValueError(f"{expectation}; {error}") from error
 
@@ -111,17 +135,17 @@ def array_to_image(array_: np.ndarray, encoding: str, header: Any, message_type:
     Raises:
         ValueError: type or shape of the array do not fit the encoding.
     """
-    value, channels = _LAYOUTS[encoding]
+    layout = _LAYOUTS[encoding]
     shape = array_.shape if array_.ndim == 3 else (*array_.shape, 1)
-    if array_.dtype != value or len(shape) != 3 or shape[2] != channels:
-        expected = f"{np.dtype(value)} with {channels} channel(s)"
-        raise ValueError(f"expected {expected} for {encoding}, got {array_.dtype} of shape {array_.shape}")
+    if array_.dtype != layout.value or len(shape) != 3 or shape[2] != layout.channels:
+        expected = f"{np.dtype(layout.value)} with {layout.channels} channel(s)"
+        raise ValueError(f"expected {expected} for {encoding}, got {_kind(array_)}")
     msg = message_type()
     msg.header = header
-    msg.height, msg.width = shape[:2]
+    msg.height, msg.width = shape[0] * 2 // layout.rows, shape[1]
     msg.encoding = encoding
     msg.is_bigendian = int(sys.byteorder == "big")
-    msg.step = msg.width * channels * array_.itemsize
+    msg.step = msg.width * layout.channels * array_.itemsize
     data = array("B")  # rclpy takes an array.array as it is; a list or bytes it would check value by value
     data.frombytes(np.ascontiguousarray(array_).reshape(-1).view(np.uint8))
     msg.data = data

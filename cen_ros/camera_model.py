@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CameraInfo messages to camera matrices; duck-typed, so that it needs no ROS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+LARGEST_ASPECT_DIFFERENCE = 0.02
+
+
+def same_aspect(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two image sizes (height, width) can show the same: rounding is allowed for, a cut is not."""
+    return abs(size[1] * other[0] / (size[0] * other[1]) - 1) <= LARGEST_ASPECT_DIFFERENCE
+
+
+def intrinsics(info: Any, size: tuple[int, int]) -> np.ndarray:
+    """The camera matrix of an image that shows what `info` describes, at another resolution or not.
+
+    Taken from P, the matrix of the rectified image, as image_geometry does; from K where a driver leaves P empty.
+    Distortion is not looked at. Pixel centres have whole coordinates, as in ROS. Binning needs no care: it changes the
+    size alone.
+
+    Args:
+        info: a CameraInfo message.
+        size: (height, width) of the image.
+
+    Returns:
+        float64 (3, 3), in pixels of the image: fx, fy on the diagonal, cx, cy in the last column.
+
+    Raises:
+        ValueError: the message has no size or no usable matrix, describes a part of the sensor, or an image of another
+            aspect ratio.
+    """
+    height, width = size
+    if info.width <= 0 or info.height <= 0:
+        raise ValueError(f"expected a camera_info with the image's size, got {info.width}x{info.height} pixels")
+    _refuse_part(info)
+    matrix = _matrix(info)
+    if min(size) <= 0 or not same_aspect(size, (info.height, info.width)):
+        raise ValueError(
+            f"expected a camera_info of the aspect ratio of the {width}x{height} pixels of the image, "
+            f"got {info.width}x{info.height}"
+        )
+    scale_x, scale_y = width / info.width, height / info.height
+    fx, fy = matrix[0, 0] * scale_x, matrix[1, 1] * scale_y
+    cx, cy = (matrix[0, 2] + 0.5) * scale_x - 0.5, (matrix[1, 2] + 0.5) * scale_y - 0.5
+    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+
+
+def _refuse_part(info: Any) -> None:
+    roi = info.roi
+    window = (roi.x_offset, roi.y_offset, roi.width, roi.height)
+    if window not in ((0, 0, 0, 0), (0, 0, info.width, info.height)):
+        raise ValueError(
+            f"expected a camera_info of the whole sensor, got a region of interest of {roi.width}x{roi.height} pixels "
+            f"at ({roi.x_offset}, {roi.y_offset}); publish the camera_info of the cropped image instead"
+        )
+
+
+def _matrix(info: Any) -> np.ndarray:
+    """The left (3, 3) of P, or K where P is empty."""
+    p, k = _values(info, "p", 12).reshape(3, 4)[:, :3], _values(info, "k", 9).reshape(3, 3)
+    matrix, name = (p, "p") if p.any() else (k, "k")
+    if not matrix.any():
+        raise ValueError("expected a calibrated camera_info, got zeros for k and p; calibrate the camera")
+    if not np.isfinite(matrix).all() or min(matrix[0, 0], matrix[1, 1]) <= 0 or tuple(matrix[2]) != (0, 0, 1):
+        rows = "fx 0 cx, 0 fy cy, 0 0 1"
+        raise ValueError(f"expected {name} of camera_info to be {rows} with fx, fy > 0, got {matrix.tolist()}")
+    return matrix
+
+
+def _values(info: Any, name: str, length: int) -> np.ndarray:
+    """Field k or p of a message, which ROS 1 writes in capitals."""
+    values = np.asarray(getattr(info, name, getattr(info, name.upper(), ())), np.float64)
+    if values.shape != (length,):
+        raise ValueError(f"expected {length} values in {name} of camera_info, got {values.size}")
+    return values

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CompressedImage messages to arrays, as image_transport's plugins `compressed` and `compressedDepth` write them.
+
+`format` names the encoding of the image before compression: "rgb8; jpeg compressed bgr8", "16UC1; compressedDepth png";
+many drivers write "jpeg" or "png" alone. Duck-typed, so that it needs no ROS. H height, W width.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import cv2
+import numpy as np
+
+from cen_ros.codecs import PNG_SIGNATURE, CodedImage, decode, inspect
+from cen_ros.encodings import COLOR, DEPTH, to_labels, to_rgb
+
+DEPTH_HEADER = struct.Struct("<iff")  # in front of a compressedDepth PNG: kind, then a and b of inverse depth
+_PNG_TOPICS = "publish it as PNG (image_transport's compressedDepth, or compressed with format: png)"
+
+
+def is_compressed(msg: Any) -> bool:
+    """Whether a message is a CompressedImage, not an Image."""
+    return hasattr(msg, "format")
+
+
+def compressed_color(msg: Any) -> np.ndarray:
+    """uint8 (H, W, 3) RGB of a colour JPEG, PNG or WebP; 16-bit values keep their upper 8 bits, alpha is dropped.
+
+    Raises:
+        ValueError: the data are torn, corrupt or too large, or a 16-bit grey image, which is depth.
+    """
+    encoding = _original(msg.format)
+    if encoding in DEPTH:
+        raise ValueError(f"expected compressed colour, got {msg.format!r}, which is depth")
+    data = bytes(memoryview(msg.data))
+    image = inspect(data)
+    if image.grey and image.bits > 8:
+        raise ValueError(f"expected compressed colour, got {image} ({msg.format!r}), which looks like depth")
+    if image.grey and encoding.startswith("bayer_") and encoding in COLOR:  # a mosaic, compressed as if it were grey
+        COLOR[encoding].check_size(image.height, image.width, encoding)
+        return to_rgb(decode(data, image, cv2.IMREAD_GRAYSCALE), COLOR[encoding])
+    pixels = decode(data, image, cv2.IMREAD_COLOR)
+    if encoding in COLOR and "compressed rgb" in msg.format:
+        return pixels  # by image_transport's rule red and blue were exchanged when the file was written
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+def compressed_depth(msg: Any) -> np.ndarray:
+    """uint16 mm or float32 m (H, W) of a depth PNG, with or without compressedDepth's header.
+
+    32FC1 was quantised as inverse depth; its 0 becomes NaN.
+
+    Raises:
+        ValueError: it is not a PNG of one 16-bit value per pixel, or is torn, corrupt or too large.
+    """
+    data = bytes(memoryview(msg.data))
+    if "rvl" in msg.format.lower():
+        raise ValueError(f"expected depth compressed as PNG, got {msg.format!r}: set compressedDepth.format to png")
+    headed = data.startswith(PNG_SIGNATURE, DEPTH_HEADER.size)
+    values = _grey_png(data[DEPTH_HEADER.size :] if headed else data, msg.format, "16-bit", (16,))
+    if _original(msg.format) != "32FC1":
+        return values
+    _, a, b = DEPTH_HEADER.unpack_from(data)
+    if not headed or not (0 < a < np.inf and np.isfinite(b)):
+        got = f"a={a}, b={b}" if headed else "none"
+        raise ValueError(f"expected compressedDepth's header, with a quantisation, before a 32FC1 PNG, got {got}")
+    with np.errstate(all="ignore"):  # a value equal to b is infinitely far
+        return np.where(values == 0, np.float32(np.nan), np.float32(a) / (values - np.float32(b)))
+
+
+def compressed_labels(msg: Any) -> np.ndarray:
+    """uint8 (H, W) of a PNG of grey 8- or 16-bit values; those above 254 become 255, unlabelled.
+
+    Raises:
+        ValueError: it is another image, or torn, corrupt or too large.
+    """
+    return to_labels(_grey_png(bytes(memoryview(msg.data)), msg.format, "8- or 16-bit", (8, 16)))
+
+
+def _original(format_: str) -> str:
+    """The encoding of the image before it was compressed, as far as `format` says it."""
+    return format_.partition(";")[0].strip()
+
+
+def _grey_png(data: bytes, format_: str, kind: str, bits: tuple[int, ...]) -> np.ndarray:
+    image = inspect(data)
+    expected = f"expected a PNG of {kind} grey, got {image} ({format_!r})"
+    if image.codec != "PNG":
+        raise ValueError(f"{expected}, which may alter depth and labels: {_PNG_TOPICS}")
+    if not image.grey or image.bits not in bits:
+        raise ValueError(expected)
+    return _plane(decode(data, image, cv2.IMREAD_UNCHANGED), image)
+
+
+def _plane(pixels: np.ndarray, image: CodedImage) -> np.ndarray:
+    if pixels.ndim != 2:  # a PNG may name a grey that is to be transparent, which becomes a channel
+        raise ValueError(f"expected one value per pixel, got {image} with transparency")
+    return pixels
