@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import rclpy
@@ -16,47 +15,23 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
-from rich.progress import Progress
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from cen_model.data.tour import Tour, render_tour
 from cen_ros.context import shut_down
+from cen_ros.frames import (
+    DEPTH_TOPIC,
+    FRAME_ID,
+    INFO_TOPIC,
+    RGB_TOPIC,
+    TRUTH_TOPIC,
+    CameraFrame,
+    TourFrames,
+    render_with_progress,
+)
 from cen_ros.images import array_to_image
 
-RGB_TOPIC = "camera/color/image_raw"
-DEPTH_TOPIC = "camera/aligned_depth_to_color/image_raw"
-INFO_TOPIC = "camera/color/camera_info"
-TRUTH_TOPIC = "camera/label"
 RELIABLE = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
-
-
-@dataclass(frozen=True)
-class CameraFrame:
-    """What the camera publishes under one stamp."""
-
-    rgb: np.ndarray
-    """uint8 (H, W, 3)"""
-    depth: np.ndarray
-    """uint16 mm (H, W), 0 = hole"""
-    intrinsics: np.ndarray | None
-    """float64 (3, 3), where it is known"""
-    label: np.ndarray | None = None
-    """The truth, uint8 (H, W), where it is known"""
-
-
-class TourFrames(Sequence[CameraFrame]):
-    """The frames of a rendered tour."""
-
-    def __init__(self, tour: Tour):
-        self.tour = tour
-
-    def __len__(self) -> int:
-        return len(self.tour.rgb)
-
-    def __getitem__(self, i: int) -> CameraFrame:
-        tour = self.tour
-        return CameraFrame(tour.rgb[i], tour.depth[i], tour.intrinsics[i], tour.label[i])
 
 
 class Camera(Node):
@@ -72,7 +47,7 @@ class Camera(Node):
         self.rate = self.declare_parameter("rate", 10.0).value
         self.subscribers = self.declare_parameter("subscribers", 1).value
         self.loop = self.declare_parameter("loop", True).value
-        self.frame_id = self.declare_parameter("frame_id", "camera_color_optical_frame").value
+        self.frame_id = self.declare_parameter("frame_id", FRAME_ID).value
         if self.rate <= 0:
             raise ValueError(f"parameter rate: expected frames per second above 0, got {self.rate}")
         self.rgb = self.create_publisher(Image, RGB_TOPIC, qos_profile_sensor_data)
@@ -115,13 +90,6 @@ def camera_info(intrinsics: np.ndarray, size: tuple[int, int], header: Header) -
     info.r = np.eye(3).ravel()
     info.p = np.hstack([intrinsics, np.zeros((3, 1))]).astype(float).ravel()
     return info
-
-
-def render_with_progress(**tour) -> Tour:
-    """`render_tour(**tour)` with a progress bar."""
-    with Progress() as bars:
-        bar = bars.add_task("rendering frames", total=tour["frames"])
-        return render_tour(**tour, advance=lambda frames: bars.advance(bar, frames))
 
 
 def run(name: str, film: Callable[[Camera], Sequence[CameraFrame]]) -> None:

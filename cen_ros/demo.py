@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cen_model.files import find_weights
-from cen_ros.camera import DEPTH_TOPIC, RGB_TOPIC, render_with_progress
+from cen_ros.frames import DEPTH_TOPIC, RGB_TOPIC, render_with_progress
 from cen_ros.processes import children, first_to_end, private_environment
 
 MIN_MIOU = 0.6

@@ -25,7 +25,8 @@ from sensor_msgs.msg import Image
 from cen_model.data.classes import NYU13
 from cen_model.files import write_atomically
 from cen_model.metrics import Scores, confusion_matrix
-from cen_ros.camera import DEPTH_TOPIC, RELIABLE, RGB_TOPIC, TRUTH_TOPIC
+from cen_ros.camera import RELIABLE
+from cen_ros.frames import DEPTH_TOPIC, RGB_TOPIC, TRUTH_TOPIC
 from cen_ros.images import image_to_array
 from cen_ros.pictures import KEPT, save_pictures
 

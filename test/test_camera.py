@@ -16,9 +16,9 @@ from ros_graph import SECONDS, Process
 from sensor_msgs.msg import CameraInfo, Image
 
 from cen_model.data.synthetic import render_trajectory
-from cen_ros.camera import DEPTH_TOPIC, INFO_TOPIC, RELIABLE, RGB_TOPIC, TRUTH_TOPIC
+from cen_ros.camera import RELIABLE
+from cen_ros.frames import DEPTH_TOPIC, INFO_TOPIC, RGB_TOPIC, TRUTH_TOPIC, FolderFrames
 from cen_ros.images import image_to_array
-from cen_ros.play_folder import FolderFrames
 
 TOPICS = {
     "rgb": (Image, RGB_TOPIC, qos_profile_sensor_data),

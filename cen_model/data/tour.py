@@ -31,6 +31,8 @@ class Tour:
     """uint8 (N, H, W), ids into NYU13"""
     intrinsics: np.ndarray
     """float64 (N, 3, 3)"""
+    pose: np.ndarray
+    """float64 (N, 4, 4), from the camera (x right, y down, z forward) to its room (z up)"""
 
 
 FIELDS = tuple(Tour.__dataclass_fields__)
@@ -46,8 +48,8 @@ class Stay:
     size: tuple[int, int]
 
     def file(self, folder: Path) -> Path:
-        """The cache file, named by a hash of these arguments and of the renderer's source."""
-        content = hashlib.sha256(f"{self} {renderer_version()}".encode())
+        """The cache file, named by a hash of these arguments, of what it holds and of the renderer's source."""
+        content = hashlib.sha256(f"{self} {FIELDS} {renderer_version()}".encode())
         return folder / f"{content.hexdigest()[:24]}.npz"
 
 
