@@ -35,6 +35,7 @@ EXTRAS = {
     "ros": ["ros-rclpy[fastrtps]", "ros-sensor-msgs", "ros-std-msgs", "ros-lifecycle-msgs", OPENCV],
     "opencv": [OPENCV],
     "train": ["jsonargparse[signatures]", "lightning", "torchmetrics", "tensorboard", "rich>=12.3"],
+    "bags": ["rosbags", "rich>=12.3"],
     "sim": ["trimesh", "embreex", "pillow>=10.1", "rich>=12.3"],
     # Backends for the CPU, beside AOTInductor, which comes with PyTorch and needs a C++ compiler.
     "openvino": ["openvino"],
@@ -43,7 +44,7 @@ EXTRAS = {
     "tensorrt": ["torch-tensorrt"],
     "tensorrt-rtx": [f"{name}; platform_machine == 'x86_64'" for name in ("torch-tensorrt-rtx", "tensorrt-rtx")],
     # By this name, with "pytest" in it, `colcon test` knows that pytest runs the tests.
-    "test": ["pytest", "catkin-pkg", "setuptools"],
+    "test": ["pytest", "pytest-xdist", "catkin-pkg", "setuptools"],
     "dev": ["ruff"],
 }
 
@@ -68,6 +69,9 @@ setup(
             "synthetic_camera = cen_ros.camera:main",
             "score = cen_ros.score:main",
             "play_folder = cen_ros.play_folder:main",
+            "play = cen_ros.play:main",
+            "record_synthetic = cen_ros.record_synthetic:main",
+            "evaluate_bag = cen_ros.evaluate_bag:main",
         ],
     },
 )

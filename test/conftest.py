@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures that several test files use."""
 
+import logging
 import os
 
 import pytest
@@ -10,6 +11,12 @@ import pytest
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 # The networks here are small: on one thread they are faster, and far faster where something else wants the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch  # noqa: E402, F401
+
+# pytest 9 listens to loggers that do not propagate; PyTorch takes any listener for one that wants a trace of every
+# export, which takes longer than the exports.
+logging.getLogger("torch.__trace").propagate = True
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 from torch import nn
+from torchvision.models._api import register_model
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from cen_model.benchmark.reference import exchange_a_third
 from cen_model.deploy.frame import Frame, FrameConfig
@@ -16,8 +18,21 @@ from cen_model.models import build
 from cen_model.registry import DEPLOYED, REGISTRY
 
 SENSOR = (96, 128)
-# The longer networks are more of the same blocks.
-SHORTER = {"resnet101": "resnet50", "resnet34": "resnet18"}
+
+
+def shorter(name, block, blocks):
+    """Let torchvision know a ResNet of a few blocks: the longer ones have more of the same."""
+
+    def build_resnet(**options):
+        return ResNet(block, blocks, **options)
+
+    build_resnet.__module__ = "torchvision.models.resnet"  # by which `list_models` finds it
+    register_model(name)(build_resnet)
+    return name
+
+
+BASIC, BOTTLENECK = shorter("resnet10", BasicBlock, (1, 1, 1, 1)), shorter("resnet17", Bottleneck, (1, 1, 1, 2))
+SHORTER = {"resnet18": BASIC, "resnet34": BASIC, "resnet50": BOTTLENECK, "resnet101": BOTTLENECK}
 
 
 def narrowed(name):

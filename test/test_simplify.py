@@ -135,7 +135,7 @@ def test_channels_in_common_pass_the_next_filters_once():
     apart, _ = rewritten(exported, inputs, ["constants", "unstack", "norms", "exchanged"])
     graph_module, _ = rewritten(exported, inputs, ["constants", "unstack", "norms", "exchanged", "common"])
     check_logits(module, inputs, graph_module)
-    layer = "frame.model.encoder.stages.3.layer4.2.conv3.weight"  # 128 channels wide here
+    layer = "frame.model.encoder.stages.3.layer4.1.conv3.weight"  # 128 channels wide here
     assert layer_flops(graph_module)[layer] * 2 == layer_flops(apart)[layer]
 
 

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.fx import GraphModule, Node
-from torch.fx.passes.fake_tensor_prop import FakeTensorProp
+from torch.fx import GraphModule, Interpreter, Node
 from torch.utils._pytree import tree_leaves
 
 aten = torch.ops.aten
@@ -73,7 +72,40 @@ def tidy(graph_module: GraphModule, example: Sequence[Tensor]) -> None:
     graph_module.graph.lint()
     graph_module.recompile()
     with torch.no_grad():
-        FakeTensorProp(graph_module, FakeTensorMode(allow_non_fake_inputs=True)).propagate(*example)
+        _Shapes(graph_module).note(example)
+
+
+class _Shapes(Interpreter):
+    """Notes each node's value, without content, as `meta["val"]`: only where something is new since the last time."""
+
+    def __init__(self, graph_module: GraphModule) -> None:
+        super().__init__(graph_module)
+        # One mode for all of a graph's life: values of different modes do not go together.
+        first = next(iter(graph_module.graph.nodes)).meta
+        self._mode = first["val"].fake_mode if "call" in first else FakeTensorMode()
+        self._changed: set[Node] = set()
+
+    def note(self, example: Sequence[Tensor]) -> None:
+        self.run(*map(self._mode.from_tensor, example))
+
+    def run_node(self, n: Node) -> Any:
+        call = (n.args, n.kwargs)
+        if is_call(n, n.target) and n.meta.get("call") == call and self._changed.isdisjoint(n.all_input_nodes):
+            return n.meta["val"]
+        with self._mode:
+            value = super().run_node(n)
+        if _kind(value) != _kind(n.meta.get("val")):
+            self._changed.add(n)
+        n.meta.update(val=value, call=call)
+        return value
+
+    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Tensor:
+        return self._mode.from_tensor(super().get_attr(target, args, kwargs))
+
+
+def _kind(value: Any) -> list[Any]:
+    """What may change of a value for those who use it."""
+    return [(each.shape, each.dtype) if isinstance(each, Tensor) else each for each in tree_leaves(value)]
 
 
 def work(graph_module: GraphModule) -> Work:
@@ -105,11 +137,10 @@ def constant(node: Any) -> Tensor | None:
 
 def new_constant(graph_module: GraphModule, value: Tensor) -> Node:
     """A node with that value, at the place where the graph is being changed."""
-    number = sum(1 for _ in graph_module.buffers())
-    while hasattr(graph_module, f"constant_{number}"):
-        number += 1
-    graph_module.register_buffer(f"constant_{number}", value.detach().clone(memory_format=torch.contiguous_format))
-    return graph_module.graph.get_attr(f"constant_{number}")
+    number = graph_module.meta["constants"] = graph_module.meta.get("constants", 0) + 1
+    name = f"constant_{number}"
+    graph_module.register_buffer(name, value.detach().clone(memory_format=torch.contiguous_format))
+    return graph_module.graph.get_attr(name)
 
 
 def shape(node: Node) -> torch.Size:
