@@ -63,12 +63,7 @@ class CloudMaker:
             header: kept as it is; frame_id has to be the optical frame.
         """
         self._meet(depth.shape, intrinsics)
-        points = self._points
-        z = (
-            np.take(self._metres, depth)
-            if depth.dtype == np.uint16
-            else np.where(measured(depth), depth, np.float32(np.nan))
-        )
+        points, z = self._points, self._depth_in_metres(depth)
         np.multiply(z, self._right, out=points["x"])
         np.multiply(z, self._down, out=points["y"])
         points["z"] = z
@@ -77,7 +72,15 @@ class CloudMaker:
         points["rgb"] = self._bgr0.view("<f4")[..., 0]
         points["label"] = _at(labels, depth.shape)
         points["confidence"] = 255 if confidence is None else _at(confidence, depth.shape)
-        return _message(points, header)
+        return self._message(header)
+
+    def _depth_in_metres(self, depth: np.ndarray) -> np.ndarray:
+        """float32 (H, W), NaN in holes; overwritten by the next call."""
+        if depth.dtype == np.uint16:
+            return np.take(self._metres, depth, out=self._z, mode="clip")  # the default mode would buffer `out`
+        self._z[:] = depth
+        self._z[~measured(depth)] = np.nan
+        return self._z
 
     def _meet(self, size: tuple[int, int], intrinsics: np.ndarray) -> None:
         """Prepare for a camera, where it is not the one before."""
@@ -88,8 +91,29 @@ class CloudMaker:
         height, width = size
         self._right = ((np.arange(width) - cx) / fx).astype(np.float32)  # (W,)
         self._down = ((np.arange(height) - cy) / fy).astype(np.float32)[:, None]  # (H, 1)
-        self._points = np.zeros(size, POINT)
+        self._z = np.empty(size, np.float32)
+        self._data = array("B", bytes(height * width * POINT.itemsize))
+        self._points = np.frombuffer(self._data, POINT).reshape(size)  # the same memory
         self._bgr0 = np.zeros((*size, 4), np.uint8)
+
+    def _message(self, header: Header) -> PointCloud2:
+        """The points in a message of their own, through sensor_msgs_py where that is installed."""
+        fields = [
+            PointField(name=name, offset=offset, datatype=_DATATYPES[kind], count=1)
+            for name, (kind, offset) in POINT.fields.items()
+        ]
+        create_cloud = _create_cloud()
+        if create_cloud:
+            # Flat, with the size set below: it takes (W, H) for the shape of an organised cloud.
+            msg = create_cloud(header, fields, self._points.reshape(-1), POINT.itemsize)
+        else:
+            msg = PointCloud2(header=header, fields=fields, point_step=POINT.itemsize, is_dense=False)
+            msg.data = self._data  # rclpy copies it, unless it checks the fields (always on Humble)
+            if msg.data is self._data:
+                msg.data = self._data[:]
+        msg.height, msg.width = self._points.shape
+        msg.row_step = msg.width * msg.point_step
+        return msg
 
 
 def _at(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -97,26 +121,6 @@ def _at(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if image.shape[:2] == size:
         return image
     return cv2.resize(image, size[::-1], interpolation=cv2.INTER_NEAREST)
-
-
-def _message(points: np.ndarray, header: Header) -> PointCloud2:
-    """The message of (H, W) points, through sensor_msgs_py where that is installed."""
-    fields = [
-        PointField(name=name, offset=offset, datatype=_DATATYPES[kind], count=1)
-        for name, (kind, offset) in POINT.fields.items()
-    ]
-    create_cloud = _create_cloud()
-    if create_cloud:
-        # Flat, with the size set below: it takes (W, H) for the shape of an organised cloud.
-        msg = create_cloud(header, fields, points.reshape(-1), POINT.itemsize)
-    else:
-        msg = PointCloud2(header=header, fields=fields, point_step=POINT.itemsize, is_dense=False, is_bigendian=False)
-        data = array("B")  # rclpy takes an array.array as it is; anything else it would check value by value
-        data.frombytes(points.reshape(-1).view(np.uint8))
-        msg.data = data
-    msg.height, msg.width = points.shape
-    msg.row_step = msg.width * msg.point_step
-    return msg
 
 
 @cache
