@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Replays a bag in real time through rclpy, where `ros2 bag play` is not at hand; bags of ROS 1 as well.
+
+python -m cen_ros.play BAG --rate 0.5 --loop --start-offset 3 --clock --subscribers 2
+python -m cen_ros.play BAG --ros-args -r /camera/color/image_raw:=/rgb/image
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+
+import rclpy
+from builtin_interfaces.msg import Time
+from rclpy.exceptions import InvalidTopicNameException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.utilities import remove_ros_args
+from rosgraph_msgs.msg import Clock
+
+from cen_ros.bags.reader import Bag, BagError, BagMessage, BagTopic
+from cen_ros.bags.topics import choose
+from cen_ros.context import shut_down
+
+DEPTH = 50
+"""Messages that a publisher keeps for slow subscribers."""
+CLOCK_HZ = 100
+SETTLE_SECONDS = 0.5
+"""Between the moment a subscriber is seen and the first message: it may learn of us after we learn of it."""
+LINGER_SECONDS = 1.0
+"""After the last message: a publisher that leaves takes images with it that have not been read yet."""
+SLACK_SECONDS = 0.02
+"""How late a message may be before all later ones are put off, so that they do not come in a bunch."""
+
+
+class Player(Node):
+    """
+    Publishes the messages of a bag as their receive times say, in the thread that calls `play`.
+
+    All topics are offered reliably, which suits every subscriber; latched ones of the bag are latched. A topic whose
+    type is not installed is left out, with a warning.
+    """
+
+    def __init__(self, bag: Bag, rate: float = 1.0, start_offset: float = 0.0, clock: bool = False):
+        """`start_offset`: seconds of the bag that are skipped, but for what is latched."""
+        super().__init__("bag_player")
+        if rate <= 0:
+            raise ValueError(f"--rate: expected a factor above 0, got {rate:g}")
+        if not 0 <= start_offset * 1e9 <= bag.duration_ns:
+            raise ValueError(f"--start-offset: expected 0 to {bag.duration_ns / 1e9:g} s, got {start_offset:g}")
+        self.bag, self.rate, self.offset_ns = bag, rate, round(start_offset * 1e9)
+        self._origin = bag.start_ns + self.offset_ns
+        self.outlets = {topic.name: outlet for topic in bag.topics.values() if (outlet := self._offer(topic))}
+        if not self.outlets:
+            raise ValueError(f"{bag.path}: no topic can be played, for none of their types is installed")
+        self.clock = self.create_publisher(Clock, "/clock", DEPTH) if clock else None
+        self.sent, self.late, self.slip = 0, 0.0, 0.0
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self)
+
+    def _offer(self, topic: BagTopic) -> Publisher | None:
+        kept = DurabilityPolicy.TRANSIENT_LOCAL if topic.latched else DurabilityPolicy.VOLATILE
+        qos = QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE, durability=kept)
+        package, _, name = topic.type.partition("/msg/")
+        try:
+            return self.create_publisher(getattr(importlib.import_module(f"{package}.msg"), name), topic.name, qos)
+        except (ImportError, AttributeError):
+            self.get_logger().warning(f"{topic.name} is left out: the type {topic.type} is not installed here")
+        except InvalidTopicNameException as error:
+            self.get_logger().warning(f"{topic.name} is left out: {' '.join(str(error).split())}")
+        return None
+
+    def wait_for_subscribers(self, count: int) -> None:
+        """Return once colour and depth (all topics, where the bag has no such pair) have `count` subscribers each."""
+        if count <= 0:
+            return
+        names = list(self.outlets)
+        with suppress(BagError):
+            streams = choose(self.bag)
+            names = [streams.rgb, streams.depth]
+        self.get_logger().info(f"waiting for {count} subscriber(s) of {', '.join(names)}")
+        while min(self.outlets[name].get_subscription_count() for name in names) < count:
+            self._wait(0.05)
+        self._wait(SETTLE_SECONDS)
+
+    def play(self, loop: bool = False) -> None:
+        """Publish all messages, once or (`loop`) until ROS is shut down (ExternalShutdownException)."""
+        longest = max(self.bag.topics[name].count for name in self.outlets)
+        pause = self.bag.duration_ns / max(1, longest - 1)  # a period, from the last message to the first
+        messages = self._chosen()
+        waiting = next(messages)  # opening takes its time, which is not to count
+        self.start = time.monotonic()
+        self._publish_all(chain([waiting], messages))
+        while loop:
+            self.start += (self.bag.duration_ns - self.offset_ns + pause) / 1e9 / self.rate
+            self._publish_all(self._chosen())
+
+    def linger(self) -> None:
+        """Wait until the last messages have been read."""
+        self._wait(LINGER_SECONDS)
+
+    def summary(self) -> str:
+        """What was done, in one line."""
+        return (
+            f"{self.sent} messages of {len(self.outlets)} topics sent, at most {1e3 * self.late:.1f} ms late; "
+            f"the schedule slipped by {1e3 * self.slip:.1f} ms"
+        )
+
+    def _publish_all(self, messages: Iterable[BagMessage]) -> None:
+        for message in messages:
+            # What is latched may be from before the start.
+            due = self.start + max(0, message.receive_ns - self._origin) / 1e9 / self.rate
+            self._tick_until(due)
+            late = time.monotonic() - due
+            if late > SLACK_SECONDS:
+                self.start += late
+                self.slip += late
+            self.late = max(self.late, late)
+            self._tell_time(max(message.receive_ns, self._origin))
+            self.outlets[message.topic].publish(message.raw)
+            self.sent += 1
+
+    def _chosen(self) -> Iterator[BagMessage]:
+        for message in self.bag.messages(list(self.outlets)):
+            if message.receive_ns >= self._origin or self.bag.topics[message.topic].latched:
+                yield message
+
+    def _tick_until(self, due: float) -> None:
+        """Wait until the monotonic time `due`, telling the time meanwhile."""
+        while self.clock is not None and (now := time.monotonic()) + 1 / CLOCK_HZ < due:
+            self._tell_time(self._origin + round((now - self.start) * self.rate * 1e9))
+            self._wait(1 / CLOCK_HZ)
+        self._wait(due - time.monotonic())
+
+    def _tell_time(self, nanoseconds: int) -> None:
+        if self.clock is not None:
+            seconds, rest = divmod(nanoseconds, 10**9)
+            self.clock.publish(Clock(clock=Time(sec=seconds, nanosec=rest)))
+
+    def _wait(self, seconds: float) -> None:
+        """Spin for that long. Raises ExternalShutdownException when ROS is shut down."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._executor.spin_once(left)
+
+
+def arguments(argv: list[str]) -> argparse.Namespace:
+    """The command line, without the arguments of ROS."""
+    parser = argparse.ArgumentParser(
+        prog="python -m cen_ros.play", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("bag", type=Path, help="a bag of rosbag2 or a .bag of ROS 1")
+    parser.add_argument("--rate", type=float, default=1.0, help="times as fast as it was recorded")
+    parser.add_argument("--loop", action="store_true", help="again and again; stamps jump back")
+    parser.add_argument("--start-offset", type=float, default=0.0, metavar="SECONDS", help="of the bag to skip")
+    parser.add_argument("--clock", action="store_true", help="publish the bag's time on /clock, for use_sim_time")
+    parser.add_argument(
+        "--subscribers", type=int, default=0, help="begin once colour and depth have so many subscribers each"
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The node `bag_player`; exit code 0 also when it is asked to stop, 1 if the bag cannot be played."""
+    argv = sys.argv[1:] if argv is None else argv
+    args = arguments(remove_ros_args(argv))
+    rclpy.init(args=argv)
+    try:
+        with Bag(args.bag) as bag:
+            player = Player(bag, args.rate, args.start_offset, args.clock)
+            try:
+                player.wait_for_subscribers(args.subscribers)
+                player.get_logger().info(f"playing {args.bag}, {bag.duration_ns / 1e9:.1f} s")
+                player.play(args.loop)
+                player.linger()
+            finally:
+                print(player.summary())
+                if bag.damage:
+                    print(f"{args.bag} is damaged: {bag.damage}")
+    except ValueError as error:
+        print(f"play: {error}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except RuntimeError:  # RCLError, where a signal has shut ROS down in the midst of a call
+        if rclpy.ok():
+            raise
+    finally:
+        shut_down()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
