@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counts of one bag: agreement with the truth, and change from frame to frame.
+
+Axes: H height, W width, K classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+
+from cen_model.data.classes import VOID
+from cen_model.metrics import Scores, confusion_matrix
+from cen_ros.evaluation.flicker import Change, View, plain, warped
+from cen_ros.evaluation.gallery import Gallery, Picture
+from cen_ros.evaluation.geometry import Geometry
+from cen_ros.evaluation.source import Frame, Truth
+
+WAITING = 20
+"""Frames that wait for their truth, and truths for their frame."""
+LONGEST_GAP_NS = 1_000_000_000
+"""Frames that are farther apart in time, or in the wrong order, are not compared."""
+
+
+class Tally:
+    """Takes frames with their labels and truths, in any order of the two, and counts.
+
+    Args:
+        classes: K.
+        geometry: where the camera was.
+        truthful: whether truth is to come; the worst frames are then those of the lowest IoU, else of the most flicker.
+    """
+
+    def __init__(self, classes: int, geometry: Geometry, truthful: bool):
+        self.confusion = np.zeros((classes, classes + 1), np.int64)
+        self.flicker = {"plain": Change(0, 0, 0), "warped": Change(0, 0, 0)}
+        self.series: dict[str, list[Any]] = {name: [] for name in ("stamp_ns", "iou", *self.flicker)}
+        """By frame: its stamp, its mean IoU and the shares of changed pixels, None where there is none"""
+        self.scored = 0
+        self.gallery = Gallery()
+        self._classes, self._geometry, self._truthful = classes, geometry, truthful
+        self._frames: OrderedDict[int, Picture] = OrderedDict()
+        self._truths: OrderedDict[int, Truth] = OrderedDict()
+        self._before: tuple[Picture, tuple | None] | None = None
+
+    def frame(self, frame: Frame, labels: np.ndarray) -> None:
+        """Take a frame with its labels uint8 (H, W). Raises ValueError where its truth does not fit."""
+        picture = Picture(len(self.series["stamp_ns"]), frame.stamp_ns, frame.rgb, frame.depth, labels)
+        for name, values in self.series.items():
+            values.append(frame.stamp_ns if name == "stamp_ns" else None)
+        self._compare(picture, frame.header.frame_id)
+        self.gallery.show(picture)
+        if not self._truthful and picture.flicker is not None:
+            self.gallery.judge(picture.flicker, picture)
+        if truth := self._truths.pop(frame.stamp_ns, None):
+            self._score(picture, truth)
+        else:
+            _keep(self._frames, frame.stamp_ns, picture)
+
+    def truth(self, truth: Truth) -> None:
+        """Take the truth of a frame. Raises ValueError where it does not fit."""
+        if picture := self._frames.pop(truth.stamp_ns, None):
+            self._score(picture, truth)
+        else:
+            _keep(self._truths, truth.stamp_ns, truth)
+
+    def _score(self, picture: Picture, truth: Truth) -> None:
+        _check(truth, picture.label, self._classes)
+        confusion = confusion_matrix(truth.labels, picture.label, self._classes)
+        self.confusion += confusion
+        self.scored += 1
+        picture.truth = truth.labels
+        iou = Scores.of(confusion).mean_iou
+        if not math.isnan(iou):
+            picture.iou = self.series["iou"][picture.index] = iou
+            self.gallery.judge(-iou, picture)
+
+    def _compare(self, picture: Picture, frame_id: str) -> None:
+        """Count what changed since the frame before."""
+        camera = self._geometry.camera(frame_id, picture.stamp_ns, picture.label.shape)
+        before, self._before = self._before, (picture, camera)
+        if before is None or before[0].label.shape != picture.label.shape:
+            return
+        if not 0 < picture.stamp_ns - before[0].stamp_ns <= LONGEST_GAP_NS:
+            return
+        changes = {"plain": plain(before[0].label, picture.label)}
+        if camera is not None and before[1] is not None:
+            views = [View(each.label, each.depth, *place) for each, place in (before, self._before)]
+            changes["warped"] = warped(*views)
+        for name, change in changes.items():
+            self.flicker[name] = Change(*np.add(self.flicker[name], change).tolist())
+            if change.compared:
+                picture.flicker = self.series[name][picture.index] = change.changed / change.compared
+
+
+def _keep(waiting: OrderedDict, stamp_ns: int, item: Any) -> None:
+    waiting[stamp_ns] = item
+    if len(waiting) > WAITING:
+        waiting.popitem(last=False)
+
+
+def _check(truth: Truth, labels: np.ndarray, classes: int) -> None:
+    """Raise ValueError unless the truth is of the size of the labels and of the network's classes."""
+    where = f"truth of stamp {truth.stamp_ns / 1e9:.9f}"
+    if truth.labels.shape != labels.shape:
+        sizes = ["x".join(map(str, reversed(shape))) for shape in (labels.shape, truth.labels.shape)]
+        raise ValueError(f"{where}: expected {sizes[0]} pixels, as its colour image has, got {sizes[1]}")
+    known = truth.labels[truth.labels != VOID]
+    if known.size and known.max() >= classes:
+        raise ValueError(
+            f"{where}: it has class {known.max()}, but the network tells {classes} classes (0 to {classes - 1}, "
+            "255 = unlabelled); choose the weights that this truth is of, or --truth none"
+        )
