@@ -48,7 +48,7 @@ def inspect(data: bytes) -> CodedImage:
     try:
         image = _inspect(data)
     except (struct.error, IndexError) as error:
-        raise ValueError(f"expected a whole image, got {len(data)} bytes that end within its head") from error
+        raise ValueError(f"expected a whole image, got {len(data)} bytes that end too early") from error
     if image.width == 0 or image.height == 0:
         raise ValueError(f"expected an image, got {image.width}x{image.height} pixels")
     if image.width * image.height > MAX_PIXELS:
@@ -59,14 +59,24 @@ def inspect(data: bytes) -> CodedImage:
 
 def _inspect(data: bytes) -> CodedImage:
     if data.startswith(PNG_SIGNATURE):
-        width, height, bits, color_type = struct.unpack_from(">IIBB", data, 16)
-        return CodedImage("PNG", width, height, bits, grey=color_type == 0)
+        return _inspect_png(data)
     if data.startswith(b"\xff\xd8"):
         return _inspect_jpeg(data)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return _inspect_webp(data)
     start = data[:8].hex(" ") or "no data"
     raise ValueError(f"expected a JPEG, PNG or WebP image, got {len(data)} bytes that start with {start}")
+
+
+def _inspect_png(data: bytes) -> CodedImage:
+    at, name = len(PNG_SIGNATURE), b""
+    while name != b"IEND":  # OpenCV 5 allocates what a chunk's length announces, even where the data end before
+        length, name = struct.unpack_from(">I4s", data, at)
+        at += 12 + length
+    if at > len(data):
+        raise ValueError(f"expected a whole PNG, got {len(data)} bytes without its end")
+    width, height, bits, color_type = struct.unpack_from(">IIBB", data, len(PNG_SIGNATURE) + 8)
+    return CodedImage("PNG", width, height, bits, grey=color_type == 0)
 
 
 def _inspect_jpeg(data: bytes) -> CodedImage:
@@ -91,8 +101,8 @@ def _inspect_webp(data: bytes) -> CodedImage:
         sides = struct.unpack_from("<I", data, 21)[0]
         width, height = 1 + (sides & 0x3FFF), 1 + (sides >> 14 & 0x3FFF)
     elif kind == b"VP8X":
-        struct.unpack_from("6x", data, 24)  # raises where they are missing
-        width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
+        low_width, high_width, low_height, high_height = struct.unpack_from("<HBHB", data, 24)  # of 24 bits each
+        width, height = 1 + (high_width << 16 | low_width), 1 + (high_height << 16 | low_height)
     else:
         raise ValueError(f"expected a WebP image, got a first chunk {kind!r}")
     return CodedImage("WebP", width, height)

@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from cen_ros.codecs import PNG_SIGNATURE, CodedImage, decode, inspect
+from cen_ros.codecs import PNG_SIGNATURE, decode, inspect
 from cen_ros.encodings import COLOR, DEPTH, to_labels, to_rgb
 
 DEPTH_HEADER = struct.Struct("<iff")  # in front of a compressedDepth PNG: kind, then a and b of inverse depth
@@ -91,10 +91,4 @@ def _grey_png(data: bytes, format_: str, kind: str, bits: tuple[int, ...]) -> np
         raise ValueError(f"{expected}, which may alter depth and labels: {_PNG_TOPICS}")
     if not image.grey or image.bits not in bits:
         raise ValueError(expected)
-    return _plane(decode(data, image, cv2.IMREAD_UNCHANGED), image)
-
-
-def _plane(pixels: np.ndarray, image: CodedImage) -> np.ndarray:
-    if pixels.ndim != 2:  # a PNG may name a grey that is to be transparent, which becomes a channel
-        raise ValueError(f"expected one value per pixel, got {image} with transparency")
-    return pixels
+    return decode(data, image, cv2.IMREAD_UNCHANGED)
