@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from cen_model.config import from_dict
 from cen_model.data.classes import VOID, palette
 from cen_model.files import find_weights, write_atomically
-from cen_model.names import unknown
+from cen_model.names import look_up
 
 KIMERA_LABELS = 21
 """How many labels Kimera-Semantics is compiled for (kTotalNumberOfLabels), its unknown one included."""
@@ -34,17 +34,13 @@ def class_map(classes: Sequence[str]) -> str:
 
 
 def class_ids(names: Iterable[str], classes: Sequence[str]) -> tuple[int, ...]:
-    """Label ids of the named classes. Empty names are passed over: a parameter file cannot hold an empty list.
+    """Label ids of the named classes.
 
     Raises:
         ValueError: there is no such class; names the nearest ones.
     """
     ids = {name: k for k, name in enumerate(classes)}
-    names = [name for name in names if name]
-    for name in names:
-        if name not in ids:
-            raise unknown("class", name, classes)
-    return tuple(ids[name] for name in names)
+    return tuple(look_up("class", name, ids) for name in names)
 
 
 def label_info(classes: Sequence[str], header: Any = None, threshold: float = 0.0) -> Any:
