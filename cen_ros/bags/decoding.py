@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from rosbags.interfaces import Connection, MessageDefinitionFormat
@@ -20,8 +21,7 @@ class Decoder:
     """
 
     def __init__(self, ros1: bool):
-        self.ros2 = get_typestore(Stores.ROS2_JAZZY)
-        self.ros1 = get_typestore(Stores.ROS1_NOETIC) if ros1 else None
+        self.ros1, self.types = ros1, get_typestore(Stores.ROS2_JAZZY)
         self._known: dict[str, bool] = {}
 
     def type_of(self, connection: Connection) -> str:
@@ -30,33 +30,31 @@ class Decoder:
 
     def decode(self, connection: Connection, raw: bytes) -> tuple[Any, bytes]:
         """
-        The message, None where its type is unknown, and its CDR (little-endian for a bag of ROS 1).
+        The message, None where its type is unknown, and its CDR.
 
         Raises whatever rosbags raises on bytes that are not of this type: it knows many errors.
         """
         name = self.type_of(connection)
-        known = self._learn(connection)
-        if self.ros1 is not None:
-            raw = self.ros1.ros1_to_cdr(raw, connection.msgtype)
-        return (self.ros2.deserialize_cdr(raw, name) if known else None), bytes(raw)
+        known = self._learn(name, connection)
+        if self.ros1:
+            raw = self.types.ros1_to_cdr(raw, name)
+        return (self.types.deserialize_cdr(raw, name) if known else None), bytes(raw)
 
-    def _learn(self, connection: Connection) -> bool:
+    def _learn(self, name: str, connection: Connection) -> bool:
         """Whether the type is known, from now on if its definition is in the bag."""
-        name = self.type_of(connection)
         if name not in self._known:
-            definitions = {} if name in self.ros2.fielddefs and self.ros1 is None else definitions_of(connection)
-            for store in filter(None, (self.ros2, self.ros1)):
-                try:
-                    store.register({key: value for key, value in definitions.items() if key not in store.fielddefs})
-                except TypesysError:
-                    continue
-            self._known[name] = name in self.ros2.fielddefs
+            new = {} if name in self.types.fielddefs else definitions_of(connection)
+            with suppress(TypesysError):
+                self.types.register({key: each for key, each in new.items() if key not in self.types.fielddefs})
+            self._known[name] = name in self.types.fielddefs
         return self._known[name]
 
 
 def definitions_of(connection: Connection) -> dict:
     """The types that the connection's own definition defines; empty where there is none that can be read."""
     text, name = connection.msgdef.data, connection.msgtype
+    if not text.strip():
+        return {}
     try:
         if connection.msgdef.format == MessageDefinitionFormat.MSG:
             return get_types_from_msg(text, name)
