@@ -157,5 +157,8 @@ KINDS = {
 
 
 def data_files(path: Path) -> list[Path]:
-    """The files of a bag that hold messages."""
-    return [path] if path.is_file() else sorted(file for file in path.iterdir() if file.name != "metadata.yaml")
+    """The files of a bag that hold messages, in their order."""
+    if path.is_file():
+        return [path]
+    files = [file for file in path.iterdir() if file.name != "metadata.yaml"]
+    return sorted(files, key=lambda file: (len(file.name), file.name))

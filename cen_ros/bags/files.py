@@ -17,7 +17,7 @@ from rosbags import rosbag1, rosbag2
 from cen_ros.bags.salvage import BagError
 from cen_ros.bags.salvage_bag1 import TornBag1
 from cen_ros.bags.salvage_mcap import TornMcap
-from cen_ros.bags.salvage_sqlite import TornSqlite
+from cen_ros.bags.salvage_sqlite import TornSqlite, ends_within_a_page
 
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 """CDR begins with a zero byte, so that a message tells whether it is compressed."""
@@ -114,6 +114,8 @@ def _open(file: Path, stack: ExitStack, torn: list[str]) -> Part:
     try:
         if log.exists() and log.stat().st_size:
             raise BagError("rosbags leaves out SQLite's log of a recorder that was killed")
+        if source.suffix == ".db3" and ends_within_a_page(source):
+            raise BagError("rosbags takes the rest of the page for zeros")
         reader = whole(source)
         reader.open()
         if source.suffix == ".mcap" and not reader.storage.chunks:
@@ -134,7 +136,7 @@ def _decompress(file: Path, stack: ExitStack, torn: list[str]) -> Path:
     target = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cen_ros-bag-"))) / file.stem
     with zstd.open(file, "rb") as source, target.open("wb") as copy:
         try:
-            while block := source.read(1 << 20):
+            while block := source.read1(1 << 20):  # read() would lose what it has when the end is missing
                 copy.write(block)
         except (EOFError, zstd.ZstdError) as error:
             torn.append(f"{file.name}: compressed data end early ({error})")

@@ -3,19 +3,51 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote
 
+import apsw
 from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinition
 from rosbags.interfaces import MessageDefinitionFormat as Format
 
 from cen_ros.bags.salvage import BagError
 
 FORMATS = {"ros2msg": Format.MSG, "ros2idl": Format.IDL}
+UNREADABLE = (apsw.Error, UnicodeDecodeError)
+"""What damaged pages end in."""
+
+
+def ends_within_a_page(path: Path) -> bool:
+    """Whether SQLite would read zeros for the rest of a database's last page."""
+    with path.open("rb") as file:
+        head = file.read(18)
+    page = int.from_bytes(head[16:18], "big")
+    return len(head) < 18 or path.stat().st_size % (65536 if page == 1 else max(page, 512)) != 0
+
+
+class WholePages(apsw.VFS):
+    """Databases as long as their whole pages are."""
+
+    name = "cen_ros-whole-pages"
+
+    def __init__(self):
+        super().__init__(self.name, "")
+
+    def xOpen(self, name: str, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 SQLite's name
+        """Called by SQLite."""
+        return WholePagesFile("", name, flags)
+
+
+class WholePagesFile(apsw.VFSFile):
+    """A file as long as its whole pages are."""
+
+    def xFileSize(self) -> int:  # noqa: N802 SQLite's name
+        """Called by SQLite."""
+        size = super().xFileSize()
+        page = int.from_bytes(self.xRead(2, 16), "big") if size >= 18 else size + 1
+        return size - size % (65536 if page == 1 else max(page, 512))
 
 
 class TornSqlite:
@@ -28,10 +60,15 @@ class TornSqlite:
 
     def __init__(self, path: Path):
         self.damage: str | None = None
-        self._database = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)
+        # The log of a killed recorder can only be read by SQLite's own means.
+        files = WholePages() if ends_within_a_page(path) else None
+        self._database: apsw.Connection | None = None
         try:
+            self._database = apsw.Connection(
+                str(path), flags=apsw.SQLITE_OPEN_READONLY, vfs=files.name if files else None
+            )
             self._open()
-        except (sqlite3.Error, BagError) as error:
+        except (*UNREADABLE, BagError) as error:
             self.close()
             raise BagError(f"no messages can be read ({error})") from error
 
@@ -42,9 +79,11 @@ class TornSqlite:
         try:
             # In the order in which they were written: pages of the index by time may lie beyond the tear. `data` is
             # read as well, for the tear may be in the midst of it.
-            for row in self._database.execute("SELECT timestamp, id, topic_id, data FROM messages NOT INDEXED"):
-                self._rows.append(row[:3])
-        except sqlite3.Error as error:
+            for *row, data in self._database.execute("SELECT timestamp, id, topic_id, data FROM messages NOT INDEXED"):
+                if not (all(isinstance(value, int) for value in row) and isinstance(data, bytes)):
+                    raise apsw.CorruptError("a row does not hold a message")
+                self._rows.append(tuple(row))
+        except UNREADABLE as error:
             self.damage = f"breaks off after {len(self._rows)} messages ({error})"
         if not self._rows:
             raise BagError(self.damage or "there are none")
@@ -55,19 +94,21 @@ class TornSqlite:
         self.connections = [
             Connection(number, name, kind, definitions.get(kind, unknown), "", counts[number], extra, self)
             for number, name, kind in topics
+            if isinstance(name, str) and isinstance(kind, str)
         ]
 
     def _definitions(self) -> dict[str, MessageDefinition]:
         """By type; none before Iron."""
-        with suppress(sqlite3.Error):
+        with suppress(*UNREADABLE):
             query = "SELECT topic_type, encoding, encoded_message_definition FROM message_definitions"
-            rows = self._database.execute(query).fetchall()
+            rows = self._database.execute(query)
             return {kind: MessageDefinition(FORMATS.get(encoding, Format.NONE), text) for kind, encoding, text in rows}
         return {}
 
     def close(self) -> None:
         """Close the database."""
-        self._database.close()
+        if self._database is not None:
+            self._database.close()
 
     def messages(self, connections: Collection[Connection]) -> Iterator[tuple[Connection, int, bytes]]:
         """Connection, time and bytes of each message, in the order of time."""
