@@ -36,13 +36,11 @@ class Layout:
     def check_size(self, height: int, width: int, encoding: str) -> None:
         """Raise ValueError if an image of this encoding cannot have this size."""
         size = f"{width}x{height} pixels"
-        if width == 0 or height == 0:
-            raise ValueError(f"expected an image, got {size}")
+        if min(height, width) < self.smallest:
+            raise ValueError(f"expected at least {self.smallest}x{self.smallest} pixels for {encoding}, got {size}")
         if height % self.multiple[0] or width % self.multiple[1]:
             even = "width and height" if self.multiple[0] > 1 else "width"
             raise ValueError(f"expected an even {even} for {encoding}, got {size}")
-        if min(height, width) < self.smallest:
-            raise ValueError(f"expected at least {self.smallest} pixels a side for {encoding}, got {size}")
 
 
 # Without a named order, OpenCV's own is blue first. "mono16" is depth: as a colour image it would be ambiguous.

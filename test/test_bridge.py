@@ -22,7 +22,9 @@ class CvBridge:
             return np.full((msg.height, msg.width, 3), 7 if desired_encoding == "rgb8" else 8, np.uint8)
         if msg.encoding == "16UC":
             return np.full((msg.height, msg.width), 5 if desired_encoding == "passthrough" else 6, np.uint16)
-        return np.zeros((1, 1), np.int16)
+        if msg.encoding == "8SC1":
+            return np.zeros((1, 1), np.uint8 if desired_encoding == "rgb8" else np.uint16)
+        return np.zeros((msg.height, msg.width, 3) if desired_encoding == "rgb8" else (msg.height, msg.width), np.int8)
 """
 
 
@@ -82,8 +84,9 @@ def test_a_working_one_converts_what_is_not_ours(install):
     with pytest.raises(ValueError, match=r"got 'nv99'; cv_bridge cannot convert it: \[nv99\] is not a color format"):
         color_to_array(message("nv99"))
     for read in (color_to_array, depth_to_array):
-        with pytest.raises(ValueError, match=r"of cv_bridge for '8SC1', got int16 of shape \(1, 1\)"):
-            read(message("8SC1"))
+        for encoding, got in (("8SC1", r"uint\d+ of shape \(1, 1\)"), ("8SC3", r"int8 of shape \(4, 6")):
+            with pytest.raises(ValueError, match=f"of cv_bridge for '{encoding}', got {got}"):
+                read(message(encoding))
     with pytest.raises(ValueError, match=r"got 'rgb8'$"):
         depth_to_array(message("rgb8"))
     assert len(imported()) == 2  # the trial, and this process

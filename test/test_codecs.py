@@ -37,6 +37,17 @@ def test_a_jpeg_may_be_followed_by_a_buffer_s_rest_but_not_lack_its_end():
         color_to_array(message("jpeg", JPEG[:-2]))
 
 
+def test_a_marker_may_be_filled_up():
+    filled = color_to_array(message("jpeg", JPEG[:2] + b"\xff\xff" + JPEG[2:]))
+    np.testing.assert_array_equal(filled, color_to_array(message("jpeg", JPEG)))
+
+
+def test_what_opencv_throws_becomes_words(monkeypatch):
+    monkeypatch.setattr(codecs.cv2, "imdecode", codecs.cv2.cvtColor)  # throws: 1 is no conversion of these
+    with pytest.raises(ValueError, match="expected a whole JPEG, got one that cannot be decoded: "):
+        color_to_array(message("jpeg", JPEG))
+
+
 def jpeg_of_size(width, height):
     at = JPEG.index(b"\xff\xc0") + 5
     return JPEG[:at] + struct.pack(">HH", height, width) + JPEG[at + 4 :]
@@ -58,6 +69,10 @@ def webp_of_size(kind, body):
         (
             webp_of_size(b"VP8X", b"\0" * 4 + (2**24 - 1).to_bytes(3, "little") + (9).to_bytes(3, "little")),
             "16777216x10",
+        ),
+        (
+            webp_of_size(b"VP8X", b"\0" * 4 + (9).to_bytes(3, "little") + (2**24 - 1).to_bytes(3, "little")),
+            "10x16777216",
         ),
     ],
 )

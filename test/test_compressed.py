@@ -128,7 +128,7 @@ PALETTE = coded(Image.fromarray(RGB).quantize(8), "PNG")
             b"\0\0\0\1\x67abcdefgh",
             "expected a JPEG, PNG or WebP image, got 13 bytes .* 00 00 00 01",
         ),
-        (color_to_array, "bayer_rggb8; png compressed ", png(2, 9, 8, 0, bytes(27)), "at least 3 pixels a side"),
+        (color_to_array, "bayer_rggb8; png compressed ", png(2, 9, 8, 0, bytes(27)), "at least 3x3 pixels"),
         (
             depth_to_array,
             "jpeg",
@@ -136,6 +136,7 @@ PALETTE = coded(Image.fromarray(RGB).quantize(8), "PNG")
             "a PNG of 16-bit grey, got a JPEG of 8-bit colour .* may alter depth and labels",
         ),
         (depth_to_array, "png", PNG, "a PNG of 16-bit grey, got a PNG of 8-bit colour"),
+        (depth_to_array, "png", png(W, H, 16, 2, png_rows(RGB.astype(np.uint16))), "got a PNG of 16-bit colour"),
         (depth_to_array, "png", coded(LABELS, "PNG"), "a PNG of 16-bit grey, got a PNG of 8-bit grey"),
         (depth_to_array, "16UC1; compressedDepth rvl", b"\0" * 40, "rvl': set compressedDepth.format to png"),
         (depth_to_array, "32FC1; png compressed ", DEPTH_PNG, "expected compressedDepth's header, .*, got none"),
@@ -144,6 +145,9 @@ PALETTE = coded(Image.fromarray(RGB).quantize(8), "PNG")
         (depth_to_array, "32FC1", struct.pack("<iff", 0, 1, np.inf) + DEPTH_PNG, "got a=1.0, b=inf"),
         (label_to_array, "jpeg", coded(LABELS, "JPEG"), "got a JPEG of 8-bit grey .* may alter depth and labels"),
         (label_to_array, "png", PALETTE, "8- or 16-bit grey, got a PNG of 4-bit colour"),
+        (label_to_array, "png", PNG, "8- or 16-bit grey, got a PNG of 8-bit colour"),
+        (label_to_array, "png", png(0, 5, 8, 0), "expected an image, got 0x5 pixels"),
+        (label_to_array, "png", png(5, 0, 8, 0), "expected an image, got 5x0 pixels"),
         (label_to_array, "png", png(8, 1, 1, 0, b"\0\x55"), "8- or 16-bit grey, got a PNG of 1-bit grey"),
     ],
 )
