@@ -12,11 +12,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 RELATIVE_TOLERANCE = 0.05
 ABSOLUTE_TOLERANCE = 0.05
 """Metres. A point is taken for the same surface only where its depth differs by neither more than this nor than 5 %."""
+
+NEAREST = 1e-3
+"""Metres; what is not at least as far before the camera is behind it."""
 
 
 class Change(NamedTuple):
@@ -44,7 +48,7 @@ class View:
 
 def plain(before: np.ndarray, now: np.ndarray) -> Change:
     """Labels uint8 (H, W) of two frames, pixel by pixel."""
-    return Change(int((before != now).sum()), now.size, now.size)
+    return Change(np.count_nonzero(before != now), now.size, now.size)
 
 
 def warped(before: View, now: View) -> Change:
@@ -53,22 +57,22 @@ def warped(before: View, now: View) -> Change:
     Each pixel of `now` with depth is carried to where `before` saw that point. It is compared there unless it falls
     outside the image, or `before` measured no depth or another one: it was hidden, or something moved.
     """
+    # With p = (x, y, 1), depth z and the motion R, t: K' (R K^-1 p z + t) = (u w, v w, w), and w is the point's depth.
     height, width = now.labels.shape
-    depth_now, depth_before = _metres(now.depth), _metres(before.depth)
-    rows, columns = np.nonzero(depth_now)
-    z = depth_now[rows, columns].astype(np.float64)
-    rays = np.linalg.inv(now.intrinsics) @ np.stack([columns, rows, np.ones_like(rows)]).astype(np.float64)
     motion = np.linalg.inv(before.pose) @ now.pose
-    points = motion[:3, :3] @ (rays * z) + motion[:3, 3:]
-    ahead = points[2] > 1e-3
-    rows, columns, points = rows[ahead], columns[ahead], points[:, ahead]
-    u, v, _ = np.rint(before.intrinsics @ points / points[2])
-    inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
-    u, v, expected = u[inside].astype(np.intp), v[inside].astype(np.intp), points[2, inside]
-    tolerance = np.minimum(RELATIVE_TOLERANCE * expected, ABSOLUTE_TOLERANCE)
-    same = (depth_before[v, u] > 0) & (np.abs(depth_before[v, u] - expected) <= tolerance)
-    changed = now.labels[rows[inside], columns[inside]][same] != before.labels[v, u][same]
-    return Change(int(changed.sum()), int(same.sum()), now.labels.size)
+    turn = (before.intrinsics @ motion[:3, :3] @ np.linalg.inv(now.intrinsics)).astype(np.float32)
+    shift = (before.intrinsics @ motion[:3, 3]).astype(np.float32)
+    z, x, y = _metres(now.depth), np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
+    u, v, w = ((turn[k, 0] * x + (turn[k, 1] * y + turn[k, 2])) * z + shift[k] for k in range(3))
+    ahead = (z > 0) & (w > NEAREST)
+    scale = np.divide(1, w, out=np.zeros_like(w), where=ahead)
+    u, v = u * scale, v * scale
+    there = {"map1": u, "map2": v, "interpolation": cv2.INTER_NEAREST, "borderMode": cv2.BORDER_CONSTANT}
+    found = cv2.remap(_metres(before.depth), **there)  # 0 outside
+    tolerance = np.minimum(RELATIVE_TOLERANCE * w, ABSOLUTE_TOLERANCE)
+    same = ahead & (found > 0) & (np.abs(found - w) <= tolerance)
+    changed = now.labels != cv2.remap(before.labels, **there)
+    return Change(np.count_nonzero(changed & same), np.count_nonzero(same), now.labels.size)
 
 
 def _metres(depth: np.ndarray) -> np.ndarray:

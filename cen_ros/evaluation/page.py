@@ -30,7 +30,7 @@ h1 { font-size: 1.4rem; overflow-wrap: anywhere; } h2 { font-size: 1.1rem; margi
 .legend span { display: inline-block; margin-right: 14px; white-space: nowrap; font-size: .85rem; }
 .legend i { display: inline-block; width: 12px; height: 12px; border: 1px solid var(--line); margin-right: 4px; }
 .row { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 6px; margin: 4px 0 16px; }
-figure { margin: 0; } img, svg { width: 100%; height: auto; display: block; } svg { max-width: 720px; }
+figure { margin: 0; } img, svg { width: 100%; height: auto; display: block; } svg { max-width: 600px; }
 svg text { font: 12px system-ui, sans-serif; fill: var(--soft); } svg .axis { stroke: var(--line); fill: none; }
 svg path.s0 { stroke: var(--s0); } svg path.s1 { stroke: var(--s1); } svg rect { fill: var(--s0); }
 svg path { fill: none; stroke-width: 1.5; stroke-linecap: round; } svg text.s0 { fill: var(--s0); }
@@ -77,11 +77,13 @@ most)</span></div>
 {% if report.scores %}
 <h2>IoU by class</h2>
 {% for name, iou in report.scores.iou.items() %}
-<div class="bar"><span>{{ name }}</span>
+<div class="bar"><span>{{ name }}{% if iou is not none and not report.scores.confusion[loop.index0]|sum %} *{% endif %}
+</span>
 <span><i style="width: {{ 100 * (iou or 0) }}%; background: {{ colours[name] }}"></i></span>
 <span>{{ iou|percent }}</span></div>
 {% endfor %}
-<p class="soft">–: neither in the truth nor among the labels, and not in the mean.</p>
+<p class="soft">–: neither in the truth nor among the labels, and not in the mean.
+*: not in the truth; labels of that class are all wrong, and it counts as 0 in the mean.</p>
 {% endif %}
 {% if report.pairing %}
 <h2>Streams</h2>

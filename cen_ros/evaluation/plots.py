@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from markupsafe import Markup
 
-WIDTH, HEIGHT = 640, 190
-LEFT, RIGHT, TOP, BOTTOM = 52, 8, 22, 26
+WIDTH, HEIGHT = 440, 170
+LEFT, RIGHT, TOP, BOTTOM = 56, 6, 22, 24
 POINTS = 800
 """Of a curve; where there are more, the largest of each group is drawn."""
 
@@ -20,7 +20,7 @@ def curves(x: Sequence[float], series: Mapping[str, Sequence[float | None]], uni
     defined = [column[np.isfinite(column)] for column in columns.values()]
     top = max((float(each.max()) for each in defined if each.size), default=0.0) or 1.0
     first, span = x[0], (x[-1] - x[0]) or 1.0
-    parts = [_frame(f"0 {x_unit}", f"{span:.3g} {x_unit}", f"{top:.3g} {unit}")]
+    parts = [_frame(f"0 {x_unit}", f"{_tick(span)} {x_unit}", f"{_tick(top)} {unit}")]
     for number, (name, column) in enumerate(columns.items()):
         points = [
             None if np.isnan(value) else (_x((at - first) / span), _y(value / top)) for at, value in _thin(x, column)
@@ -32,7 +32,7 @@ def curves(x: Sequence[float], series: Mapping[str, Sequence[float | None]], uni
 def histogram(edges: Sequence[float], counts: Sequence[int], unit: str) -> Markup:
     """Bars between the edges of bins."""
     top, span = max(counts), (edges[-1] - edges[0]) or 1.0
-    parts = [_frame(f"{edges[0]:.3g} {unit}", f"{edges[-1]:.3g} {unit}", str(top))]
+    parts = [_frame(f"{_tick(edges[0])} {unit}", f"{_tick(edges[-1])} {unit}", str(top))]
     for left, right, count in zip(edges, edges[1:], counts, strict=False):
         x, y = _x((left - edges[0]) / span), _y(count / top)
         width = max(_x((right - edges[0]) / span) - x - 1, 0.5)
@@ -64,6 +64,10 @@ def _x(share: float) -> float:
 
 def _y(share: float) -> float:
     return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
+
+
+def _tick(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _frame(first: str, last: str, top: str) -> str:
