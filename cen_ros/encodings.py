@@ -44,7 +44,8 @@ class Layout:
 
 
 # Without a named order, OpenCV's own is blue first. "mono16" is depth: as a colour image it would be ambiguous.
-# Bayer patterns name the mosaic's first two rows, as OpenCV's four-letter codes do; its two-letter ones do not.
+# Bayer encodings are named by the first two rows of the mosaic; OpenCV's codes by the second and third pixel of its second
+# row, so that RGGB is "BG". (Its codes with four letters read alike, but OpenCV 4.5.4 of ROS 2 Humble lacks them.)
 COLOR = {
     "rgb8": Layout(np.uint8, 3),
     "bgr8": Layout(np.uint8, 3, cv2.COLOR_BGR2RGB),
@@ -64,14 +65,14 @@ COLOR = {
     "yuv422_yuy2": Layout(np.uint8, 2, cv2.COLOR_YUV2RGB_YUY2, multiple=(1, 2)),
     "nv12": Layout(np.uint8, 1, cv2.COLOR_YUV2RGB_NV12, multiple=(2, 2), rows=3),
     "nv21": Layout(np.uint8, 1, cv2.COLOR_YUV2RGB_NV21, multiple=(2, 2), rows=3),
-    "bayer_rggb8": Layout(np.uint8, 1, cv2.COLOR_BayerRGGB2RGB, smallest=3),
-    "bayer_bggr8": Layout(np.uint8, 1, cv2.COLOR_BayerBGGR2RGB, smallest=3),
-    "bayer_gbrg8": Layout(np.uint8, 1, cv2.COLOR_BayerGBRG2RGB, smallest=3),
-    "bayer_grbg8": Layout(np.uint8, 1, cv2.COLOR_BayerGRBG2RGB, smallest=3),
-    "bayer_rggb16": Layout(np.uint16, 1, cv2.COLOR_BayerRGGB2RGB, smallest=3),
-    "bayer_bggr16": Layout(np.uint16, 1, cv2.COLOR_BayerBGGR2RGB, smallest=3),
-    "bayer_gbrg16": Layout(np.uint16, 1, cv2.COLOR_BayerGBRG2RGB, smallest=3),
-    "bayer_grbg16": Layout(np.uint16, 1, cv2.COLOR_BayerGRBG2RGB, smallest=3),
+    "bayer_rggb8": Layout(np.uint8, 1, cv2.COLOR_BayerBG2RGB, smallest=3),
+    "bayer_bggr8": Layout(np.uint8, 1, cv2.COLOR_BayerRG2RGB, smallest=3),
+    "bayer_gbrg8": Layout(np.uint8, 1, cv2.COLOR_BayerGR2RGB, smallest=3),
+    "bayer_grbg8": Layout(np.uint8, 1, cv2.COLOR_BayerGB2RGB, smallest=3),
+    "bayer_rggb16": Layout(np.uint16, 1, cv2.COLOR_BayerBG2RGB, smallest=3),
+    "bayer_bggr16": Layout(np.uint16, 1, cv2.COLOR_BayerRG2RGB, smallest=3),
+    "bayer_gbrg16": Layout(np.uint16, 1, cv2.COLOR_BayerGR2RGB, smallest=3),
+    "bayer_grbg16": Layout(np.uint16, 1, cv2.COLOR_BayerGB2RGB, smallest=3),
 }
 DEPTH = {
     "16UC1": Layout(np.uint16, 1),
