@@ -8,8 +8,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from cen_ros.bags.reader import Bag
+from cen_ros.bags.topics import choose
+from cen_ros.bags.writer import BagWriter
 from cen_ros.evaluation.flicker import View, plain, warped
+from cen_ros.evaluation.geometry import Geometry
+from cen_ros.evaluation.source import Frame, PairingConfig, Source
+from cen_ros.evaluation.tally import Tally
 from cen_ros.evaluation.transforms import TOLERANCE_NS, Transforms
+from cen_ros.frames import CameraFrame
+from cen_ros.record_synthetic import Recorder
 
 SIZE = (48, 64)
 K = np.array([[60.0, 0, 31.5], [0, 60.0, 23.5], [0, 0, 1]])
@@ -192,3 +200,32 @@ def test_a_transform_that_is_no_pose_is_left_out():
     transforms.add(message(("odom", "base", SECOND // 10, (np.nan, 0, 0), NONE)), static=False)
     transforms.add(message(("odom", "base", SECOND // 10, (0, 0, 0), (0, 0, 0, 0))), static=False)
     np.testing.assert_array_equal(transforms.pose("optical", "odom", SECOND // 10), before)
+
+
+def test_what_was_recorded_with_its_poses_does_not_flicker(tmp_path):
+    """Poses go into TF and back out of it; the labels are the scene's own."""
+    cameras = [pose(x=0.06 * i, z=0.03 * i, yaw=0.02 * i) for i in range(5)]
+    seen = [scene(camera) for camera in cameras]
+    rgb = np.zeros((*SIZE, 3), np.uint8)
+    frames = [CameraFrame(rgb, depth, K, labels, camera) for (labels, depth), camera in zip(seen, cameras, strict=True)]
+    with BagWriter(tmp_path / "drive") as bag:
+        Recorder(bag, rate=10.0).record(frames)
+    with Bag(tmp_path / "drive") as bag:
+        streams = choose(bag)
+        tally = Tally(13, Geometry(bag, streams.info), truthful=False)
+    frames = [each for each in Source(bag.path, streams, PairingConfig(0)).events() if isinstance(each, Frame)]
+    for frame, (labels, _) in zip(frames, seen, strict=True):
+        tally.frame(frame, labels)
+    shares = {name: change.changed / change.compared for name, change in tally.flicker.items()}
+    assert shares["warped"] < 0.06 < 0.15 < shares["plain"]
+    assert tally.flicker["warped"].seen == 4 * SIZE[0] * SIZE[1]
+
+
+def test_frames_far_apart_or_out_of_order_are_not_compared():
+    geometry = SimpleNamespace(camera=lambda *args: None)
+    tally = Tally(13, geometry, truthful=False)
+    stamps = [0, SECOND // 10, 3 * SECOND, SECOND, SECOND, 2 * SECOND]
+    for i, stamp in enumerate(stamps):
+        labels = np.full(SIZE, i, np.uint8)
+        tally.frame(Frame(SimpleNamespace(frame_id="camera"), stamp, stamp, labels, labels), labels)
+    assert tally.series["plain"] == [None, 1.0, None, None, None, 1.0]
