@@ -44,8 +44,8 @@ class Layout:
 
 
 # Without a named order, OpenCV's own is blue first. "mono16" is depth: as a colour image it would be ambiguous.
-# Bayer encodings are named by the first two rows of the mosaic; OpenCV's codes by the second and third pixel of its second
-# row, so that RGGB is "BG". (Its codes with four letters read alike, but OpenCV 4.5.4 of ROS 2 Humble lacks them.)
+# Bayer encodings are named by the first two rows of the mosaic; OpenCV's codes by the second and third pixel of the
+# second row, so that RGGB is "BG". (Its codes of four letters read alike, but Humble's OpenCV 4.5.4 lacks them.)
 COLOR = {
     "rgb8": Layout(np.uint8, 3),
     "bgr8": Layout(np.uint8, 3, cv2.COLOR_BGR2RGB),
