@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 
 import rclpy
@@ -27,6 +27,7 @@ from rclpy.utilities import remove_ros_args
 from rosgraph_msgs.msg import Clock
 
 from cen_ros.bags.reader import Bag, BagError, BagMessage, BagTopic
+from cen_ros.bags.schedule import Schedule
 from cen_ros.bags.topics import choose
 from cen_ros.context import shut_down
 
@@ -37,8 +38,6 @@ SETTLE_SECONDS = 0.5
 """Between the moment a subscriber is seen and the first message: it may learn of us after we learn of it."""
 LINGER_SECONDS = 1.0
 """After the last message: a publisher that leaves takes images with it that have not been read yet."""
-SLACK_SECONDS = 0.02
-"""How late a message may be before all later ones are put off, so that they do not come in a bunch."""
 
 
 class Player(Node):
@@ -56,13 +55,13 @@ class Player(Node):
             raise ValueError(f"--rate: expected a factor above 0, got {rate:g}")
         if not 0 <= start_offset * 1e9 <= bag.duration_ns:
             raise ValueError(f"--start-offset: expected 0 to {bag.duration_ns / 1e9:g} s, got {start_offset:g}")
-        self.bag, self.rate, self.offset_ns = bag, rate, round(start_offset * 1e9)
-        self._origin = bag.start_ns + self.offset_ns
+        self.bag, self.offset_ns = bag, round(start_offset * 1e9)
+        self.schedule = Schedule(bag.start_ns + self.offset_ns, rate)
         self.outlets = {topic.name: outlet for topic in bag.topics.values() if (outlet := self._offer(topic))}
         if not self.outlets:
             raise ValueError(f"{bag.path}: no topic can be played, for none of their types is installed")
         self.clock = self.create_publisher(Clock, "/clock", DEPTH) if clock else None
-        self.sent, self.late, self.slip = 0, 0.0, 0.0
+        self.sent = 0
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self)
 
@@ -78,16 +77,16 @@ class Player(Node):
             self.get_logger().warning(f"{topic.name} is left out: {' '.join(str(error).split())}")
         return None
 
-    def wait_for_subscribers(self, count: int) -> None:
-        """Return once colour and depth (all topics, where the bag has no such pair) have `count` subscribers each."""
-        if count <= 0:
+    def wait_for_subscribers(self, number: int) -> None:
+        """Return once colour and depth (all topics, where the bag has no such pair) have `number` subscribers each."""
+        if number <= 0:
             return
         names = list(self.outlets)
         with suppress(BagError):
             streams = choose(self.bag)
             names = [streams.rgb, streams.depth]
-        self.get_logger().info(f"waiting for {count} subscriber(s) of {', '.join(names)}")
-        while min(self.outlets[name].get_subscription_count() for name in names) < count:
+        self.get_logger().info(f"waiting for {number} subscriber(s) of {', '.join(names)}")
+        while min(self.outlets[name].get_subscription_count() for name in names) < number:
             self._wait(0.05)
         self._wait(SETTLE_SECONDS)
 
@@ -95,13 +94,20 @@ class Player(Node):
         """Publish all messages, once or (`loop`) until ROS is shut down (ExternalShutdownException)."""
         longest = max(self.bag.topics[name].count for name in self.outlets)
         pause = self.bag.duration_ns / max(1, longest - 1)  # a period, from the last message to the first
-        messages = self._chosen()
-        waiting = next(messages)  # opening takes its time, which is not to count
-        self.start = time.monotonic()
-        self._publish_all(chain([waiting], messages))
-        while loop:
-            self.start += (self.bag.duration_ns - self.offset_ns + pause) / 1e9 / self.rate
-            self._publish_all(self._chosen())
+        length = round(self.bag.duration_ns - self.offset_ns + pause)
+        for lap in count():
+            messages = self._chosen()
+            first = next(messages, None)  # opening takes its time, which is not to count
+            if first is None:
+                raise ValueError(f"{self.bag.path}: nothing to play ({self.bag.damage or 'no messages there'})")
+            if lap:
+                self._tick_until(self.schedule.due(self.schedule.origin_ns + length))
+                self.schedule.again(length)
+            else:
+                self.schedule.begin(time.monotonic())
+            self._publish(chain([first], messages))
+            if not loop:
+                return
 
     def linger(self) -> None:
         """Wait until the last messages have been read."""
@@ -110,33 +116,28 @@ class Player(Node):
     def summary(self) -> str:
         """What was done, in one line."""
         return (
-            f"{self.sent} messages of {len(self.outlets)} topics sent, at most {1e3 * self.late:.1f} ms late; "
-            f"the schedule slipped by {1e3 * self.slip:.1f} ms"
+            f"{self.sent} messages of {len(self.outlets)} topics sent, at most "
+            f"{1e3 * self.schedule.late:.1f} ms late; the schedule slipped by {1e3 * self.schedule.slip:.1f} ms"
         )
 
-    def _publish_all(self, messages: Iterable[BagMessage]) -> None:
+    def _publish(self, messages: Iterable[BagMessage]) -> None:
         for message in messages:
-            # What is latched may be from before the start.
-            due = self.start + max(0, message.receive_ns - self._origin) / 1e9 / self.rate
+            due = self.schedule.due(message.receive_ns)
             self._tick_until(due)
-            late = time.monotonic() - due
-            if late > SLACK_SECONDS:
-                self.start += late
-                self.slip += late
-            self.late = max(self.late, late)
-            self._tell_time(max(message.receive_ns, self._origin))
+            self.schedule.sent(due, time.monotonic())
+            self._tell_time(max(message.receive_ns, self.schedule.origin_ns))
             self.outlets[message.topic].publish(message.raw)
             self.sent += 1
 
     def _chosen(self) -> Iterator[BagMessage]:
         for message in self.bag.messages(list(self.outlets)):
-            if message.receive_ns >= self._origin or self.bag.topics[message.topic].latched:
+            if message.receive_ns >= self.schedule.origin_ns or self.bag.topics[message.topic].latched:
                 yield message
 
     def _tick_until(self, due: float) -> None:
         """Wait until the monotonic time `due`, telling the time meanwhile."""
         while self.clock is not None and (now := time.monotonic()) + 1 / CLOCK_HZ < due:
-            self._tell_time(self._origin + round((now - self.start) * self.rate * 1e9))
+            self._tell_time(self.schedule.bag_ns(now))
             self._wait(1 / CLOCK_HZ)
         self._wait(due - time.monotonic())
 

@@ -33,6 +33,8 @@ class TornBag1(TornFile):
                     self._entries.append(Entry(seconds * 10**9 + rest, chunk, start, size, number))
             elif kind == CONNECTION:
                 self._declare(fields, _fields(buffer[start : start + size]))
+        if chunk is None and self.damage is None:
+            self.damage = "ends without its index"  # or it were not read here
 
     def _declare(self, head: dict[str, bytes], about: dict[str, bytes]) -> None:
         (number,) = struct.unpack("<I", head["conn"])
