@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The segmentation node: RGB and depth topics in, label images out; a managed (lifecycle) node.
 
-python -m cen_ros.node --ros-args -r rgb/image:=/camera/color/image_raw -r depth/image:=/camera/depth/image_raw
+python -m cen_ros.node --ros-args -r rgb/image:=/camera/color/image_raw -r depth/image:=/camera/depth/image_raw \\
+    -r rgb/camera_info:=/camera/color/camera_info
 """
 
 from __future__ import annotations
@@ -10,38 +11,45 @@ import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import rclpy
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
-from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import QoSProfile
-from sensor_msgs.msg import Image
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
 
-from cen_ros import parameters
+from cen_ros import networks, parameters
 from cen_ros.context import shut_down
+from cen_ros.diagnostics import Diagnostics
 from cen_ros.logs import LogForwarder
+from cen_ros.networks import Networks
+from cen_ros.outputs import Outputs
 from cen_ros.pipeline import Pipeline
-
-if TYPE_CHECKING:  # imports PyTorch, which takes seconds
-    from cen_model.predictor import Predictor
+from cen_ros.settings import Settings, live, settings
 
 
 class SegmentationNode(LifecycleNode):
-    """Publishes `~/label` (mono8 class ids, at the size and with the header of the RGB image) for each RGB-D pair.
+    """Publishes `~/label` (mono8 class ids with the header of the RGB image), and more, for each RGB-D pair.
 
     Configured it holds the network, active it also listens.
+
+    Args:
+        load: makes the networks of a configuration.
+        options: of rclpy's node, such as `namespace` and `parameter_overrides`, where it shares a process with others.
     """
 
-    def __init__(self, **options: Any):
+    def __init__(self, load: Callable[[Settings], Networks] = networks.load, **options: Any):
         super().__init__("cen_segmentation", **options)
         parameters.declare(self)
+        self._load = load
         self._forwarder = LogForwarder("cen_model.deploy", self.get_logger())
-        self._predictor: Predictor | None = None
-        self._publisher: LifecyclePublisher | None = None
+        self._networks: Networks | None = None
+        self._outputs: Outputs | None = None
         self._pipeline: Pipeline | None = None
+        self._diagnostics: Diagnostics | None = None
+        self.add_on_set_parameters_callback(self._on_set)
         _answer_impossible_transitions(self)
 
     def autostart(self) -> None:
@@ -52,27 +60,32 @@ class SegmentationNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the network and run it once; stay unconfigured, with the reason logged, where that fails."""
         try:
-            self._predictor = _load(parameters.read(self))
+            values = parameters.values_of(self)
+            self._settings = settings(values)
+            self.get_logger().info(f"loading {self._settings.weights}")
+            self._networks = self._load(self._settings)
+            self._outputs = Outputs(self, self._settings, live(values), self._networks.classes)
         except Exception as error:  # whatever it is: rclpy would swallow it, and the user has to read it
             self.get_logger().error(f"not configured: {error}")
+            self._free()
             return TransitionCallbackReturn.FAILURE
-        self._publisher = self.create_lifecycle_publisher(Image, "~/label", QoSProfile(depth=5))
-        target = self._predictor.target or f"{self._predictor.device}, without an engine"
-        self.get_logger().info(f"{len(self._predictor.classes)} classes, with {target}")
+        self.get_logger().info(f"{len(self._networks.classes)} classes, with {self._networks}")
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe, and start the worker; back to unconfigured, with the reason logged, where that fails."""
         try:
-            slop_ns = parameters.read(self).slop_ns
-            result = super().on_activate(state)  # from here on the publisher publishes
-            self._pipeline = Pipeline(self, self._predictor, self._publisher, slop_ns)
+            result = super().on_activate(state)  # from here on the publishers publish
+            self._outputs.announce()
+            now = live(parameters.values_of(self))
+            self._pipeline = Pipeline(self, self._networks, self._outputs, self._settings, now)
+            self._diagnostics = Diagnostics(self, self._pipeline, self._networks, self._settings)
         except Exception as error:  # whatever it is: rclpy would swallow it, and the user has to read it
             self.get_logger().error(f"not activated: {error}")
             return TransitionCallbackReturn.ERROR
         self.get_logger().info(
-            f"listening to {' and '.join(self._pipeline.topics)} (sync_slop {slop_ns / 1e6:g} ms), "
-            f"labels on {self._publisher.topic_name}"
+            f"listening to {' and '.join(self._pipeline.topics)} (sync_slop {now.slop_ns / 1e6:g} ms), "
+            f"labels on {self._outputs.topic('label')}"
         )
         return result
 
@@ -104,41 +117,35 @@ class SegmentationNode(LifecycleNode):
         self._forwarder.close()
         super().destroy_node()
 
+    def _on_set(self, changes: list[Parameter]) -> SetParametersResult:
+        """Refuse what cannot be used, in words; take up at once what may change while the node is active."""
+        values = {**parameters.values_of(self), **{change.name: change.value for change in changes}}
+        try:
+            settings(values)
+            now = live(values)
+            if self._outputs:
+                self._outputs.change(now)
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        if self._pipeline:
+            self._pipeline.change(now)
+        return SetParametersResult(successful=True)
+
     def _stop(self, say: Callable[[str], object]) -> None:
+        diagnostics, self._diagnostics = self._diagnostics, None
         pipeline, self._pipeline = self._pipeline, None
+        if diagnostics:
+            diagnostics.stop()
         if pipeline:
             say(pipeline.stop())
 
     def _free(self) -> None:
-        if self._publisher:
-            self.destroy_lifecycle_publisher(self._publisher)
-            self._publisher = None
-        if self._predictor:
-            self._predictor = None
-            _release_gpu_memory()
-
-
-def _load(settings: parameters.Settings) -> Predictor:
-    from cen_model.predictor import Deployment, Predictor  # imports PyTorch, which takes seconds
-
-    # Not on demand: a build takes minutes, in which no label would come and the node could not be stopped.
-    deployment = Deployment(
-        settings.backend, settings.precision, settings.branch, cache=settings.engine_cache, on_demand=False
-    )
-    predictor = Predictor.load(settings.weights, settings.size, settings.device, deployment)
-    predictor.prepare(settings.image_size)
-    # The first run allocates and picks kernels; the first camera image should not wait for that.
-    height, width = settings.image_size
-    predictor.predict(np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint16))
-    return predictor
-
-
-def _release_gpu_memory() -> None:
-    """Give what PyTorch keeps for its next allocation back to the other processes on the GPU."""
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+        outputs, self._outputs = self._outputs, None
+        if outputs:
+            outputs.destroy()
+        if self._networks:
+            self._networks = None
+            networks.release_gpu_memory()
 
 
 def _answer_impossible_transitions(node: LifecycleNode) -> None:

@@ -4,137 +4,153 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
 from rclpy.node import Node
 
+CONFIGURED = "Takes effect when the node is configured."
+AT_ONCE = "May be changed at any time."
+
+TOPICS = {
+    "label": "~/label",
+    "confidence": "~/confidence",
+    "color": "~/color",
+    "overlay": "~/overlay",
+    "mask": "~/mask",
+    "points": "~/points",
+    "camera_info": "~/camera_info",
+    "label_info": "~/label_info",
+    "class_map": "~/class_map",
+    "diagnostics": "/diagnostics",
+}
+"""Default names of what the node publishes."""
+
 
 @dataclass(frozen=True)
-class Settings:
-    """Parameter values in the form that they are used in.
+class Parameter:
+    """How a parameter is declared; `most` is the end of its range, which begins at `least`."""
 
-    Attributes:
-        device: None chooses by itself.
-        size: (height, width) that the network works at; None leaves it to the weights.
-        image_size: (height, width) of the camera's images, which the node makes itself ready for.
-        engine_cache: folder of the engines; None takes the one in the user's cache folder.
-        slop_ns: largest difference of two stamps in a pair, nanoseconds.
-    """
+    default: Any
+    description: str
+    least: float = 0.0
+    most: float | None = None
+    read_only: bool = False
 
-    weights: str
-    device: str | None
-    size: tuple[int, int] | None
-    image_size: tuple[int, int]
-    backend: str
-    precision: str
-    branch: str
-    engine_cache: Path | None
-    slop_ns: int
+    def descriptor(self) -> ParameterDescriptor:
+        """What ROS is told of it."""
+        ranges = []
+        if self.most is not None:
+            ranges.append(FloatingPointRange(from_value=self.least, to_value=self.most, step=0.0))
+        return ParameterDescriptor(description=self.description, floating_point_range=ranges, read_only=self.read_only)
+
+
+PARAMETERS = {
+    "weights": Parameter(
+        "synthetic13-cen",
+        f"Path of a checkpoint (.safetensors), or the name of weights that come with the package. {CONFIGURED}",
+    ),
+    "device": Parameter(
+        "",
+        "Where the network runs, in PyTorch's words: cpu, cuda, cuda:1; empty takes a GPU where there is one. "
+        f"{CONFIGURED}",
+    ),
+    "input_size": Parameter(
+        [0, 0],
+        "Height and width, in pixels, that images are resized to for the network; [0, 0] takes the height that the "
+        f"weights were trained at, with the proportions of the image. {CONFIGURED}",
+    ),
+    "image_size": Parameter(
+        [480, 640],
+        "Height and width, in pixels, of the camera's images. The engine for them is loaded, or built, when the node "
+        "is configured; images of another size are labelled without an engine, which is slower.",
+    ),
+    "backend": Parameter(
+        "auto",
+        "What runs the network: tensorrt, inductor, openvino, onnx or eager; auto takes the best that is installed and "
+        f"works, none runs the network as it was trained, without building an engine. {CONFIGURED}",
+    ),
+    "precision": Parameter("auto", f"fp32, fp16 or bf16; auto takes fp16 on a GPU and fp32 on a CPU. {CONFIGURED}"),
+    "branch": Parameter(
+        "ensemble",
+        "Whose labels are published: ensemble, or rgb or depth, which runs that decoder alone and is faster. "
+        f"{CONFIGURED}",
+    ),
+    "confidence": Parameter(
+        False,
+        "Whether the node can say how certain its labels are, on the topic confidence, in the points and for "
+        f"min_confidence. It takes an engine of its own, which is used only where it is asked for. {CONFIGURED}",
+    ),
+    "engine_cache": Parameter(
+        "",
+        f"Folder where engines are kept once they are built; empty takes ~/.cache/cen_ros/engines. {CONFIGURED}",
+    ),
+    "rgb_transport": Parameter(
+        "raw", f"raw images, or compressed ones (JPEG, PNG) from the topic's /compressed. {CONFIGURED}"
+    ),
+    "depth_transport": Parameter("raw", f"raw images, or PNG ones from the topic's /compressedDepth. {CONFIGURED}"),
+    "reliability": Parameter(
+        "best_effort",
+        "Of the subscriptions to images: best_effort fits every publisher; reliable repeats what a network loses, and "
+        f"hears nothing of best-effort publishers. {CONFIGURED}",
+    ),
+    "sync_slop": Parameter(
+        0.05,
+        f"Largest difference between the stamps of an RGB and a depth image that make a pair, in seconds. {AT_ONCE}",
+        most=1.0,
+    ),
+    "stamp_offset": Parameter(
+        0.0,
+        "Seconds added to the stamps of depth images before they are paired, where the two streams' clocks differ; the "
+        f"diagnostics measure it. {AT_ONCE}",
+        least=-1e10,
+        most=1e10,
+    ),
+    "depth_timeout": Parameter(
+        0.0,
+        "Seconds without any depth image after which RGB images are labelled alone, by the RGB branch; 0 waits for "
+        f"depth for ever. {CONFIGURED}",
+        most=3600.0,
+    ),
+    "label_encoding": Parameter("mono8", f"mono8 or 16SC1. {CONFIGURED}"),
+    "label_size": Parameter(
+        "rgb", f"Whose size the label images have: rgb or depth, which is registered to it. {CONFIGURED}"
+    ),
+    "min_confidence": Parameter(
+        0.0,
+        f"Pixels with a less probable label are published as 255, unlabelled; needs confidence: true. {AT_ONCE}",
+        most=1.0,
+    ),
+    "unlabel_missing_depth": Parameter(
+        False, f"Whether pixels without depth are published as 255, unlabelled. {AT_ONCE}"
+    ),
+    "points_color": Parameter(
+        "camera", f"Colour of the points: camera, or label for their class's, as Kimera wants it. {CONFIGURED}"
+    ),
+    "mask_classes": Parameter([""], f"Names of the classes that are white (255) on the topic mask. {AT_ONCE}"),
+    "overlay_alpha": Parameter(
+        0.5, f"Share of the class colours in the overlay, the rest is the camera's image. {AT_ONCE}", most=1.0
+    ),
+    "run_without_subscribers": Parameter(
+        False, f"Whether the network runs while nobody listens to anything that it is for. {AT_ONCE}"
+    ),
+    "diagnostics_period": Parameter(1.0, f"Seconds between two diagnostics. {CONFIGURED}", least=0.1, most=3600.0),
+    "autostart": Parameter(
+        True, "Configure and activate at start; false leaves both to a lifecycle manager.", read_only=True
+    ),
+    **{
+        f"topics.{name}": Parameter(topic, f"Name of the topic {name}; ~ is the node's own name. {CONFIGURED}")
+        for name, topic in TOPICS.items()
+    },
+}
 
 
 def declare(node: Node) -> None:
     """Declare every parameter. Raises rclpy's parameter exceptions where a given value has another type or range."""
-    slop_range = FloatingPointRange(from_value=0.0, to_value=1.0, step=0.0)
-    for name, default, description, options in (
-        (
-            "weights",
-            "synthetic13-cen",
-            "Path of a checkpoint (.safetensors), or the name of weights that come with the package. "
-            "Takes effect when the node is configured.",
-            {},
-        ),
-        (
-            "device",
-            "",
-            "Where the network runs, in PyTorch's words: cpu, cuda, cuda:1; empty takes a GPU where there is one. "
-            "Takes effect when the node is configured.",
-            {},
-        ),
-        (
-            "input_size",
-            [0, 0],
-            "Height and width, in pixels, that images are resized to for the network; [0, 0] takes the height that the "
-            "weights were trained at, with the proportions of the image. "
-            "Labels always have the size of the RGB image. Takes effect when the node is configured.",
-            {},
-        ),
-        (
-            "image_size",
-            [480, 640],
-            "Height and width, in pixels, of the camera's images. The engine for them is loaded, or built, when the "
-            "node is configured; images of another size are labelled without an engine, which is slower.",
-            {},
-        ),
-        (
-            "backend",
-            "auto",
-            "What runs the network: tensorrt, inductor, openvino, onnx or eager; auto takes the best that is installed "
-            "and works, none runs the network as it was trained, without building an engine. "
-            "Takes effect when the node is configured.",
-            {},
-        ),
-        (
-            "precision",
-            "auto",
-            "fp32, fp16 or bf16; auto takes fp16 on a GPU and fp32 on a CPU. Takes effect when the node is configured.",
-            {},
-        ),
-        (
-            "branch",
-            "ensemble",
-            "Whose labels are published: ensemble, or rgb or depth, which runs that decoder alone and is faster. "
-            "Takes effect when the node is configured.",
-            {},
-        ),
-        (
-            "engine_cache",
-            "",
-            "Folder where engines are kept once they are built; empty takes ~/.cache/cen_ros/engines. "
-            "Takes effect when the node is configured.",
-            {},
-        ),
-        (
-            "sync_slop",
-            0.05,
-            "Largest difference between the stamps of an RGB and a depth image that make a pair, in seconds. "
-            "Takes effect when the node is activated.",
-            {"floating_point_range": [slop_range]},
-        ),
-        (
-            "autostart",
-            True,
-            "Configure and activate at start; false leaves both to a lifecycle manager.",
-            {"read_only": True},
-        ),
-    ):
-        node.declare_parameter(name, default, ParameterDescriptor(description=description, **options))
+    for name, parameter in PARAMETERS.items():
+        node.declare_parameter(name, parameter.default, parameter.descriptor())
 
 
-def read(node: Node) -> Settings:
-    """The declared parameters' present values.
-
-    Raises:
-        ValueError: a size is not two positive numbers (input_size may be [0, 0]).
-    """
-    size = _size(node, "input_size", or_nothing=True)
-    engine_cache = node.get_parameter("engine_cache").value
-    return Settings(
-        weights=node.get_parameter("weights").value,
-        device=node.get_parameter("device").value or None,
-        size=size if size != (0, 0) else None,
-        image_size=_size(node, "image_size"),
-        backend=node.get_parameter("backend").value,
-        precision=node.get_parameter("precision").value,
-        branch=node.get_parameter("branch").value,
-        engine_cache=Path(engine_cache).expanduser() if engine_cache else None,
-        slop_ns=round(node.get_parameter("sync_slop").value * 1e9),
-    )
-
-
-def _size(node: Node, name: str, or_nothing: bool = False) -> tuple[int, ...]:
-    size = tuple(node.get_parameter(name).value)
-    if len(size) == 2 and (min(size) > 0 or (or_nothing and size == (0, 0))):
-        return size
-    expected = "[height, width] in pixels" + (" or [0, 0]" if or_nothing else "")
-    raise ValueError(f"parameter {name}: expected {expected}, got {list(size)}")
+def values_of(node: Node) -> dict[str, Any]:
+    """The declared parameters' present values."""
+    return {name: node.get_parameter(name).value for name in PARAMETERS}

@@ -1,27 +1,51 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs while the node is active: subscriptions → pairs → mailbox → worker thread → network → publisher."""
+"""What runs while the node is active: subscriptions → pairs → mailbox → worker thread → network → outputs."""
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from time import monotonic_ns
+from typing import Any
 
-from rclpy.clock import Clock, ClockType
+import numpy as np
 from rclpy.node import Node
-from rclpy.publisher import Publisher
-from rclpy.qos import qos_profile_sensor_data
-from sensor_msgs.msg import Image
+from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from cen_ros.images import array_to_image, rgbd_arrays
+from cen_ros.images import color_to_array, depth_to_array, rgbd_arrays
+from cen_ros.measures import Measures
+from cen_ros.networks import Networks
+from cen_ros.outputs import COMPLAINT_SECONDS, LabelledFrame, Outputs
+from cen_ros.settings import Live, Settings
 from cen_ros.sync import StampSynchronizer
-from cen_ros.watch import PairWatch
 from cen_ros.worker import Worker
 
-if TYPE_CHECKING:  # imports PyTorch, which takes seconds
-    from cen_model.predictor import Predictor
-
 TOPICS = ("rgb/image", "depth/image")  # streams 0 and 1
-WATCH_SECONDS = 5.0
+INFO_TOPIC = "rgb/camera_info"
+
+
+@dataclass(frozen=True)
+class Received:
+    """A message and when it came, on this process's steady clock."""
+
+    message: Any
+    at_ns: int = field(default_factory=monotonic_ns)
+
+    @property
+    def stamp_ns(self) -> int:
+        stamp = self.message.header.stamp
+        return stamp.sec * 1_000_000_000 + stamp.nanosec
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the worker finds in its mailbox: a pair, or an RGB image whose depth is missing."""
+
+    rgb: Received
+    depth: Received | None
+    age_ms: float
+    """Of the RGB image when it came: now - stamp, where the camera's clock is ours."""
+    paired_ns: int = field(default_factory=monotonic_ns)
 
 
 class Pipeline:
@@ -32,58 +56,115 @@ class Pipeline:
 
     Args:
         node: owns the subscriptions.
-        predictor: labels the pairs.
-        publisher: takes the labels as Image messages.
-        slop_ns: largest difference of two stamps in a pair, nanoseconds.
     """
 
-    def __init__(self, node: Node, predictor: Predictor, publisher: Publisher, slop_ns: int):
-        self._node = node
-        self._predictor = predictor
-        self._publisher = publisher
-        self._labelled = self._failed = 0
-        self._synchronizer = StampSynchronizer(slop_ns)
-        self._subscriptions = [
-            node.create_subscription(Image, topic, partial(self._on_image, stream), qos_profile_sensor_data)
-            for stream, topic in enumerate(TOPICS)
+    def __init__(self, node: Node, networks: Networks, outputs: Outputs, settings: Settings, live: Live):
+        self._node, self._networks, self._outputs, self._settings = node, networks, outputs, settings
+        self.measures = Measures()
+        self._info: CameraInfo | None = None
+        self._synchronizer = StampSynchronizer(live.slop_ns)
+        self._depth_ns = monotonic_ns()  # when depth was last seen
+        self.live = live
+        self.subscriptions = [
+            self._subscribe(settings.rgb_transport, TOPICS[0], self._on_rgb),
+            self._subscribe(settings.depth_transport, TOPICS[1], self._on_depth),
         ]
-        self.topics = tuple(subscription.topic_name for subscription in self._subscriptions)
-        self._watch = PairWatch(self.topics, slop_ns)
-        steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still, which is worth a warning
-        self._timer = node.create_timer(WATCH_SECONDS, self._warn_of_silence, clock=steady)
+        self.topics = tuple(subscription.topic_name for subscription in self.subscriptions)
+        self._info_subscription = node.create_subscription(
+            CameraInfo, INFO_TOPIC, self._on_info, qos_profile_sensor_data
+        )
         self._worker = Worker(self._label, self._on_failure)  # last: nothing above may leave its thread behind
+
+    def change(self, live: Live) -> None:
+        """Pair by other parameter values from now on."""
+        if live.offset_ns != self.live.offset_ns:
+            self._synchronizer.clear()
+            self.measures.forget_stamps()
+        self._synchronizer.slop_ns = live.slop_ns
+        self.live = live
 
     def stop(self) -> str:
         """Stop listening, wait for the pair in progress, and say in a line what was done."""
-        self._node.destroy_timer(self._timer)
-        for subscription in self._subscriptions:
+        for subscription in (*self.subscriptions, self._info_subscription):
             self._node.destroy_subscription(subscription)
         self._worker.stop()
-        return (
-            f"{self._labelled} pairs labelled, {self._worker.dropped} dropped for newer ones, {self._failed} not usable"
-        )
+        return self.measures.total()
 
-    def _on_image(self, stream: int, msg: Image) -> None:
-        self._watch.image(stream)
-        stamp_ns = msg.header.stamp.sec * 1_000_000_000 + msg.header.stamp.nanosec
-        pair = self._synchronizer.add(stream, stamp_ns, msg)
+    @property
+    def nearest_ns(self) -> int | None:
+        """The smallest difference between an RGB and a depth stamp since the last pair, nanoseconds."""
+        return self._synchronizer.smallest_difference_ns
+
+    @property
+    def depth_missing(self) -> bool:
+        """Whether RGB images are labelled alone for want of depth."""
+        timeout = self._settings.depth_timeout
+        return timeout > 0 and monotonic_ns() - self._depth_ns > timeout * 1e9
+
+    def _subscribe(self, transport: str, topic: str, callback: Any) -> Any:
+        reliable = self._settings.reliability == "reliable"
+        qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE) if reliable else qos_profile_sensor_data
+        if transport == "raw":
+            return self._node.create_subscription(Image, topic, callback, qos)
+        # As image_transport has it: remapped is the base topic, and the transport's name is appended to what it became.
+        topic = f"{self._node.resolve_topic_name(topic)}/{transport}"
+        return self._node.create_subscription(CompressedImage, topic, callback, qos)
+
+    def _on_info(self, msg: CameraInfo) -> None:
+        self._info = msg
+
+    def _on_rgb(self, msg: Any) -> None:
+        received = Received(msg)
+        self._note(0, received)
+        if self.depth_missing:
+            self._put(received, None)
+        else:
+            self._add(0, received, received.stamp_ns)
+
+    def _on_depth(self, msg: Any) -> None:
+        received = Received(msg)
+        self._depth_ns = received.at_ns
+        self._note(1, received)
+        self._add(1, received, received.stamp_ns + self.live.offset_ns)
+
+    def _note(self, stream: int, received: Received) -> None:
+        self.measures.image(stream, received.stamp_ns, received.at_ns)
+
+    def _add(self, stream: int, received: Received, stamp_ns: int) -> None:
+        pair = self._synchronizer.add(stream, stamp_ns, received)
         if pair is not None:
-            self._watch.pair()
-            self._worker.put(pair)
+            rgb, depth = pair
+            self.measures.pair(rgb.stamp_ns - depth.stamp_ns - self.live.offset_ns)
+            self._put(rgb, depth)
 
-    def _label(self, pair: tuple[Image, Image]) -> None:
-        rgb, depth = rgbd_arrays(*pair, names=self.topics)
-        labels = self._predictor.predict(rgb, depth).labels
-        self._publisher.publish(array_to_image(labels, "mono8", pair[0].header, Image))
-        self._labelled += 1
+    def _put(self, rgb: Received, depth: Received | None) -> None:
+        if not self.live.run_without_subscribers and not self._outputs.wanted():
+            self.measures.drop("nobody listens")
+            return
+        age_ns = self._node.get_clock().now().nanoseconds - rgb.stamp_ns - (monotonic_ns() - rgb.at_ns)
+        if self._worker.put(Job(rgb, depth, age_ns / 1e6)):
+            self.measures.drop("a newer one came")
+
+    def _label(self, job: Job) -> None:
+        times = [job.rgb.at_ns, job.paired_ns, monotonic_ns()]
+        rgb, depth = self._arrays(job)
+        times.append(monotonic_ns())
+        wanted = self._outputs.wanted()
+        prediction = self._networks.predict(rgb, depth, self._outputs.needs_confidence(wanted))
+        times.append(monotonic_ns())
+        frame = LabelledFrame(job.rgb.message.header, rgb, depth, prediction.labels, prediction.confidence, self._info)
+        if self._settings.label_size == "depth" and job.depth:
+            frame = frame.resized(depth_to_array(job.depth.message))
+        self._outputs.publish(wanted, frame)
+        times.append(monotonic_ns())
+        self.measures.label((job.age_ms, *(np.diff(times) / 1e6)))
+
+    def _arrays(self, job: Job) -> tuple[Any, Any]:
+        if job.depth:
+            return rgbd_arrays(job.rgb.message, job.depth.message, names=self.topics)
+        return color_to_array(job.rgb.message), None
 
     def _on_failure(self, error: Exception) -> None:
-        self._failed += 1
+        self.measures.drop("not usable")
         if self._node.context.ok():  # at shutdown nothing can be published, which is nobody's fault
-            self._node.get_logger().warning(f"pair dropped: {error}", throttle_duration_sec=WATCH_SECONDS)
-
-    def _warn_of_silence(self) -> None:
-        publishers = tuple(self._node.count_publishers(topic) for topic in self.topics)
-        reason = self._watch.report(publishers, self._synchronizer.smallest_difference_ns)
-        if reason:
-            self._node.get_logger().warning(reason)
+            self._node.get_logger().warning(f"frame dropped: {error}", throttle_duration_sec=COMPLAINT_SECONDS)

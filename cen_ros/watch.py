@@ -1,54 +1,95 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Says why no labels come: which stream is silent, or by how much the stamps miss each other."""
+"""Says why no labels come: who does not publish, or not so that it arrives, or by how much the stamps miss each other.
+
+Knows no ROS.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-class PairWatch:
-    """Counts what arrives between two reports.
 
-    Args:
-        topics: names of the RGB and the depth topic.
-        slop_ns: largest difference of two stamps in a pair, nanoseconds.
+@dataclass(frozen=True)
+class Offer:
+    """A publisher of a topic."""
+
+    node: str
+    type: str
+    """As in "sensor_msgs/msg/Image"."""
+    reliable: bool
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A subscription, and what is there for it.
+
+    Attributes:
+        reliable: whether it asks for reliable publishers.
+        images: how many came since the last look.
     """
 
-    def __init__(self, topics: tuple[str, str], slop_ns: int):
-        self._topics = topics
-        self._slop_ns = slop_ns
-        self._reset()
+    topic: str
+    type: str
+    reliable: bool
+    offers: Sequence[Offer]
+    images: int
 
-    def _reset(self) -> None:
-        self._received = [0, 0]
-        self._pairs = 0
-
-    def image(self, stream: int) -> None:
-        """Note an image of stream 0 (RGB) or 1 (depth)."""
-        self._received[stream] += 1
-
-    def pair(self) -> None:
-        """Note a pair."""
-        self._pairs += 1
-
-    def report(self, publishers: tuple[int, int], difference_ns: int | None) -> str | None:
-        """Why there was no pair since the last report; None if there was one.
-
-        Args:
-            publishers: how many nodes publish each topic.
-            difference_ns: the smallest difference seen between an RGB and a depth stamp, nanoseconds.
-        """
-        received, pairs = self._received, self._pairs
-        self._reset()
-        if pairs:
+    def silence(self) -> str | None:
+        """Why nothing came; None if something did."""
+        if self.images:
             return None
-        silent = [
-            f"nothing on {topic} ({count} publishers)"
-            for topic, number, count in zip(self._topics, received, publishers, strict=True)
-            if number == 0
-        ]
-        if silent:
-            return "no RGB-D pair: " + " and ".join(silent)
-        nearest = "unknown" if difference_ns is None else f"{difference_ns / 1e6:.1f} ms"
-        return (
-            f"no RGB-D pair: {received[0]} images on {self._topics[0]} and {received[1]} on {self._topics[1]}, but no "
-            f"two stamps within sync_slop ({self._slop_ns / 1e6:.1f} ms); the nearest were {nearest} apart"
-        )
+        if not self.offers:
+            return f"nothing on {self.topic}: nobody publishes it"
+        types = {offer.type for offer in self.offers}
+        if self.type not in types:
+            found = " and ".join(sorted(types))
+            return f"nothing on {self.topic}: expected {self.type}, but {self.offers[0].node} publishes {found}"
+        if self.reliable and not any(offer.reliable for offer in self.offers):
+            return (
+                f"nothing on {self.topic}: it is offered as best effort by {self.offers[0].node}, and requested as "
+                "reliable; set the parameter reliability to best_effort"
+            )
+        names = ", ".join(sorted({offer.node for offer in self.offers}))
+        return f"nothing on {self.topic}: {names} has it, but sends nothing"
+
+
+def explain(rgb: Stream, depth: Stream, slop_ms: float, nearest_ms: float | None, lag_ms: float | None) -> str:
+    """Why there was no RGB-D pair.
+
+    Args:
+        slop_ms: largest difference of two stamps in a pair.
+        nearest_ms: the smallest difference seen between an RGB and a depth stamp, None where none can be compared.
+        lag_ms: by how much depth's stamps lie behind RGB's, judged by when images arrive.
+    """
+    silent = [reason for reason in (rgb.silence(), depth.silence()) if reason]
+    if silent:
+        return "no RGB-D pair: " + " and ".join(silent)
+    nearest = "unknown" if nearest_ms is None else f"{nearest_ms:.1f} ms"
+    text = (
+        f"no RGB-D pair: {rgb.images} images on {rgb.topic} and {depth.images} on {depth.topic}, but no two stamps "
+        f"within sync_slop ({slop_ms:.1f} ms); the nearest were {nearest} apart"
+    )
+    if lag_ms is None or abs(lag_ms) <= slop_ms:
+        return text
+    side = "behind" if lag_ms > 0 else "ahead of"
+    return (
+        f"{text}. By their arrival, depth's stamps lie about {abs(lag_ms):.0f} ms {side} RGB's: "
+        f"set stamp_offset to {lag_ms / 1e3:.3f}"
+    )
+
+
+def offset_warning(difference_ms: float | None, slop_ms: float, offset_ms: float) -> str | None:
+    """A word where pairs are found, but their stamps differ by so much that they may be lost next; else None.
+
+    Args:
+        difference_ms: median of RGB stamp - (depth stamp + offset).
+        offset_ms: the present stamp_offset.
+    """
+    if difference_ms is None or abs(difference_ms) <= slop_ms / 2:
+        return None
+    side = "behind" if difference_ms > 0 else "ahead of"
+    return (
+        f"depth's stamps lie {abs(difference_ms):.1f} ms {side} RGB's (median of the pairs; sync_slop is "
+        f"{slop_ms:.1f} ms): set stamp_offset to {(offset_ms + difference_ms) / 1e3:.4f}"
+    )

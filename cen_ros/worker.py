@@ -22,16 +22,16 @@ class Worker:
         self._changed = Condition()
         self._slot: list[Any] = []
         self._stopping = False
-        self.dropped = 0  # items replaced by a newer one before the thread came to them
         self._thread = Thread(target=self._run, name="segment", daemon=True)
         self._thread.start()
 
-    def put(self, item: Any) -> None:
-        """Leave an item in the mailbox; one that still lies there is dropped and counted."""
+    def put(self, item: Any) -> bool:
+        """Leave an item in the mailbox; whether one still lay there, which is dropped."""
         with self._changed:
-            self.dropped += len(self._slot)
+            replaced = bool(self._slot)
             self._slot = [item]
             self._changed.notify()
+        return replaced
 
     def stop(self) -> None:
         """Let the work in progress end, drop what waits, and join the thread."""

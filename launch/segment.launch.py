@@ -17,6 +17,7 @@ PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES
 ARGUMENTS = {
     "rgb_topic": ("/camera/color/image_raw", "colour images (sensor_msgs/Image)"),
     "depth_topic": ("/camera/aligned_depth_to_color/image_raw", "depth images registered to colour"),
+    "info_topic": ("/camera/color/camera_info", "of the colour camera, for point clouds"),
     "params_file": (str(CONFIG / "segment.yaml"), "parameters of the node"),
     "namespace": ("", "namespace of the node"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
@@ -25,6 +26,9 @@ ARGUMENTS = {
     "autostart": ("", "true or false: configure and activate at start; overrides params_file"),
     "use_sim_time": ("", "true or false: time from /clock; overrides params_file"),
 }
+
+
+REMAPPED = {"rgb/image": "rgb_topic", "depth/image": "depth_topic", "rgb/camera_info": "info_topic"}
 
 
 def fast_dds_profile():
@@ -46,7 +50,7 @@ def segment(context):
         executable="segment",
         namespace=values["namespace"],
         parameters=[values["params_file"], *([overrides] if overrides else [])],
-        remappings=[("rgb/image", values["rgb_topic"]), ("depth/image", values["depth_topic"])],
+        remappings=[(name, values[argument]) for name, argument in REMAPPED.items()],
         arguments=["--ros-args", "--log-level", values["log_level"]],
         output="screen",
     )

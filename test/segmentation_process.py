@@ -45,8 +45,12 @@ class Segmentation(Process):
 
     def set(self, name, value):
         """Set a parameter to a ParameterValue."""
+        assert self.refusal(name, value) is None
+
+    def refusal(self, name, value):
+        """Why a parameter cannot be set to a ParameterValue; None if it is set."""
         response = self.call(SetParameters, "set_parameters", parameters=[Parameter(name=name, value=value)])
-        assert response.results[0].successful, response.results[0].reason
+        return None if response.results[0].successful else response.results[0].reason
 
     def state(self):
         return self.call(GetState, "get_state").current_state.label

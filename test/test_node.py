@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from sensor_msgs.msg import Image
 
 CONFIG = Path(__file__).parents[1] / "config" / "segment.yaml"
 PARAMETERS = yaml.safe_load(CONFIG.read_text())["/**"]["ros__parameters"]
+PARAMETERS |= {f"topics.{name}": topic for name, topic in PARAMETERS.pop("topics").items()}
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +122,7 @@ def test_malformed_messages_are_reported_and_survived(start, weights):
     truncated.data = truncated.data[:100]
     node.rgb.publish(truncated)
     node.depth.publish(image(depth, "16UC1", 0))
-    line = node.wait_for_line("pair dropped")
+    line = node.wait_for_line("frame dropped")
     expectation = "expected a colour image; expected 9216 bytes of data (48 rows, step 192), got 100"
     assert f"{node.namespace}/rgb/image: {expectation}" in line
 
@@ -134,8 +136,9 @@ def test_malformed_messages_are_reported_and_survived(start, weights):
     good = node.send(seed=1, milliseconds=400)
     assert labels.get(timeout=SECONDS).header == good.header
     assert node.stop(signal.SIGTERM) == 0
-    words = node.wait_for_line("pairs labelled").split()
-    assert int(words[3]) + int(words[8]) == 1 + len(bad), "not usable, or replaced before anyone looked"
+    line = node.wait_for_line("frames labelled")
+    dropped = sum(int(count) for count in re.findall(r"(\d+) dropped: (?:not usable|a newer one came)", line))
+    assert dropped == 1 + len(bad)
 
 
 def test_lifecycle_through_its_services(start, weights):
@@ -177,19 +180,20 @@ def test_silence_is_explained_parameters_are_described_and_sigint_ends_an_active
     )
 
     node.rgb.publish(image(frame(0)[0], "rgb8", 0))
-    assert f"nothing on {node.namespace}/depth/image (1 publishers)" in node.wait_for_line("no RGB-D pair")
+    reason = f"nothing on {node.namespace}/depth/image: tester has it, but sends nothing"
+    assert node.wait_for_line("no RGB-D pair").rstrip().endswith(reason)
     assert node.stop(signal.SIGINT) == 0
 
 
-def test_a_failed_activation_says_why_and_can_be_mended(start, weights):
-    node = start(weights=weights, autostart=False)
-    assert node.change_state(Transition.TRANSITION_CONFIGURE)
-    node.set("input_size", ParameterValue(type=ParameterType.PARAMETER_INTEGER_ARRAY, integer_array_value=[1]))
-    assert not node.change_state(Transition.TRANSITION_ACTIVATE)
-    assert "input_size: expected [height, width]" in node.wait_for_line("not activated")
+def test_a_value_that_cannot_be_used_is_said_at_once_and_can_be_mended(start, weights):
+    node = start(weights=weights, autostart=False, input_size="[1]")
+    assert not node.change_state(Transition.TRANSITION_CONFIGURE)
+    assert "input_size: expected [height, width]" in node.wait_for_line("not configured")
     assert node.state() == "unconfigured"
 
     node.set("input_size", ParameterValue(type=ParameterType.PARAMETER_INTEGER_ARRAY, integer_array_value=[0, 0]))
+    refused = node.refusal("label_size", ParameterValue(type=ParameterType.PARAMETER_STRING, string_value="deph"))
+    assert refused == "parameter label_size: value 'deph' is unknown; did you mean depth?"
     assert node.change_state(Transition.TRANSITION_CONFIGURE)
     assert node.change_state(Transition.TRANSITION_ACTIVATE)
     node.labels()

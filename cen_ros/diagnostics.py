@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the node is doing, once a period: as diagnostic_msgs where that is installed, else as JSON on a String topic."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from builtin_interfaces.msg import Time
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import ReliabilityPolicy
+from std_msgs.msg import Header, String
+
+from cen_ros.measures import Summary
+from cen_ros.networks import Networks
+from cen_ros.outputs import COMPLAINT_SECONDS
+from cen_ros.pipeline import Pipeline
+from cen_ros.settings import Settings
+from cen_ros.watch import Offer, Stream, explain, offset_warning
+
+OK, WARN = 0, 1  # as in DiagnosticStatus
+
+
+class Diagnostics:
+    """Reports on an active pipeline, and logs why no labels come, until `stop`."""
+
+    def __init__(self, node: LifecycleNode, pipeline: Pipeline, networks: Networks, settings: Settings):
+        self._node, self._pipeline, self._networks = node, pipeline, networks
+        array = _diagnostic_array()
+        self._as_message = _as_array if array else _as_json
+        # Another type on a topic that others know as theirs would help nobody.
+        topic = settings.topics["diagnostics"] if array else "~/diagnostics"
+        self._publisher = node.create_publisher(array or String, topic, 10)
+        self._then = self._complained = monotonic()
+        self._counts: Counter[str] = Counter()  # since the last complaint
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still, which is worth a warning
+        self._timer = node.create_timer(settings.diagnostics_period, self._tick, clock=steady)
+
+    def stop(self) -> None:
+        """Report no more."""
+        self._node.destroy_timer(self._timer)
+        self._node.destroy_publisher(self._publisher)
+
+    def _tick(self) -> None:
+        now = monotonic()
+        summary = self._pipeline.measures.summary(now - self._then)
+        self._then = now
+        self._counts.update(summary.counts)
+        trouble = self._trouble(summary)
+        if now - self._complained >= COMPLAINT_SECONDS:
+            if trouble:
+                self._node.get_logger().warning(trouble)
+            self._complained = now
+            self._counts.clear()
+        self._publish(trouble, self._values(summary))
+
+    def _trouble(self, summary: Summary) -> str | None:
+        """What the user should know of; None while all is well."""
+        pipeline, slop_ms = self._pipeline, self._pipeline.live.slop_ns / 1e6
+        if pipeline.depth_missing and self._counts["rgb"]:
+            return f"no depth on {pipeline.topics[1]}: labels are the RGB branch's alone"
+        if self._counts["pairs"]:
+            return offset_warning(summary.difference_ms, slop_ms, pipeline.live.offset_ns / 1e6)
+        nearest = pipeline.nearest_ns
+        rgb, depth = (self._stream(number) for number in (0, 1))
+        return explain(rgb, depth, slop_ms, None if nearest is None else nearest / 1e6, summary.lag_ms)
+
+    def _stream(self, number: int) -> Stream:
+        subscription = self._pipeline.subscriptions[number]
+        infos = self._node.get_publishers_info_by_topic(subscription.topic_name)
+        offers = [
+            Offer(info.node_name, info.topic_type, info.qos_profile.reliability == ReliabilityPolicy.RELIABLE)
+            for info in infos
+        ]
+        message = f"sensor_msgs/msg/{subscription.msg_type.__name__}"
+        reliable = subscription.qos_profile.reliability == ReliabilityPolicy.RELIABLE
+        return Stream(subscription.topic_name, message, reliable, offers, self._counts[("rgb", "depth")[number]])
+
+    def _values(self, summary: Summary) -> dict[str, Any]:
+        """Flat, as diagnostics are: rates in 1/s, times in ms, memory in MB."""
+        values: dict[str, Any] = {"engine": str(self._networks), "device": self._networks.device}
+        values["answers"] = "the RGB branch alone" if self._pipeline.depth_missing else "RGB and depth"
+        values |= {f"{name} per second": round(n / summary.seconds, 2) for name, n in summary.counts.items()}
+        values |= {f"dropped: {reason}": count for reason, count in summary.drops.items()}
+        for stage, percentiles in summary.stages_ms.items():
+            median, p95 = (round(value, 2) for value in percentiles)
+            values |= {f"{stage} ms, median": median, f"{stage} ms, p95": p95}
+        if summary.difference_ms is not None:
+            values["RGB stamp - depth stamp ms"] = round(summary.difference_ms, 3)
+        values["memory MB"] = round(_resident_bytes() / 1e6, 1)
+        return values
+
+    def _publish(self, trouble: str | None, values: dict[str, Any]) -> None:
+        status = {
+            "name": self._node.get_fully_qualified_name(),
+            "level": WARN if trouble else OK,
+            "message": trouble or "labelling",
+            "values": values,
+        }
+        self._publisher.publish(self._as_message(status, self._node.get_clock().now().to_msg()))
+
+
+def _diagnostic_array() -> type | None:
+    try:
+        from diagnostic_msgs.msg import DiagnosticArray
+    except ImportError:
+        return None
+    return DiagnosticArray
+
+
+def _as_array(status: dict[str, Any], stamp: Time) -> Any:
+    from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+    pairs = [KeyValue(key=key, value=str(value)) for key, value in status["values"].items()]
+    fields = {**status, "level": bytes([status["level"]]), "values": pairs}
+    return DiagnosticArray(header=Header(stamp=stamp), status=[DiagnosticStatus(**fields)])
+
+
+def _as_json(status: dict[str, Any], stamp: Time) -> String:
+    return String(data=json.dumps({"stamp": stamp.sec + stamp.nanosec / 1e9, "status": [status]}))
+
+
+def _resident_bytes() -> int:
+    """Of this process, in memory now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")

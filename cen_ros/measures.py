@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counts and durations of what the node does, for its diagnostics. Knows no ROS."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import median
+from threading import Lock
+
+import numpy as np
+
+STAGES = ("receive", "pair", "wait", "convert", "infer", "publish")
+"""What a label's age is made of: from the stamp of the RGB image to its arrival; until the depth image that goes with
+it is known; until the worker has time; to arrays; in the network; until it is handed to ROS."""
+
+RECENT = 500
+"""Labels that percentiles are taken of."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What happened since the last summary, and percentiles of the most recent labels.
+
+    Attributes:
+        seconds: since the last summary.
+        counts: of what arrived and left, by "rgb", "depth", "pairs", "labels".
+        drops: frames without a label by reason, since the node was activated.
+        stages_ms: median and 95th percentile by stage, milliseconds; "node" is all but "receive".
+        difference_ms: median of RGB stamp - depth stamp in recent pairs; None without any.
+        lag_ms: by how much depth's stamps lie behind RGB's, judged by when the images arrive; None where unknown.
+    """
+
+    seconds: float
+    counts: Mapping[str, int]
+    drops: Mapping[str, int]
+    stages_ms: Mapping[str, tuple[float, float]]
+    difference_ms: float | None
+    lag_ms: float | None
+
+
+class Measures:
+    """Taken in several threads, summed up in any."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._counts: Counter[str] = Counter()
+        self._drops: Counter[str] = Counter()
+        self._labelled = 0
+        self._stages: deque[tuple[float, ...]] = deque(maxlen=RECENT)
+        self._differences: deque[int] = deque(maxlen=50)
+        self._lags = (deque[int](maxlen=50), deque[int](maxlen=50))
+
+    def image(self, stream: int, stamp_ns: int, received_ns: int) -> None:
+        """An image of stream 0 (RGB) or 1 (depth) has come; `received_ns` on any clock, the same for both."""
+        with self._lock:
+            self._counts[("rgb", "depth")[stream]] += 1
+            self._lags[stream].append(received_ns - stamp_ns)
+
+    def pair(self, difference_ns: int) -> None:
+        """Two images belong together; RGB stamp - depth stamp."""
+        with self._lock:
+            self._counts["pairs"] += 1
+            self._differences.append(difference_ns)
+
+    def label(self, stages_ms: tuple[float, ...]) -> None:
+        """A label has left; how long each of STAGES took."""
+        with self._lock:
+            self._counts["labels"] += 1
+            self._labelled += 1
+            self._stages.append(stages_ms)
+
+    def drop(self, reason: str, frames: int = 1) -> None:
+        """Frames that get no label."""
+        with self._lock:
+            self._drops[reason] += frames
+
+    def total(self) -> str:
+        """What came of all frames, in a line."""
+        with self._lock:
+            drops = ", ".join(f"{count} dropped: {reason}" for reason, count in self._drops.items())
+            return f"{self._labelled} frames labelled, {drops or 'none dropped'}"
+
+    def forget_stamps(self) -> None:
+        """Stamps mean something else from now on: time was set back, or the offset changed."""
+        with self._lock:
+            for values in (self._differences, *self._lags):
+                values.clear()
+
+    def summary(self, seconds: float) -> Summary:
+        """Sum up, and begin to count anew; `seconds` since the last time."""
+        with self._lock:
+            counts, self._counts = self._counts, Counter()
+            stages, drops = np.array(self._stages), dict(self._drops)
+            difference = median(self._differences) / 1e6 if self._differences else None
+            rgb, depth = self._lags
+            lag = (median(depth) - median(rgb)) / 1e6 if rgb and depth else None
+        counts = {name: counts[name] for name in ("rgb", "depth", "pairs", "labels")}
+        return Summary(seconds, counts, drops, _percentiles(stages), difference, lag)
+
+
+def _percentiles(stages: np.ndarray) -> dict[str, tuple[float, float]]:
+    """Of (labels, stages); empty without labels."""
+    if not len(stages):
+        return {}
+    columns = {**dict(zip(STAGES, stages.T, strict=True)), "node": stages[:, 1:].sum(1)}
+    return {name: tuple(np.percentile(values, (50, 95)).tolist()) for name, values in columns.items()}

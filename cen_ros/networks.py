@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The networks that a configured node holds: one set of weights, an engine for each thing that may be asked of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cen_ros.settings import Settings
+
+if TYPE_CHECKING:  # imports PyTorch, which takes seconds
+    from cen_model.predictor import Prediction, Predictor
+
+
+class Networks:
+    """Labels frames with depth, and without where `alone` is given.
+
+    Args:
+        paired: by whether confidence is asked for: labels RGB and depth.
+        alone: the same for RGB images whose depth is missing; empty where such images are not to be labelled.
+    """
+
+    def __init__(self, paired: dict[bool, Predictor], alone: dict[bool, Predictor]):
+        self._paired, self._alone = paired, alone
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names; a label is an index into them."""
+        return self._paired[False].classes
+
+    @property
+    def device(self) -> str:
+        """In PyTorch's words."""
+        return str(self._paired[False].device)
+
+    def __str__(self) -> str:
+        target = self._paired[False].target
+        return str(target or f"{self.device}, without an engine")
+
+    def predict(self, rgb: np.ndarray, depth: np.ndarray | None, confidence: bool) -> Prediction:
+        """Label uint8 (H, W, 3) and uint16 mm or float32 m (H, W); without depth, the RGB branch sees holes alone."""
+        if depth is None:
+            return self._alone[confidence].predict(rgb, np.zeros(rgb.shape[:2], np.uint16))
+        return self._paired[confidence].predict(rgb, depth)
+
+
+def load(settings: Settings) -> Networks:
+    """Read the weights, load or build the engines, and run each once.
+
+    Raises whatever `Predictor.load` and `Predictor.prepare` raise.
+    """
+    from cen_model.checkpoint import load as load_weights  # imports PyTorch, which takes seconds
+    from cen_model.predictor import Deployment, Predictor
+
+    model = load_weights(settings.weights)
+
+    def ready(branch: str, confidence: bool) -> Predictor:
+        # Not on demand: a build takes minutes, in which no label would come and the node could not be stopped.
+        deployment = Deployment(
+            settings.backend, settings.precision, branch, confidence, settings.engine_cache, on_demand=False
+        )
+        predictor = Predictor(model, settings.size, settings.device, deployment)
+        predictor.prepare(settings.image_size)
+        # The first run allocates and picks kernels; the first camera image should not wait for that.
+        predictor.predict(np.zeros((*settings.image_size, 3), np.uint8), np.zeros(settings.image_size, np.uint16))
+        return predictor
+
+    kinds = (False, True) if settings.confidence else (False,)
+    paired = {confidence: ready(settings.branch, confidence) for confidence in kinds}
+    if settings.depth_timeout == 0:
+        return Networks(paired, {})
+    return Networks(paired, paired if settings.branch == "rgb" else {each: ready("rgb", each) for each in kinds})
+
+
+def release_gpu_memory() -> None:
+    """Give what PyTorch keeps for its next allocation back to the other processes on the GPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

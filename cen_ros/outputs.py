@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the node publishes of a labelled frame: only what somebody listens to.
+
+Axes: H W the pixels of the labels, at the RGB image's size or at the depth image's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import cv2
+import numpy as np
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from std_msgs.msg import Header, String
+
+from cen_ros.camera_model import intrinsics
+from cen_ros.classes import class_ids, class_map, label_info
+from cen_ros.cloud import CloudMaker
+from cen_ros.images import array_to_image
+from cen_ros.paint import Painter, mask, with_unlabelled
+from cen_ros.settings import Live, Settings
+
+TYPES = {
+    "label": Image,
+    "confidence": Image,
+    "color": Image,
+    "overlay": Image,
+    "mask": Image,
+    "points": PointCloud2,
+    "camera_info": CameraInfo,
+}
+COMPLAINT_SECONDS = 5.0
+"""Between two warnings of one kind."""
+
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+@dataclass(frozen=True)
+class LabelledFrame:
+    """A frame as the network has seen it, and what it said.
+
+    Attributes:
+        header: the RGB image's.
+        rgb: uint8 (H, W, 3).
+        depth: uint16 mm or float32 m (H, W); None where it is missing.
+        labels: uint8 (H, W).
+        confidence: uint8 (H, W), None where it was not asked for.
+        info: the RGB camera's, None where there is none.
+    """
+
+    header: Header
+    rgb: np.ndarray
+    depth: np.ndarray | None
+    labels: np.ndarray
+    confidence: np.ndarray | None
+    info: CameraInfo | None
+
+    def resized(self, depth: np.ndarray) -> LabelledFrame:
+        """The frame at the size of another resolution of its depth image."""
+        if depth.shape == self.labels.shape:
+            return self
+        at = partial(cv2.resize, dsize=depth.shape[::-1], interpolation=cv2.INTER_NEAREST)
+        confidence = None if self.confidence is None else at(self.confidence)
+        return replace(self, rgb=at(self.rgb), depth=depth, labels=at(self.labels), confidence=confidence)
+
+
+class Outputs:
+    """The publishers of a configured node, and what goes out by them.
+
+    Raises:
+        ValueError: from the constructor and `change`, where `live` names a class that the network does not have.
+    """
+
+    def __init__(self, node: LifecycleNode, settings: Settings, live: Live, classes: tuple[str, ...]):
+        self._node, self._classes, self._encoding = node, classes, settings.label_encoding
+        self._topics, self._points_color = settings.topics, settings.points_color
+        self.change(live)
+        self._painter, self._clouds = Painter(len(classes)), CloudMaker()
+        self._publishers: dict[str, LifecyclePublisher] = {}
+        for name, message_type in TYPES.items():
+            if name != "confidence" or settings.confidence:
+                self._advertise(name, message_type, QoSProfile(depth=5))
+        self._latched = {"class_map": String(data=class_map(classes)), "label_info": label_info(classes)}
+        for name, message in self._latched.items():
+            if message is not None:
+                self._advertise(name, type(message), LATCHED)
+
+    def change(self, live: Live) -> None:
+        """Publish by other parameter values from now on."""
+        self._present = live, class_ids(live.mask_classes, self._classes)  # in one step: frames are under way
+
+    def announce(self) -> None:
+        """Publish what the labels mean, for those too who come later."""
+        for name, message in self._latched.items():
+            if message is not None:
+                self._publishers[name].publish(message)
+
+    def wanted(self) -> frozenset[str]:
+        """What somebody listens to."""
+        return frozenset(name for name in TYPES.keys() & self._publishers if self._listeners(name))
+
+    def needs_confidence(self, wanted: frozenset[str]) -> bool:
+        """Whether any of it depends on how certain the labels are."""
+        if "confidence" not in self._publishers:
+            return False
+        return self._present[0].min_confidence > 0 or not wanted.isdisjoint({"confidence", "points"})
+
+    def publish(self, wanted: frozenset[str], frame: LabelledFrame) -> None:
+        """Publish what is wanted; a cloud that cannot be made is said, and costs the cloud alone."""
+        live, mask_ids = self._present
+        holes = frame.depth if live.unlabel_missing_depth else None
+        labels = with_unlabelled(frame.labels, holes, frame.confidence, live.min_confidence)
+        images = {
+            "label": lambda: self._label(labels, frame.header),
+            "confidence": lambda: array_to_image(frame.confidence, "mono8", frame.header, Image),
+            "color": lambda: array_to_image(self._painter.color(labels), "rgb8", frame.header, Image),
+            "overlay": lambda: array_to_image(
+                self._painter.overlay(frame.rgb, labels, live.overlay_alpha), "rgb8", frame.header, Image
+            ),
+            "mask": lambda: array_to_image(mask(labels, mask_ids), "mono8", frame.header, Image),
+        }
+        for name, make in images.items():  # label first: it is what others wait for
+            if name in wanted:
+                self._publishers[name].publish(make())
+        if "camera_info" in wanted and frame.info is not None:
+            self._publishers["camera_info"].publish(_stamped(frame.info, frame.header))
+        if "points" in wanted and frame.depth is not None:
+            self._publish_points(replace(frame, labels=labels))
+
+    def destroy(self) -> None:
+        """Take the publishers out of the graph."""
+        for publisher in self._publishers.values():
+            self._node.destroy_lifecycle_publisher(publisher)
+        self._publishers = {}
+
+    def topic(self, name: str) -> str:
+        """The full name of a topic."""
+        return self._publishers[name].topic_name
+
+    def _advertise(self, name: str, message_type: type, qos: QoSProfile) -> None:
+        self._publishers[name] = self._node.create_lifecycle_publisher(message_type, self._topics[name], qos)
+
+    def _listeners(self, name: str) -> int:
+        return self._publishers[name].get_subscription_count()
+
+    def _label(self, labels: np.ndarray, header: Header) -> Image:
+        values = labels if self._encoding == "mono8" else labels.astype(np.int16)
+        return array_to_image(values, self._encoding, header, Image)
+
+    def _publish_points(self, frame: LabelledFrame) -> None:
+        try:
+            if frame.info is None:
+                raise ValueError("nothing came on the topic rgb/camera_info; remap it to the RGB camera's")
+            matrix = intrinsics(frame.info, frame.depth.shape)
+        except ValueError as error:
+            self._node.get_logger().warning(f"no points: {error}", throttle_duration_sec=COMPLAINT_SECONDS)
+            return
+        colors = self._painter.color(frame.labels) if self._points_color == "label" else frame.rgb
+        cloud = self._clouds.cloud(frame.depth, colors, frame.labels, frame.confidence, matrix, frame.header)
+        self._publishers["points"].publish(cloud)
+
+
+def _stamped(info: CameraInfo, header: Header) -> Any:
+    """The camera's message with another header; its arrays are shared, not copied."""
+    fields = {name: getattr(info, name) for name in info.get_fields_and_field_types() if name != "header"}
+    return CameraInfo(header=header, **fields)
