@@ -26,7 +26,8 @@ def save_pictures(folder: Path, frames: Sequence[dict[str, np.ndarray]], classes
     """
     Write frames.png and demo.gif into `folder`; nothing where there are no frames.
 
-    Every frame has rgb, depth and label, and all or none have truth, as arrays that `Prediction` and `Frame` describe.
+    Every frame has rgb and label, and all or none have depth and truth, as arrays that `Prediction` and `Frame`
+    describe.
     """
     if not frames:
         return
@@ -48,9 +49,8 @@ def panels(frame: dict[str, np.ndarray], classes: int) -> dict[str, np.ndarray]:
 
 
 def strip(images: dict[str, np.ndarray]) -> np.ndarray:
-    """RGB, depth and labels side by side, each `WIDTH` pixels wide: uint8 (h, 3 * WIDTH, 3)."""
+    """RGB, depth where it is there, and labels side by side, each `WIDTH` pixels wide: uint8 (h, n * WIDTH, 3)."""
     height, width = images["RGB"].shape[:2]
     size = (WIDTH, round(height * WIDTH / width))
-    return np.hstack(
-        [cv2.resize(images[title], size, interpolation=cv2.INTER_AREA) for title in ("RGB", "depth", "labels")]
-    )
+    shown = [images[title] for title in ("RGB", "depth", "labels") if title in images]
+    return np.hstack([cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in shown])

@@ -4,6 +4,9 @@
 Without truth (a real camera, a recording) the pictures and the latency remain:
 
     python -m cen_ros.score --ros-args -p truth:=false -p frames:=100 -p output:=seen
+
+Of a bag that is replayed the latency is counted from the arrival of the colour image (`latency_since:=image`), for its
+stamps are old, and depth is left out (`depth:=false`) where its stamps are its own.
 """
 
 from __future__ import annotations
@@ -31,20 +34,34 @@ from cen_ros.images import image_to_array
 from cen_ros.pictures import KEPT, save_pictures
 
 LABEL_TOPIC = "cen_segmentation/label"
+LISTENING = "everybody listens to the camera"
+"""Said once; a launch file may wait for it."""
+PENDING = 150
+"""Frames that may wait for what is missing; the older ones of a network that is slower than the camera are let go."""
 
 
 class Score:
     """Images by stamp, and how well the labels among them agree with the truth."""
 
-    def __init__(self, kinds: tuple[str, ...], classes: tuple[str, ...] = NYU13, keep_every: int = 1):
-        """`kinds`: those of rgb, depth, truth, label that make a frame; every n-th whole frame is kept in `kept`."""
-        self.classes, self.keep_every = classes, keep_every
+    def __init__(
+        self,
+        kinds: tuple[str, ...],
+        classes: tuple[str, ...] = NYU13,
+        keep_every: int = 1,
+        latency_since: str = "stamp",
+    ):
+        """
+        `kinds`: those of rgb, depth, truth, label that make a frame; every n-th whole frame is kept in `kept`. Latency
+        counts from the `stamp`, or from the arrival of the RGB `image`.
+        """
+        self.classes, self.keep_every, self.latency_since = classes, keep_every, latency_since
         self.confusion = np.zeros((len(classes), len(classes) + 1), np.int64)
         self.stamps: dict[str, set[int]] = {kind: set() for kind in kinds}
         self.latencies_ms: list[float] = []
         self.kept: list[dict[str, np.ndarray]] = []
         self.whole = 0
         self._partial: dict[int, dict[str, np.ndarray]] = {}
+        self._begin: dict[int, int] = {}
 
     def add(self, kind: str, stamp: int, arrival: int, image: np.ndarray) -> None:
         """Take an image with its stamp and time of arrival in ns; one that came before is ignored."""
@@ -53,12 +70,17 @@ class Score:
         self.stamps[kind].add(stamp)
         frame = self._partial.setdefault(stamp, {})
         frame[kind] = image
-        if kind == "label":
-            self.latencies_ms.append((arrival - stamp) / 1e6)
+        if kind == "rgb":
+            self._begin[stamp] = arrival
+        begin = stamp if self.latency_since == "stamp" else self._begin.get(stamp)
+        if kind == "label" and begin is not None:
+            self.latencies_ms.append((arrival - begin) / 1e6)
         if kind in ("truth", "label") and {"truth", "label"} <= frame.keys():
             self.confusion += confusion_matrix(frame["truth"], frame["label"], len(self.classes))
         if len(frame) == len(self.stamps):
             self._finish(stamp)
+        elif len(self._partial) > PENDING:
+            self._partial.pop(next(iter(self._partial)))
 
     def _finish(self, stamp: int) -> None:
         frame = self._partial.pop(stamp)
@@ -69,14 +91,15 @@ class Score:
     def result(self) -> dict:
         """
         Plain values: counts of stamps (`strays`: label stamps that no camera image has), `iou` by class and `miou`
-        (None where undefined), `latency_ms` from stamp to arrival of the labels: median, p95 (None without labels).
+        (None where undefined), `latency_ms` to the arrival of the labels: median, p95 (None without labels).
         """
         sent = self.stamps.get("truth", self.stamps["rgb"])
         scores = Scores.of(self.confusion)
+        cameras = [self.stamps[kind] for kind in ("rgb", "depth") if kind in self.stamps]
         percentile = partial(np.percentile, self.latencies_ms) if self.latencies_ms else lambda q: None
         return {
             "sent": len(sent),
-            "received": len(self.stamps["rgb"] & self.stamps["depth"]),
+            "received": len(set.intersection(*cameras)),
             "labelled": len(self.stamps["label"] & sent),
             "strays": len(self.stamps["label"] - sent),
             "iou": {name: _defined(iou) for name, iou in zip(self.classes, scores.iou, strict=True)},
@@ -90,11 +113,19 @@ def _defined(score: float) -> float | None:
     return None if math.isnan(score) else score
 
 
+def in_words(result: dict) -> str:
+    """A result in one line."""
+    miou = "" if result["miou"] is None else f"mIoU {result['miou']:.3f}, "
+    median, p95 = result["latency_ms"].values()
+    latency = "no labels" if median is None else f"latency {median:.0f} ms median, {p95:.0f} ms p95"
+    return f"{miou}{result['labelled']} of {result['sent']} frames labelled, {latency}"
+
+
 class Scorer(Node):
     """
     Listens to a camera and to the segmentation node; `done` is set once `frames` frames are whole, or nothing has
     come for `patience` seconds. The camera is subscribed to only once the labels have a publisher, so that a camera
-    that waits for its subscribers starts when everybody listens.
+    that waits for its subscribers starts when everybody listens; then that is said, for those who start the camera.
     """
 
     def __init__(self) -> None:
@@ -102,12 +133,15 @@ class Scorer(Node):
         self.frames = self.declare_parameter("frames", 300).value
         self.patience = self.declare_parameter("patience", 5.0).value
         self.output = Path(self.declare_parameter("output", "demo").value)
-        truth = self.declare_parameter("truth", True).value
-        kinds = ("rgb", "depth", "truth", "label") if truth else ("rgb", "depth", "label")
-        self.score = Score(kinds, keep_every=max(1, self.frames // KEPT))
+        wanted = {kind: self.declare_parameter(kind, True).value for kind in ("depth", "truth")}
+        kinds = tuple(kind for kind in ("rgb", "depth", "truth", "label") if wanted.get(kind, True))
+        since = self.declare_parameter("latency_since", "stamp").value
+        if since not in ("stamp", "image"):
+            raise ValueError(f"parameter latency_since: expected stamp or image, got {since!r}")
+        self.score = Score(kinds, keep_every=max(1, self.frames // KEPT), latency_since=since)
         self.done = Future()
         self._listen("label", LABEL_TOPIC, RELIABLE)
-        if truth:
+        if wanted["truth"]:
             self._listen("truth", TRUTH_TOPIC, RELIABLE)
         self._quiet = self.create_timer(self.patience, self._give_up)
         self._quiet.cancel()
@@ -120,7 +154,15 @@ class Scorer(Node):
         if self.count_publishers(self.resolve_topic_name(LABEL_TOPIC)):
             self._search.cancel()
             self._listen("rgb", RGB_TOPIC, qos_profile_sensor_data)
-            self._listen("depth", DEPTH_TOPIC, qos_profile_sensor_data)
+            if "depth" in self.score.stamps:
+                self._listen("depth", DEPTH_TOPIC, qos_profile_sensor_data)
+            self._search = self.create_timer(0.1, self._look_for_listeners)
+
+    def _look_for_listeners(self) -> None:
+        """Besides us, the network listens to colour."""
+        if self.count_subscribers(self.resolve_topic_name(RGB_TOPIC)) >= 2:
+            self._search.cancel()
+            self.get_logger().info(LISTENING)
 
     def _take(self, kind: str, message: Image) -> None:
         arrival = self.get_clock().now().nanoseconds
@@ -141,14 +183,16 @@ class Scorer(Node):
 def main() -> None:
     """The node `scorer`: writes score.json, frames.png and demo.gif into the folder `output`, then ends."""
     rclpy.init()
-    scorer = Scorer()
     try:
+        scorer = Scorer()
         rclpy.spin_until_future_complete(scorer, scorer.done)
     except ValueError as error:
         sys.exit(f"scorer: {error}")
     except (KeyboardInterrupt, ExternalShutdownException):
         return
-    text = json.dumps(scorer.score.result(), indent=2)
+    result = scorer.score.result()
+    scorer.get_logger().info(in_words(result))
+    text = json.dumps(result, indent=2)
     write_atomically(scorer.output / "score.json", lambda file: file.write_text(text))
     save_pictures(scorer.output, scorer.score.kept, scorer.score.classes)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cen_model.metrics import confusion_matrix
-from cen_ros.score import Score
+from cen_ros.score import PENDING, Score, in_words
 
 KINDS = ("rgb", "depth", "truth", "label")
 CLASSES = ("a", "b", "c", "d", "e")
@@ -62,3 +62,29 @@ def test_a_result_without_labels_has_no_numbers():
     result = Score(KINDS, CLASSES).result()
     assert result["miou"] is None
     assert result["latency_ms"] == {"median": None, "p95": None}
+
+
+def test_of_a_bag_latency_counts_from_the_image_and_depth_may_be_missing():
+    score = Score(("rgb", "truth", "label"), CLASSES, latency_since="image")
+    image = np.zeros((2, 2), np.uint8)
+    for stamp in range(4):  # of long ago
+        arrival = 10**15 + stamp * 10**8
+        score.add("truth", stamp, arrival, image)
+        score.add("rgb", stamp, arrival, image)
+        if stamp != 2:
+            score.add("label", stamp, arrival + (stamp + 1) * 10**6, image)
+    result = score.result()
+    assert result["latency_ms"] == pytest.approx({"median": 2.0, "p95": 3.8})
+    assert (result["sent"], result["received"], result["labelled"], score.whole) == (4, 4, 3, 3)
+    assert in_words(result) == "mIoU 1.000, 3 of 4 frames labelled, latency 2 ms median, 4 ms p95"
+    assert in_words(Score(("rgb", "label"), CLASSES).result()) == "0 of 0 frames labelled, no labels"
+
+
+def test_frames_that_never_get_labels_are_let_go():
+    score = Score(("rgb", "depth", "label"), CLASSES)
+    for stamp in range(3 * PENDING):
+        score.add("rgb", stamp, stamp, np.zeros((1, 1, 3), np.uint8))
+    assert len(score._partial) == PENDING
+    for kind in ("depth", "label"):
+        score.add(kind, 3 * PENDING - 1, 3 * PENDING, np.zeros((1, 1), np.uint8))
+    assert score.whole == 1
