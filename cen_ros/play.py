@@ -57,7 +57,8 @@ class Player(Node):
             raise ValueError(f"--start-offset: expected 0 to {bag.duration_ns / 1e9:g} s, got {start_offset:g}")
         self.bag, self.offset_ns = bag, round(start_offset * 1e9)
         self.schedule = Schedule(bag.start_ns + self.offset_ns, rate)
-        self.outlets = {topic.name: outlet for topic in bag.topics.values() if (outlet := self._offer(topic))}
+        played = [topic for name, topic in bag.topics.items() if not (clock and name == "/clock")]
+        self.outlets = {topic.name: outlet for topic in played if (outlet := self._offer(topic))}
         if not self.outlets:
             raise ValueError(f"{bag.path}: no topic can be played, for none of their types is installed")
         self.clock = self.create_publisher(Clock, "/clock", DEPTH) if clock else None
@@ -107,11 +108,8 @@ class Player(Node):
                 self.schedule.begin(time.monotonic())
             self._publish(chain([first], messages))
             if not loop:
+                self._wait(LINGER_SECONDS)
                 return
-
-    def linger(self) -> None:
-        """Wait until the last messages have been read."""
-        self._wait(LINGER_SECONDS)
 
     def summary(self) -> str:
         """What was done, in one line."""
@@ -163,9 +161,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--loop", action="store_true", help="again and again; stamps jump back")
     parser.add_argument("--start-offset", type=float, default=0.0, metavar="SECONDS", help="of the bag to skip")
     parser.add_argument("--clock", action="store_true", help="publish the bag's time on /clock, for use_sim_time")
-    parser.add_argument(
-        "--subscribers", type=int, default=0, help="begin once colour and depth have so many subscribers each"
-    )
+    parser.add_argument("--subscribers", type=int, default=0, help="begin once colour and depth have so many each")
     return parser.parse_args(argv)
 
 
@@ -181,7 +177,6 @@ def main(argv: list[str] | None = None) -> int:
                 player.wait_for_subscribers(args.subscribers)
                 player.get_logger().info(f"playing {args.bag}, {bag.duration_ns / 1e9:.1f} s")
                 player.play(args.loop)
-                player.linger()
             finally:
                 print(player.summary())
                 if bag.damage:

@@ -116,18 +116,34 @@ def write_ros1(path: Path, compression: str = "NONE", lines=None) -> Path:
     return path
 
 
+def mcap_records(data: bytes) -> list[bytes]:
+    """The records, each with its opcode and length."""
+    records, at = [], 0
+    while at < len(data):
+        (size,) = struct.unpack_from("<Q", data, at + 1)
+        records.append(data[at : at + 9 + size])
+        at += 9 + size
+    return records
+
+
+def write_without_channels(path: Path) -> Path:
+    """An mcap whose index does not repeat schemas and channels."""
+    (file,) = write(path.with_suffix(".whole"), "mcap").glob("*.mcap")
+    data = file.read_bytes()
+    (summary,) = struct.unpack_from("<Q", data, len(data) - 28)
+    kept = [record for record in mcap_records(data[summary:-37]) if record[0] not in (3, 4, 0x0E)]
+    footer = b"\x02" + struct.pack("<QQQI", 20, summary, 0, 0)
+    path.write_bytes(data[:summary] + b"".join(kept) + footer + data[:8])
+    return path
+
+
 def write_unchunked(path: Path, order=lambda records: records) -> Path:
     """An mcap without chunks and summary, as rosbag2's preset `fastwrite` writes it; messages in another `order`."""
     (file,) = write(path.with_suffix(".whole"), "mcap").glob("*.mcap")
     data = file.read_bytes()
     head_end = 8 + 9 + struct.unpack_from("<Q", data, 9)[0]
     (length,) = struct.unpack_from("<Q", data, head_end + 1)
-    chunk = data[head_end + 9 + 40 : head_end + 9 + length]  # uncompressed: 40 bytes, then the records
-    records, at = [], 0
-    while at < len(chunk):
-        (size,) = struct.unpack_from("<Q", chunk, at + 1)
-        records.append(chunk[at : at + 9 + size])
-        at += 9 + size
+    records = mcap_records(data[head_end + 9 + 40 : head_end + 9 + length])  # a chunk has 40 bytes before its records
     messages = [record for record in records if record[0] == 5]
     others = [record for record in records if record[0] != 5]
     end = b"\x0f" + struct.pack("<QI", 4, 0) + b"\x02" + struct.pack("<QQQI", 20, 0, 0, 0) + data[:8]
@@ -146,6 +162,7 @@ KINDS = {
     "mcap, chunks compressed": lambda folder: write(folder / "bag", "mcap", CHUNKS),
     "mcap without index": lambda folder: write_unchunked(folder / "bag.mcap"),
     "mcap without index or order": lambda folder: write_unchunked(folder / "bag.mcap", lambda all: all[::-1]),
+    "mcap without channels in its summary": lambda folder: write_without_channels(folder / "bag.mcap"),
     "Humble": lambda folder: write_humble(folder / "bag.db3"),
     "split sqlite3": lambda folder: write_split(folder / "bag", "sqlite3"),
     "split mcap": lambda folder: write_split(folder / "bag", "mcap"),

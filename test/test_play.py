@@ -88,6 +88,10 @@ def bag(tmp_path_factory):
             return lambda stamp, message: writer.write(connection, stamp, STORE.serialize_cdr(message, kind))
 
         latched, reading = channel("/latched", "std_msgs/msg/String", LATCHED), channel("/reading", CUSTOM)
+        old_clock = channel("/clock", "rosgraph_msgs/msg/Clock")
+        old_clock(
+            START + STEP, STORE.types["rosgraph_msgs/msg/Clock"](STORE.types["builtin_interfaces/msg/Time"](1, 0))
+        )
         images = {topic: channel(topic, IMAGE) for topic in (RGB, DEPTH)}
         latched(START, STORE.types["std_msgs/msg/String"]("still here"))
         for topic, stamp, message in script():
@@ -106,7 +110,7 @@ def test_messages_come_in_their_order_at_their_time_as_they_are(listener, bag):
         assert here == deserialize_message(bytes(STORE.serialize_cdr(there, IMAGE)), Image)
     slip = float(player.wait_for_line("the schedule slipped by").split()[-2]) / 1000
     assert 0.15 < rgb[-1][0] - rgb[0][0] < 11 * 0.025 + slip + 0.3
-    assert "25 messages of 3 topics sent" in player.said()
+    assert "26 messages of 4 topics sent" in player.said()
     assert player.said().count("/reading is left out: the type my_robot_msgs/msg/Reading is not installed") == 1
 
 
@@ -158,7 +162,7 @@ def test_a_player_that_waits_can_be_stopped(bag):
     player = Process([sys.executable, "-m", "cen_ros.play", bag, "--subscribers", "1"])
     player.wait_for_line(f"waiting for 1 subscriber.s. of {RGB}, {DEPTH}")
     assert player.stop(signal.SIGTERM) == 0
-    assert "0 messages of 3 topics sent" in player.said()
+    assert "0 messages of 4 topics sent" in player.said()
     assert "Traceback" not in player.said()
 
 

@@ -118,9 +118,9 @@ def _open(file: Path, stack: ExitStack, torn: list[str]) -> Part:
             raise BagError("rosbags takes the rest of the page for zeros")
         reader = whole(source)
         reader.open()
-        if source.suffix == ".mcap" and not reader.storage.chunks:
+        if source.suffix == ".mcap" and not (reader.storage.chunks and reader.connections):
             reader.close()
-            raise BagError("rosbags gives up on messages that are neither indexed nor in order")
+            raise BagError("rosbags needs an index, or messages in order, and the channels in the summary")
     except PermissionError:
         raise
     except Exception:  # rosbags meets damaged bytes with many kinds of errors, assertions among them
