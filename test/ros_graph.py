@@ -36,10 +36,11 @@ class Graph:
         os.environ.update(
             {name: ENVIRONMENT[name] for name in ENVIRONMENT if name.startswith(("ROS_", "RMW_", "FAST"))}
         )
-        self._context = rclpy.Context()
-        rclpy.init(context=self._context, signal_handler_options=rclpy.SignalHandlerOptions.NO)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self.node = rclpy.create_node("tester", context=self._context)
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context, signal_handler_options=rclpy.SignalHandlerOptions.NO)
+        self._executor = SingleThreadedExecutor(context=self.context)
+        self.node = rclpy.create_node("tester", context=self.context)
+        self.add, self.remove = self._executor.add_node, self._executor.remove_node
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._executor.spin)
         self._thread.start()
@@ -48,16 +49,17 @@ class Graph:
         self._executor.shutdown()
         self._thread.join(SECONDS)
         self.node.destroy_node()
-        self._context.try_shutdown()
+        self.context.try_shutdown()
 
     def publisher(self, message_type, topic) -> Publisher:
         return Publisher(self.node, message_type, topic)
 
-    def listen(self, message_type, topic) -> SimpleQueue:
-        """A queue of what arrives; returns once the publisher has been found."""
+    def listen(self, message_type, topic, qos=10, note=lambda message: message) -> SimpleQueue:
+        """A queue of what arrives, as `note` has it; returns once the publisher has been found."""
         received, matched = SimpleQueue(), threading.Event()
         events = SubscriptionEventCallbacks(matched=lambda status: status.current_count and matched.set())
-        self.node.create_subscription(message_type, topic, received.put, 10, event_callbacks=events)
+        take = lambda message: received.put(note(message))  # noqa: E731
+        self.node.create_subscription(message_type, topic, take, qos, event_callbacks=events)
         assert matched.wait(SECONDS), f"nobody publishes {topic}"
         return received
 

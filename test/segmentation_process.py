@@ -27,15 +27,15 @@ START_MS = 1_700_000_000_000
 class Segmentation(Process):
     """A node in a namespace of its own, and two cameras for it."""
 
-    def __init__(self, graph, **parameters):
+    def __init__(self, graph, types=(Image, Image), **parameters):
         self.graph = graph
         self.namespace = f"/test{next(NUMBERS)}"
         arguments = ["-r", f"__ns:={self.namespace}"]
         for name, value in {"backend": "none", **parameters}.items():
             arguments += ["-p", f"{name}:={value}"]
         super().__init__([sys.executable, "-m", "cen_ros.node", "--ros-args", *arguments])
-        self.rgb = graph.publisher(Image, f"{self.namespace}/rgb/image")
-        self.depth = graph.publisher(Image, f"{self.namespace}/depth/image")
+        topics = [f"{self.namespace}/{name}/image" for name in ("rgb", "depth")]
+        self.rgb, self.depth = (graph.publisher(*each) for each in zip(types, topics, strict=True))
 
     def call(self, service_type, name, **fields):
         return self.graph.call(service_type, f"{self.namespace}/cen_segmentation/{name}", **fields)

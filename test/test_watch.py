@@ -1,34 +1,87 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the node says when no labels come."""
+"""What the node says when no labels come, and what it counts."""
 
-from cen_ros.watch import PairWatch
+import numpy as np
+import pytest
 
-MS = 1_000_000
+from cen_ros.measures import STAGES, Measures
+from cen_ros.watch import Offer, Stream, explain, offset_warning
 
-
-def watch(rgb, depth, pairs=0):
-    watch_ = PairWatch(("/rgb", "/depth"), slop_ns=50 * MS)
-    for stream, number in enumerate((rgb, depth)):
-        for _ in range(number):
-            watch_.image(stream)
-    for _ in range(pairs):
-        watch_.pair()
-    return watch_
+IMAGE = "sensor_msgs/msg/Image"
+CAMERA = Offer("camera", IMAGE, reliable=False)
 
 
-def test_one_pair_is_enough_until_the_next_report():
-    watched = watch(3, 3, pairs=1)
-    assert watched.report((1, 1), None) is None
-    silence = "no RGB-D pair: nothing on /rgb (1 publishers) and nothing on /depth (1 publishers)"
-    assert watched.report((1, 1), None) == silence
+def stream(topic="/rgb", images=9, offers=(CAMERA,), reliable=False):
+    return Stream(topic, IMAGE, reliable, offers, images)
 
 
-def test_the_silent_stream_is_named():
-    assert watch(0, 9).report((0, 1), None) == "no RGB-D pair: nothing on /rgb (0 publishers)"
-    assert watch(9, 0).report((1, 2), None) == "no RGB-D pair: nothing on /depth (2 publishers)"
+@pytest.mark.parametrize(
+    ("silent", "reason"),
+    [
+        (stream(images=0, offers=()), "nothing on /rgb: nobody publishes it"),
+        (stream(images=0), "nothing on /rgb: camera has it, but sends nothing"),
+        (
+            stream(images=0, offers=(Offer("driver", "sensor_msgs/msg/CompressedImage", True),)),
+            f"nothing on /rgb: expected {IMAGE}, but driver publishes sensor_msgs/msg/CompressedImage",
+        ),
+        (
+            stream(images=0, reliable=True),
+            "nothing on /rgb: it is offered as best effort by camera, and requested as reliable; "
+            "set the parameter reliability to best_effort",
+        ),
+    ],
+)
+def test_the_silent_stream_is_named_with_the_reason(silent, reason):
+    assert explain(silent, stream("/depth"), 50, None, None) == f"no RGB-D pair: {reason}"
+    assert explain(stream(), silent, 50, None, None) == f"no RGB-D pair: {reason}"
+
+
+def test_both_may_be_silent():
+    said = explain(stream(images=0), stream("/depth", images=0, offers=()), 50, None, None)
+    assert said.endswith("sends nothing and nothing on /depth: nobody publishes it")
 
 
 def test_stamps_that_miss_each_other_are_told_by_how_much():
-    report = watch(9, 8).report((1, 1), 71 * MS)
-    assert "9 images on /rgb and 8 on /depth" in report
-    assert "sync_slop (50.0 ms); the nearest were 71.0 ms apart" in report
+    said = explain(stream(images=9), stream("/depth", images=8), 50, 71, 83)
+    assert "9 images on /rgb and 8 on /depth" in said
+    assert "sync_slop (50.0 ms); the nearest were 71.0 ms apart" in said
+    assert said.endswith("depth's stamps lie about 83 ms behind RGB's: set stamp_offset to 0.083")
+    assert "stamp_offset" not in explain(stream(), stream(), 50, 71, 20), "arrival explains nothing here"
+
+
+def test_pairs_that_are_nearly_lost_are_told_the_offset():
+    assert offset_warning(None, 50, 0) is None
+    assert offset_warning(24, 50, 0) is None
+    assert "lie 30.0 ms ahead of RGB's" in offset_warning(-30, 50, 10)
+    assert offset_warning(-30, 50, 10).endswith("set stamp_offset to -0.0200")
+
+
+def test_offset_and_lag_are_what_makes_the_stamps_equal():
+    """Depth's clock is 80 ms slow, with jitter: either measure says how to mend it."""
+    measures, random = Measures(), np.random.default_rng(0)
+    for i in range(100):
+        stamp = i * 33_000_000
+        for number, clock in enumerate((0, 80_000_000)):
+            measures.image(number, stamp - clock, stamp + int(random.integers(4e6, 6e6)))
+        measures.pair(80_000_000 + int(random.integers(-1e6, 1e6)))
+    summary = measures.summary(3.3)
+    assert summary.lag_ms == pytest.approx(80, abs=1) and summary.difference_ms == pytest.approx(80, abs=0.5)
+    assert summary.counts == {"rgb": 100, "depth": 100, "pairs": 100, "labels": 0}
+    assert measures.summary(1).counts["rgb"] == 0, "counted anew"
+    measures.forget_stamps()
+    assert measures.summary(1).lag_ms is None
+
+
+def test_percentiles_are_those_of_the_stages():
+    measures, random = Measures(), np.random.default_rng(0)
+    stages = random.gamma(2, 10, (200, len(STAGES)))
+    for row in stages:
+        measures.label(tuple(row))
+    measures.drop("a newer one came", 3)
+    summary = measures.summary(1)
+    for name, column in zip(STAGES, stages.T, strict=True):
+        ordered = sorted(column)
+        assert ordered[98] <= summary.stages_ms[name][0] <= ordered[101]
+        assert ordered[188] <= summary.stages_ms[name][1] <= ordered[191]
+    assert summary.stages_ms["node"][0] == pytest.approx(np.median(stages[:, 1:].sum(1)))
+    assert measures.total() == "200 frames labelled, 3 dropped: a newer one came"
