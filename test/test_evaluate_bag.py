@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rosbags import rosbag1
+from rosbags.typesys import Stores, get_typestore
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_jaccard_index
 
 from cen_model import checkpoint
@@ -26,9 +29,12 @@ from cen_ros import evaluate_bag
 from cen_ros.bags.reader import Bag
 from cen_ros.bags.writer import BagWriter
 from cen_ros.evaluation import flicker
+from cen_ros.evaluation import run as run_module
 from cen_ros.evaluation.gallery import SPREAD, WORST, Gallery, Picture
+from cen_ros.evaluation.geometry import Geometry
 from cen_ros.evaluation.pairing import Pairing
-from cen_ros.evaluation.source import prefetched
+from cen_ros.evaluation.source import Frame, prefetched
+from cen_ros.evaluation.truth import TruthFolder
 from cen_ros.images import array_to_image
 
 ROOT = Path(__file__).parents[1]
@@ -84,11 +90,11 @@ def add_image(bag, topic, array, encoding, stamp_ns, late_ns=1_000_000):
     return message
 
 
-def add_camera(bag, i, stamp_ns):
+def add_camera(bag, i, stamp_ns, k=K):
     """Camera_info, and a camera that moves 1 cm to the right from frame to frame."""
     roi = SimpleNamespace(x_offset=0, y_offset=0, height=0, width=0, do_rectify=False)
     fields = {"height": SIZE[0], "width": SIZE[1], "distortion_model": "plumb_bob", "binning_x": 0, "binning_y": 0}
-    matrices = {"d": np.zeros(5), "k": K.ravel(), "r": np.eye(3).ravel(), "p": np.c_[K, np.zeros(3)].ravel()}
+    matrices = {"d": np.zeros(5), "k": k.ravel(), "r": np.eye(3).ravel(), "p": np.c_[k, np.zeros(3)].ravel()}
     info = SimpleNamespace(header=header(stamp_ns), roi=roi, **fields, **matrices)
     bag.add("/camera/color/camera_info", INFO, info, stamp_ns)
     transform = SimpleNamespace(
@@ -98,9 +104,9 @@ def add_camera(bag, i, stamp_ns):
     bag.add("/tf", TF, SimpleNamespace(transforms=[stamped]), stamp_ns)
 
 
-def record(path, frames, truth=True, depth_late_ns=0, without=(), storage="sqlite3", poses=False):
+def record(path, frames, truth=True, depth_late_ns=0, without=(), poses=False, **options):
     """A bag; `without` has (topic, frame) that are not in it."""
-    with BagWriter(path, storage=storage) as bag:
+    with BagWriter(path, **options) as bag:
         for i in frames:
             stamp = START + i * PERIOD
             rgb, depth = pixels(i)
@@ -149,6 +155,30 @@ def test_scores_are_those_of_torchmetrics_on_the_same_frames(tmp_path, weights, 
     assert report["flicker"]["plain"]["share"] == pytest.approx(np.mean(changed))
     assert report["flicker"]["warped"]["share"] is None
     assert report["flicker"]["why_not_warped"] == "the bag has no /tf"
+
+
+def as_ros1(path, bag):
+    """The same messages in a .bag of ROS 1."""
+    ros2, ros1 = get_typestore(Stores.ROS2_JAZZY), get_typestore(Stores.ROS1_NOETIC)
+    with Bag(bag) as source, rosbag1.Writer(path) as writer:
+        topics = source.topics.values()
+        connections = {each.name: writer.add_connection(each.name, each.type, typestore=ros1) for each in topics}
+        for each in source.messages(list(source.topics)):
+            fields = ros2.deserialize_cdr(each.raw, each.type)
+            fields.header = ros1.types["std_msgs/msg/Header"](0, fields.header.stamp, fields.header.frame_id)
+            writer.write(connections[each.topic], each.receive_ns, ros1.serialize_ros1(fields, each.type))
+    return path
+
+
+def test_every_kind_of_bag_gives_the_same_report(tmp_path, weights):
+    kinds = {"sqlite3": {}, "mcap": {"storage": "mcap"}, "zstd": {"compression": "zstd"}}
+    bags = {kind: record(tmp_path / kind, range(3), **options) for kind, options in kinds.items()}
+    bags["ros1"] = as_ros1(tmp_path / "drive.bag", bags["mcap"])
+    reports = {kind: run(tmp_path / "out" / kind, weights, bag)[1] for kind, bag in bags.items()}
+    for report in reports.values():
+        del report["timing"], report["run"], report["bag"]
+    assert reports["sqlite3"]["scores"]["frames"] == 3
+    assert all(report == reports["sqlite3"] for report in reports.values())
 
 
 def test_the_same_bag_gives_the_same_report(tmp_path, weights):
@@ -212,26 +242,39 @@ def test_one_pair_of_n_meets_its_own_truth(tmp_path, weights):
     assert total["scores"] == report["scores"]
 
 
-@pytest.mark.parametrize("name", ["{0:d}.{1:09d}", "{2:d}"])
-def test_truth_from_a_folder(tmp_path, weights, name):
+@pytest.mark.parametrize(("name", "slop"), [("{0:d}.{1:09d}", "0.01"), ("{2:d}", "0.05")])
+def test_truth_from_a_folder(tmp_path, weights, name, slop):
+    """Also with a slop that is larger than the period: no frame takes the truth of its neighbour."""
     bag = record(tmp_path / "drive", range(5))
     folder = tmp_path / "truth"
     folder.mkdir()
     for i in (1, 2, 4, 9):  # frames 0 and 3 have none, 9 is none of this bag
-        late = 200_000 if i == 4 else 0
+        late = {1: -200_000, 4: 200_000}.get(i, 0)
         stamp = START + i * PERIOD + late
         image = Image.fromarray(true_labels(i))
         if i == 2:
             image.putpalette(np.random.default_rng(0).integers(0, 256, 768).tolist())
         image.save(folder / f"{name.format(stamp // 10**9, stamp % 10**9, stamp)}.png")
-    _, report = run(tmp_path / "out", weights, bag, "--truth", folder, "--slop", "0.01")
+    _, report = run(tmp_path / "out", weights, bag, "--truth", folder, "--slop", slop)
     other = record(tmp_path / "other", range(5), without={(TRUTH, 0), (TRUTH, 3)})
     _, expected = run(tmp_path / "out2", weights, other)
     assert report["scores"] == expected["scores"]
     assert report["scores"]["frames"] == 3
     assert report["streams"]["truth"] == str(folder)
     truth = report["pairing"]["truth"]
-    assert (truth["equal_stamp"], truth["nearest_stamp"], truth["difference_ms"]["max"]) == (2, 1, 0.2)
+    assert (truth["equal_stamp"], truth["nearest_stamp"], truth["without_image"]) == (1, 2, 0)
+    assert truth["difference_ms"]["max"] == 0.2
+
+
+def test_names_of_truth_files_are_stamps(tmp_path):
+    for name in ("1305031102.1753", "1305031102175400000", "7.000000001"):
+        Image.fromarray(np.zeros((2, 2), np.uint8)).save(tmp_path / f"{name}.png")
+    assert TruthFolder(tmp_path).between(0, 2**63) == [7_000_000_001, 1305031102_175300000, 1305031102_175400000]
+    Image.fromarray(np.zeros((2, 2), np.uint8)).save(tmp_path / "frame1.png")
+    with pytest.raises(ValueError, match=r"frame1\.png: expected a name that is a stamp"):
+        TruthFolder(tmp_path)
+    with pytest.raises(ValueError, match="expected a folder of PNG files named by stamp"):
+        TruthFolder(tmp_path / "none")
 
 
 def test_truth_that_does_not_fit_is_refused_in_words(tmp_path, weights, capsys):
@@ -331,7 +374,7 @@ def test_one_bad_bag_does_not_lose_the_others(tmp_path, weights, capsys):
     record(folder / "deep" / "c", range(3, 5))
     with BagWriter(folder / "d") as bag:
         add_image(bag, RGB, pixels(0)[0], "rgb8", START)
-    code, total = run(folder / "out", weights, folder)
+    code, total = run(folder / "out", weights, folder, "--write-bag")
     assert code == 0
     assert [each["error"] is None for each in total["bags"]] == [True, False, False, True]
     assert [each["report"] for each in total["bags"]] == ["a", "b", "d", "deep/c"]
@@ -414,17 +457,50 @@ def test_prefetching_keeps_order_and_errors_and_closes_in_its_own_thread():
     closed = []
 
     def numbers(stop):
+        opened_by = threading.get_ident()
         try:
             yield from range(stop)
             raise ValueError("the end")
         finally:
-            closed.append(stop)
+            closed.append((stop, threading.get_ident() == opened_by != threading.main_thread().ident))
 
     got = []
     with pytest.raises(ValueError, match="the end"):
         got.extend(prefetched(numbers(20)))
-    assert closed == [20]
+    assert closed == [(20, True)]
     early = prefetched(numbers(30))
     assert next(early) == 0
     early.close()
-    assert closed == [20, 30]
+    assert closed == [(20, True), (30, True)]
+
+
+def test_a_lens_that_zooms_is_looked_through_as_it_was(tmp_path):
+    focal = [60, 60, 80, 80, 60]
+    with BagWriter(tmp_path / "drive") as bag:
+        for i, f in enumerate(focal):
+            add_camera(bag, i, START + i * PERIOD, np.diag([f, f, 1.0]) + K - np.diag(K.diagonal()))
+    with Bag(tmp_path / "drive") as bag:
+        geometry = Geometry(bag, "/camera/color/camera_info")
+    cameras = [geometry.camera("optical", START + i * PERIOD, SIZE) for i in range(len(focal))]
+    assert [k[0, 0] for k, _ in cameras] == focal
+    assert [pose[0, 3] for _, pose in cameras] == pytest.approx([0, 0.01, 0.02, 0.03, 0.04])
+    assert geometry.camera("optical", START, (96, 128))[0][0, 0] == 120
+    assert geometry.missing is None
+    assert geometry.camera("optical", START + 10**12, SIZE) is None and "at the time of some" in geometry.missing
+
+
+def test_building_an_engine_is_not_counted_as_labelling(monkeypatch):
+    now = [0.0]
+
+    class Slow:
+        def predict(self, rgb, depth):
+            now[0] += 100.0 if now[0] < 100 else 1.0
+
+    monkeypatch.setattr(run_module, "perf_counter", lambda: now[0])
+    clock = run_module._Clock(Slow())
+    for _ in range(3):
+        clock.predict(Frame(None, 0, 0, *pixels(0)))
+        now[0] += 0.5
+    timing = clock.summary()
+    assert (timing["preparation_s"], timing["seconds"], timing["frames_per_s"]) == (100, 4.5, 3 / 4.5)
+    assert timing["inference_ms"] == {"median": 1000, "p95": 1000, "max": 1000}

@@ -68,7 +68,7 @@ most)</span></div>
 <div class="scroll"><table>
 <tr><th>bag</th><th>frames</th><th>mean IoU</th><th></th></tr>
 {% for each in report.bags %}
-<tr><td>{% if each.report %}<a href="{{ each.report }}/report.html">{{ each.bag }}</a>{% else %}{{ each.bag }}
+<tr><td>{% if each.report %}<a href="{{ each.report|urlencode }}/report.html">{{ each.bag }}</a>{% else %}{{ each.bag }}
 {% endif %}</td><td>{{ each.frames }}</td><td>{{ each.mean_iou|percent }}</td>
 <td class="bad">{{ each.error or each.damage or "" }}</td></tr>
 {% endfor %}

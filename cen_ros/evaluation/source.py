@@ -80,7 +80,7 @@ class Source:
         self._path, self._streams, self._config, self._folder = path, streams, config, truth
         self._pairs = StampSynchronizer(config.slop_ns)
         self._truths = StampSynchronizer(config.slop_ns)  # of colour images, paired with depth or not, and truth
-        self._announced = -1
+        self._announced: int | None = None
 
     def events(self, everything: bool = False) -> Iterator[Frame | Truth | BagMessage]:
         """Frames and truth as their last image comes; with `everything` also each message of the bag, before them."""
@@ -94,13 +94,15 @@ class Source:
                     yield message
                 if message.topic in take:
                     yield from take[message.topic](message)
+            if self.pairing.rgb:
+                yield from self._announce_files(max(self.pairing.rgb) + self._config.slop_ns)
             self.damage = bag.damage
 
     def _take_rgb(self, message: BagMessage) -> Iterator[Frame | Truth]:
         stamp = _stamp_ns(message.message)
         self.pairing.rgb.append(stamp)
-        yield from self._announce_files(stamp)
         yield from self._truth_of(self._truths.add(0, stamp, stamp))
+        yield from self._announce_files(stamp)
         yield from self._frame_of(self._pairs.add(0, stamp, (stamp, message)))
 
     def _take_depth(self, message: BagMessage) -> Iterator[Frame]:
@@ -113,15 +115,16 @@ class Source:
         stamp = _stamp_ns(message.message)
         yield from self._truth_of(self._truths.add(1, stamp, (stamp, message.message)))
 
-    def _announce_files(self, stamp: int) -> Iterator[Truth]:
-        """Let the files of the truth folder come like messages, as soon as a colour image near them does."""
+    def _announce_files(self, last_ns: int) -> Iterator[Truth]:
+        """Let files of the truth folder come like messages: each after the colour images up to its stamp."""
         if self._folder is None:
             return
-        slop = self._config.slop_ns
-        for file in self._folder.between(max(self._announced + 1, stamp - slop), stamp + slop):
-            self._announced = file
+        if self._announced is None:
+            self._announced = last_ns - self._config.slop_ns - 1
+        for stamp in self._folder.between(self._announced + 1, last_ns):
+            self._announced = stamp
             self.pairing.truth += 1
-            yield from self._truth_of(self._truths.add(1, file, (file, None)))
+            yield from self._truth_of(self._truths.add(1, stamp, (stamp, None)))
 
     def _frame_of(self, pair: tuple | None) -> Iterator[Frame]:
         if pair is None:
