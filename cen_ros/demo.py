@@ -12,16 +12,14 @@ import json
 import signal
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
-from ament_index_python import PackageNotFoundError, get_package_share_directory
 from rich.console import Console
 from rich.table import Table
 
 from cen_model.files import find_weights
 from cen_ros.frames import DEPTH_TOPIC, RGB_TOPIC, render_with_progress
-from cen_ros.processes import children, first_to_end, private_environment
+from cen_ros.processes import children, fast_dds_profile, first_to_end, private_environment
 
 MIN_MIOU = 0.6
 MAX_MISSING = 0.05
@@ -78,18 +76,6 @@ def build_engine(args: argparse.Namespace) -> None:
     command = ["cen_model.deploy", str(args.weights), "--backend", args.backend, "--size", size, "--build-only"]
     if subprocess.run([sys.executable, "-m", *command], check=False).returncode:
         raise DemoError(f"no engine could be built: python -m {' '.join(command)}")
-
-
-def fast_dds_profile() -> Path:
-    """Our profile for large images: beside the source, or where the package is installed."""
-    roots = [Path(__file__).parents[1], Path(sys.prefix) / "share" / "cen_ros"]
-    with suppress(PackageNotFoundError, OSError):  # OSError: no ROS distribution is sourced
-        roots.append(Path(get_package_share_directory("cen_ros")))
-    files = [root / "config" / "fastdds_large_images.xml" for root in roots]
-    found = [file for file in files if file.is_file()]
-    if not found:
-        raise DemoError(f"the Fast DDS profile is not installed; looked for {', '.join(map(str, files))}")
-    return found[0]
 
 
 async def run(args: argparse.Namespace) -> dict:

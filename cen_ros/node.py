@@ -176,13 +176,13 @@ def _exit_once(_number: int, _frame: FrameType | None) -> None:
     sys.exit(0)
 
 
-def main(args: list[str] | None = None) -> None:
+def main(args: list[str] | None = None, load: Callable[[Settings], Networks] = networks.load) -> None:
     """Run the node until SIGINT or SIGTERM."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _exit_once)
     rclpy.init(args=args)
     try:
-        node = SegmentationNode()
+        node = SegmentationNode(load)
     except ParameterException as error:
         sys.exit(f"cen_segmentation: {error}")
     try:

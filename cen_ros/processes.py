@@ -8,9 +8,11 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from ament_index_python import PackageNotFoundError, get_package_share_directory
 
 TAIL = 15
 """Lines of a log that are shown when its process died."""
@@ -37,6 +39,21 @@ def private_environment(profile: Path) -> dict[str, str]:
         "FASTDDS_DEFAULT_PROFILES_FILE": str(profile),  # the same since Kilted
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def fast_dds_profile() -> Path:
+    """Our profile for large images: beside the source, or where the package is installed.
+
+    Raises FileNotFoundError where it is in neither place.
+    """
+    roots = [Path(__file__).parents[1], Path(sys.prefix) / "share" / "cen_ros"]
+    with suppress(PackageNotFoundError, OSError):  # OSError: no ROS distribution is sourced
+        roots.append(Path(get_package_share_directory("cen_ros")))
+    files = [root / "config" / "fastdds_large_images.xml" for root in roots]
+    found = [file for file in files if file.is_file()]
+    if not found:
+        raise FileNotFoundError(f"the Fast DDS profile is not installed; looked for {', '.join(map(str, files))}")
+    return found[0]
 
 
 @dataclass(frozen=True)
