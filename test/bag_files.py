@@ -127,11 +127,11 @@ def mcap_records(data: bytes) -> list[bytes]:
 
 
 def write_without_channels(path: Path) -> Path:
-    """An mcap whose index does not repeat schemas and channels."""
+    """An mcap whose summary has the index alone, without schemas, channels and statistics."""
     (file,) = write(path.with_suffix(".whole"), "mcap").glob("*.mcap")
     data = file.read_bytes()
     (summary,) = struct.unpack_from("<Q", data, len(data) - 28)
-    kept = [record for record in mcap_records(data[summary:-37]) if record[0] not in (3, 4, 0x0E)]
+    kept = [record for record in mcap_records(data[summary:-37]) if record[0] == 8]
     footer = b"\x02" + struct.pack("<QQQI", 20, summary, 0, 0)
     path.write_bytes(data[:summary] + b"".join(kept) + footer + data[:8])
     return path

@@ -21,6 +21,8 @@ class TornBag1(TornFile):
 
     def _read_records(self, buffer: Buffer, at: int, chunk: int) -> None:
         for fields, start, size in _records(buffer, at):
+            if "op" not in fields:  # zeros, for one
+                raise TornError(start - 8)
             (kind,) = fields["op"]
             if kind == CHUNK:
                 self._read_chunk(start, fields["compression"].decode(), size)
