@@ -81,8 +81,6 @@ def test_a_tail_of_zeros_is_no_message(tmp_path, kind):
         if kind != "sqlite3":
             begin = int(re.search(r"breaks off at byte (\d+)", damage)[1])
             assert begin <= len(data) // 2 + 20_500, "the record in which the zeros begin is the last"
-                "the record in which the zeros begin"
-            )
 
 
 def test_a_bag_of_ros1_without_its_index_is_whole_but_told(tmp_path):
