@@ -90,7 +90,7 @@ class Command:
 
             def start(streams: Any, frames: int) -> None:
                 bars.update(bar, total=frames // self._args.every)
-                self._say(f"{bag}\n  {streams.why}")
+                self._say(f"{bag}: {streams.why}")
 
             try:
                 done = evaluate(bag, self._predictor, self._config, labelled, start, lambda: bars.advance(bar))
@@ -114,7 +114,7 @@ class Command:
 
     def _tell(self, title: str, report: dict[str, Any]) -> None:
         self._say("\n  ".join([title, *words.lines(report)]))  # at once: other processes may write too
-        if table := words.classes(report, title):
+        if table := words.classes(report):
             self._console.print(table)
 
     def _run(self) -> dict[str, Any]:
@@ -148,9 +148,10 @@ def run(args: argparse.Namespace, ranks: Ranks) -> int:
     for place, (name, bag) in ranks.share(list(bags.items())):
         report = command.evaluate(bag, folders[name])
         reports.append((place, {**report, "report": name}))
+    prepared = sum(report["timing"]["preparation_s"] for _, report in reports if "timing" in report)
     reports = ranks.gather(reports)
     if len(bags) > 1 and ranks.rank == 0:
-        command.total(reports, perf_counter() - began)
+        command.total(reports, perf_counter() - began - prepared)
     if ranks.rank == 0:
         print(f"results: {args.output / 'report.json'}", flush=True)
     return 0 if any(report["error"] is None for report in reports) else 1

@@ -22,6 +22,7 @@ h1 { font-size: 1.4rem; overflow-wrap: anywhere; } h2 { font-size: 1.1rem; margi
 .figures b { display: block; font-size: 1.5rem; } .figures span, .soft, figcaption { color: var(--soft);
   font-size: .85rem; }
 .bad { color: var(--bad); overflow-wrap: anywhere; }
+td { white-space: nowrap; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; } td, th { padding: 2px 12px 2px 0; text-align: left;
   font-variant-numeric: tabular-nums; font-weight: normal; } th { color: var(--soft); }
 .bar { display: grid; grid-template-columns: 9em 1fr 4.5em; gap: 8px; align-items: center; font-size: .9rem; }
@@ -66,13 +67,15 @@ most)</span></div>
 {% if report.bags %}
 <h2>Bags</h2>
 <div class="scroll"><table>
-<tr><th>bag</th><th>frames</th><th>mean IoU</th><th></th></tr>
+<tr><th>bag</th><th>frames</th><th>IoU</th></tr>
 {% for each in report.bags %}
-<tr><td>{% if each.report %}<a href="{{ each.report|urlencode }}/report.html">{{ each.bag }}</a>{% else %}{{ each.bag }}
-{% endif %}</td><td>{{ each.frames }}</td><td>{{ each.mean_iou|percent }}</td>
-<td class="bad">{{ each.error or each.damage or "" }}</td></tr>
+<tr><td>{% if each.error %}{{ each.bag }}{% else %}
+<a href="{{ each.report|urlencode }}/report.html">{{ each.bag }}</a>{% endif %}</td><td>{{ each.frames|number }}</td><td>{{ each.mean_iou|percent }}</td></tr>
 {% endfor %}
 </table></div>
+{% for each in report.bags if each.error or each.damage %}
+<p class="bad">{{ each.bag }}: {{ each.error or each.damage }}</p>
+{% endfor %}
 {% endif %}
 {% if report.scores %}
 <h2>IoU by class</h2>
@@ -93,7 +96,7 @@ most)</span></div>
 <tr><th>topic</th><td>{{ report.streams.rgb }}</td><td>{{ report.streams.depth }}</td>
 <td>{{ report.streams.truth or "–" }}</td></tr>
 <tr><th>images</th>{% for n in report.pairing.messages.values() %}<td>{{ n }}</td>{% endfor %}</tr>
-<tr><th>without partner</th><td>{{ report.pairing.unpaired.rgb }}</td><td>{{ report.pairing.unpaired.depth }}</td>
+<tr><th>alone</th><td>{{ report.pairing.unpaired.rgb }}</td><td>{{ report.pairing.unpaired.depth }}</td>
 <td>{{ report.pairing.truth.without_image }}</td></tr>
 </table></div>
 <p>{{ report.pairing.pairs }} pairs

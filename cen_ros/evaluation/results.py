@@ -22,8 +22,8 @@ A report of a bag, shares and scores in [0, 1], null where a thing is not define
     run         command, versions, weights, classes, runs_on: engine and device
 
 The total of several has bags (path, report, frames, mean_iou, damage, error of each), and frames, scores, flicker,
-timing and run as above; its seconds are those of the first process, preparation included. Counts are integers and are
-added: it does not matter which process counted what.
+timing and run as above; its seconds are those of the first process, until the last one was done. Counts are integers
+and are added: it does not matter which process counted what.
 """
 
 from __future__ import annotations

@@ -32,12 +32,12 @@ def lines(report: dict[str, Any]) -> list[str]:
     return said
 
 
-def classes(report: dict[str, Any], title: str) -> Table | None:
+def classes(report: dict[str, Any]) -> Table | None:
     """IoU of every class; None without truth."""
     scores = report.get("scores")
     if not scores:
         return None
-    return tables.table({"IoU, %": Scores.of(np.array(scores["confusion"]))}, list(scores["iou"]), title)
+    return tables.table({"IoU, %": Scores.of(np.array(scores["confusion"]))}, list(scores["iou"]), "")
 
 
 def _pairing(pairing: dict[str, Any]) -> list[str]:
