@@ -32,10 +32,18 @@ OPENCV = "opencv-python-headless"
 
 EXTRAS = {
     # What a ROS distribution brings, from the package index, for machines without one.
-    "ros": ["ros-rclpy[fastrtps]", "ros-sensor-msgs", "ros-std-msgs", "ros-lifecycle-msgs", OPENCV],
+    "ros": [
+        "ros-rclpy[fastrtps]",
+        "ros-sensor-msgs",
+        "ros-std-msgs",
+        "ros-lifecycle-msgs",
+        "ros-rosgraph-msgs",
+        OPENCV,
+    ],
     "opencv": [OPENCV],
     "train": ["jsonargparse[signatures]", "lightning", "torchmetrics", "tensorboard", "rich>=12.3"],
-    "bags": ["rosbags", "rich>=12.3"],
+    # The last three are rosbags' own, for what a torn bag still holds.
+    "bags": ["rosbags", "jinja2", "rich>=12.3", "apsw", "backports.zstd", "lz4"],
     "sim": ["trimesh", "embreex", "pillow>=10.1", "rich>=12.3"],
     # Backends for the CPU, beside AOTInductor, which comes with PyTorch and needs a C++ compiler.
     "openvino": ["openvino"],
@@ -44,7 +52,7 @@ EXTRAS = {
     "tensorrt": ["torch-tensorrt"],
     "tensorrt-rtx": [f"{name}; platform_machine == 'x86_64'" for name in ("torch-tensorrt-rtx", "tensorrt-rtx")],
     # By this name, with "pytest" in it, `colcon test` knows that pytest runs the tests.
-    "test": ["pytest", "pytest-xdist", "catkin-pkg", "setuptools"],
+    "test": ["pytest", "pytest-xdist", "catkin-pkg", "pillow", "setuptools"],
     "dev": ["ruff"],
 }
 
@@ -72,6 +80,7 @@ setup(
             "play = cen_ros.play:main",
             "record_synthetic = cen_ros.record_synthetic:main",
             "evaluate_bag = cen_ros.evaluate_bag:main",
+            "classes = cen_ros.classes:main",
         ],
     },
 )

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ import torch
 import yaml
 from torch import nn
 
+from cen_model.arguments import height_width
 from cen_model.complexity import Cost, measure
 from cen_model.config import NetworkConfig, TranslationConfig
 from cen_model.modalities import modality
@@ -115,7 +115,9 @@ def main(registry: Mapping[str, NetworkConfig], build: Build, argv: Sequence[str
     """
     parser = argparse.ArgumentParser(prog="python -m cen_model.models", description=main.__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="of a network; all where none is given")
-    parser.add_argument("--size", type=_size, default=(480, 640), metavar="HxW", help="of segmented images (480x640)")
+    parser.add_argument(
+        "--size", type=height_width, default=(480, 640), metavar="HxW", help="of segmented images (480x640)"
+    )
     parser.add_argument("--markdown", action="store_true", help="print the table in Markdown")
     parser.add_argument("--show", action="store_true", help="print the one network's configuration as YAML instead")
     args = parser.parse_args(argv)
@@ -131,10 +133,3 @@ def main(registry: Mapping[str, NetworkConfig], build: Build, argv: Sequence[str
     from rich.console import Console  # for terminals alone
 
     Console().print(table(measured))
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
-    if not match:
-        raise argparse.ArgumentTypeError(f"expected height and width in pixels, such as 480x640, got {text!r}")
-    return int(match[1]), int(match[2])

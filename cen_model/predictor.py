@@ -20,7 +20,7 @@ from cen_model.deploy.build import build_engine
 from cen_model.deploy.cache import EngineCache
 from cen_model.deploy.engine import Engine
 from cen_model.deploy.frame import Branch, Frame, FrameConfig, check
-from cen_model.deploy.sample import depth_inputs
+from cen_model.deploy.sample import inputs_of
 from cen_model.network import MultimodalNetwork
 
 LOGGER = logging.getLogger("cen_model.deploy")
@@ -140,9 +140,7 @@ class Predictor:
         _check(rgb, depth)
         if depth.shape not in self._engines:
             self._meet(depth.shape)
-        inputs = {"rgb": (rgb,), "depth": depth_inputs(depth)}
-        arrays = (array for name in self._model.config.modalities for array in inputs[name])
-        return Prediction(*self._engines[depth.shape](*arrays))
+        return Prediction(*self._engines[depth.shape](*inputs_of(self._model.config.modalities, rgb, depth)))
 
     def _meet(self, sensor: tuple[int, int]) -> None:
         """Prepare for images of a size that was not announced."""

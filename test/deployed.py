@@ -13,7 +13,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from cen_model.benchmark.reference import exchange_a_third
 from cen_model.deploy.frame import Frame, FrameConfig
-from cen_model.deploy.sample import depth_inputs, sample_images
+from cen_model.deploy.sample import sample_frame
 from cen_model.models import build
 from cen_model.registry import DEPLOYED, REGISTRY
 
@@ -57,15 +57,8 @@ def frame(name, sensor=SENSOR, **options):
     return Frame(model, FrameConfig.of(model.config, sensor, **options))
 
 
-def arrays(frame):
-    """A rendered room as the frame's inputs."""
-    rgb, depth = sample_images(frame.config.sensor)
-    inputs = {"rgb": (rgb,), "depth": depth_inputs(depth)}
-    return [each for name in frame.model.config.modalities for each in inputs[name]]
-
-
 def tensors(frame):
-    return [torch.from_numpy(np.ascontiguousarray(each)) for each in arrays(frame)]
+    return [torch.from_numpy(np.ascontiguousarray(each)) for each in sample_frame(frame)]
 
 
 class Logits(nn.Module):

@@ -41,7 +41,7 @@ MODEL_FILES = {
     )
 }
 # What a model file may use besides the others: configurations, the names of the classes, and help with names.
-BELOW_MODELS = {"cen_model.config", "cen_model.data.classes", "cen_model.names"}
+BELOW_MODELS = {"cen_model.arguments", "cen_model.config", "cen_model.data.classes", "cen_model.names"}
 
 
 def module_name(path: Path) -> str:
@@ -111,8 +111,12 @@ def test_deployment_does_without_training_and_scenes(module):
     assert not third_party & {"lightning", "torchmetrics", "tensorboard", "trimesh", "embreex"}
 
 
-@pytest.mark.parametrize("module", ["cen_ros.images", "cen_ros.sync"])
-def test_conversions_and_pairing_work_without_ros(module):
+WITHOUT_ROS = ("images", "sync", "camera_model", "frames", "measures", "paint", "record_synthetic", "watch")
+WITHOUT_ROS += ("evaluate_bag", "bags.reader", "bags.topics", "bags.writer")
+
+
+@pytest.mark.parametrize("module", [f"cen_ros.{name}" for name in WITHOUT_ROS])
+def test_images_and_bags_are_read_without_ros(module):
     tops = {name.partition(".")[0] for ours in reachable(module) for name in imports(SOURCES[ours])}
     assert not {name for name in tops if name in ROS or name.endswith("_msgs")}
 

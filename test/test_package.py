@@ -25,17 +25,22 @@ OURS = {"cen_ros", "cen_model"}
 # Imported name -> (distribution on the package index, rosdep key or None where there is none).
 PYTHON = {
     "PIL": ("pillow", "python3-pil"),
+    "apsw": ("apsw", None),
+    "backports": ("backports.zstd", None),
     "catkin_pkg": ("catkin-pkg", "python3-catkin-pkg-modules"),
     "cv2": ("opencv-python-headless", "python3-opencv"),
     "embreex": ("embreex", None),
     "filelock": ("filelock", "python3-filelock"),
+    "jinja2": ("jinja2", "python3-jinja2"),
     "jsonargparse": ("jsonargparse", None),
     "lightning": ("lightning", None),
+    "lz4": ("lz4", "python3-lz4"),
     "numpy": ("numpy", "python3-numpy"),
     "onnxruntime": ("onnxruntime", None),
     "openvino": ("openvino", None),
     "pytest": ("pytest", "python3-pytest"),
     "rich": ("rich", "python3-rich"),
+    "rosbags": ("rosbags", None),
     "safetensors": ("safetensors", None),
     "setuptools": ("setuptools", "python3-setuptools"),
     "tensorboard": ("tensorboard", "python3-tensorboard-pip"),
@@ -47,8 +52,8 @@ PYTHON = {
     "trimesh": ("trimesh", "python3-trimesh-pip"),
     "yaml": ("pyyaml", "python3-yaml"),
 }
-# Comes with pytest.
-BROUGHT = {"packaging"}
+# Come with pytest and with jinja2.
+BROUGHT = {"packaging", "markupsafe"}
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +170,7 @@ def run(*command: str | Path, cwd: Path) -> None:
 def shared_files() -> set[str]:
     """What has to lie below share/cen_ros, seen from the source tree."""
     found = [*(ROOT / "launch").glob("*.launch.py"), *(path for path in (ROOT / "config").rglob("*") if path.is_file())]
-    assert {path.suffix for path in found} >= {".py", ".yaml", ".xml"}
+    assert {path.suffix for path in found} >= {".py", ".yaml", ".xml", ".rviz", ".json"}
     return {path.relative_to(ROOT).as_posix() for path in found} | {"package.xml"}
 
 

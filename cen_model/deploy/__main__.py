@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import re
 import sys
 import time
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from statistics import median
 
 from cen_model import checkpoint
+from cen_model.arguments import height_width
 from cen_model.deploy import report
 from cen_model.deploy.backends import AUTO, BACKENDS
 from cen_model.deploy.build import LOGGER
@@ -97,9 +97,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--backend", default=AUTO, choices=(AUTO, *BACKENDS), help="auto: the best that is installed")
     parser.add_argument("--precision", default=AUTO, choices=(AUTO, *DTYPES), help="auto: fp16 on a GPU, fp32 on a CPU")
     parser.add_argument("--device", help="cpu, cuda, cuda:1; without it a GPU where there is one")
-    parser.add_argument("--size", type=_size, nargs="+", default=[(480, 640)], metavar="HxW", help="of the images")
     parser.add_argument(
-        "--input-size", type=_size, metavar="HxW", help="that they are resized to; without it, as the weights say"
+        "--size", type=height_width, nargs="+", default=[(480, 640)], metavar="HxW", help="of the images"
+    )
+    parser.add_argument(
+        "--input-size",
+        type=height_width,
+        metavar="HxW",
+        help="that they are resized to; without it, as the weights say",
     )
     parser.add_argument("--branch", default="ensemble", help="ensemble, or rgb or depth to run that decoder alone")
     parser.add_argument("--confidence", action="store_true", help="with the probability of each label")
@@ -117,13 +122,6 @@ def _cache_parser() -> argparse.ArgumentParser:
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="of the engines, instead of the user's cache")
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
-    if not match:
-        raise argparse.ArgumentTypeError(f"expected height and width in pixels, such as 480x640, got {text!r}")
-    return int(match[1]), int(match[2])
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Axes: H W the sensor's pixels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 
 import numpy as np
@@ -14,11 +15,9 @@ from cen_model.deploy.frame import Frame
 
 
 def sample_frame(frame: Frame) -> tuple[np.ndarray, ...]:
-    """Inputs of a frame, at its sensor's size."""
-    rgb, depth = sample_images(frame.config.sensor)
-    return tuple(
-        each for name in frame.model.config.modalities for each in ((rgb,) if name == "rgb" else depth_inputs(depth))
-    )
+    """Inputs of a frame, at its sensor's size, in the types that it takes."""
+    inputs = inputs_of(frame.model.config.modalities, *sample_images(frame.config.sensor))
+    return tuple(each.astype(np.float32) if each.dtype == np.uint16 else each for each in inputs)
 
 
 def sample_images(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -30,7 +29,13 @@ def sample_images(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     return rgb, depth
 
 
-def depth_inputs(depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A depth image and how many of its unit make a metre: uint16 is in millimetres, float32 in metres."""
-    per_metre = 1000 if depth.dtype == np.uint16 else 1
-    return depth.astype(np.float32, copy=False), np.array([per_metre], np.float32)
+def inputs_of(modalities: Sequence[str], rgb: np.ndarray, depth: np.ndarray) -> list[np.ndarray]:
+    """What an engine is given of a frame: the images of its modalities, depth with how many of its unit make a metre.
+
+    Args:
+        rgb: uint8 (H, W, 3).
+        depth: (H, W), uint16 in millimetres or float32 in metres.
+    """
+    per_metre = np.array([1000 if depth.dtype == np.uint16 else 1], np.float32)
+    inputs = {"rgb": (rgb,), "depth": (depth, per_metre)}
+    return [array for name in modalities for array in inputs[name]]
