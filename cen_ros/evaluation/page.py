@@ -70,7 +70,8 @@ most)</span></div>
 <tr><th>bag</th><th>frames</th><th>IoU</th></tr>
 {% for each in report.bags %}
 <tr><td>{% if each.error %}{{ each.bag }}{% else %}
-<a href="{{ each.report|urlencode }}/report.html">{{ each.bag }}</a>{% endif %}</td><td>{{ each.frames|number }}</td><td>{{ each.mean_iou|percent }}</td></tr>
+<a href="{{ each.report|urlencode }}/report.html">{{ each.bag }}</a>{% endif %}</td>
+<td>{{ each.frames|number }}</td><td>{{ each.mean_iou|percent }}</td></tr>
 {% endfor %}
 </table></div>
 {% for each in report.bags if each.error or each.damage %}
