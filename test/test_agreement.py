@@ -54,7 +54,7 @@ def test_live_and_offline_agree(graph, recorded):
         arguments = [word for each in remapped for word in ("-r", each)]
         player = Process([sys.executable, "-m", "cen_ros.play", bag, "--subscribers", "1", "--ros-args", *arguments])
         player.wait_for_line("the schedule slipped by")
-        assert player.stop() == 0
+        assert player.wait() == 0
         received = []
         try:
             while True:
