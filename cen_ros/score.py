@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pairs label images with the truth by their stamp: mIoU, losses, latency, and pictures of what was seen.
 
-Without truth (a real camera, a recording) the pictures and the latency remain:
+The names of the classes are those of the node's class map. Without truth (a real camera, a recording) the pictures and
+the latency remain:
 
     python -m cen_ros.score --ros-args -p truth:=false -p frames:=100 -p output:=seen
 
@@ -12,7 +13,6 @@ stamps are old, and depth is left out (`depth:=false`) where its stamps are its 
 from __future__ import annotations
 
 import json
-import math
 import sys
 from functools import partial
 from pathlib import Path
@@ -21,19 +21,22 @@ import numpy as np
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from rclpy.task import Future
 from sensor_msgs.msg import Image
+from std_msgs.msg import String
 
-from cen_model.data.classes import NYU13
 from cen_model.files import write_atomically
 from cen_model.metrics import Scores, confusion_matrix
 from cen_ros.camera import RELIABLE
+from cen_ros.evaluation.results import defined
 from cen_ros.frames import DEPTH_TOPIC, RGB_TOPIC, TRUTH_TOPIC
-from cen_ros.images import image_to_array
+from cen_ros.images import image_to_array, label_to_array
 from cen_ros.pictures import KEPT, save_pictures
 
 LABEL_TOPIC = "cen_segmentation/label"
+CLASSES_TOPIC = "cen_segmentation/class_map"
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 LISTENING = "everybody listens to the camera"
 """Said once; a launch file may wait for it."""
 PENDING = 150
@@ -44,11 +47,7 @@ class Score:
     """Images by stamp, and how well the labels among them agree with the truth."""
 
     def __init__(
-        self,
-        kinds: tuple[str, ...],
-        classes: tuple[str, ...] = NYU13,
-        keep_every: int = 1,
-        latency_since: str = "stamp",
+        self, kinds: tuple[str, ...], classes: tuple[str, ...], keep_every: int = 1, latency_since: str = "stamp"
     ):
         """
         `kinds`: those of rgb, depth, truth, label that make a frame; every n-th whole frame is kept in `kept`. Latency
@@ -78,22 +77,19 @@ class Score:
         if kind in ("truth", "label") and {"truth", "label"} <= frame.keys():
             self.confusion += confusion_matrix(frame["truth"], frame["label"], len(self.classes))
         if len(frame) == len(self.stamps):
-            self._finish(stamp)
+            del self._partial[stamp]
+            if self.whole % self.keep_every == 0:
+                self.kept.append(frame)
+            self.whole += 1
         elif len(self._partial) > PENDING:
             self._partial.pop(next(iter(self._partial)))
-
-    def _finish(self, stamp: int) -> None:
-        frame = self._partial.pop(stamp)
-        if self.whole % self.keep_every == 0:
-            self.kept.append(frame)
-        self.whole += 1
 
     def result(self) -> dict:
         """
         Plain values: counts of stamps (`strays`: label stamps that no camera image has), `iou` by class and `miou`
         (None where undefined), `latency_ms` to the arrival of the labels: median, p95 (None without labels).
         """
-        sent = self.stamps.get("truth", self.stamps["rgb"])
+        sent = self.stamps["rgb"] | self.stamps.get("truth", set())  # either may be lost, and truth be rare
         scores = Scores.of(self.confusion)
         cameras = [self.stamps[kind] for kind in ("rgb", "depth") if kind in self.stamps]
         percentile = partial(np.percentile, self.latencies_ms) if self.latencies_ms else lambda q: None
@@ -102,15 +98,10 @@ class Score:
             "received": len(set.intersection(*cameras)),
             "labelled": len(self.stamps["label"] & sent),
             "strays": len(self.stamps["label"] - sent),
-            "iou": {name: _defined(iou) for name, iou in zip(self.classes, scores.iou, strict=True)},
-            "miou": _defined(scores.mean_iou),
+            "iou": {name: defined(iou) for name, iou in zip(self.classes, scores.iou, strict=True)},
+            "miou": defined(scores.mean_iou),
             "latency_ms": {"median": percentile(50), "p95": percentile(95)},
         }
-
-
-def _defined(score: float) -> float | None:
-    """JSON has no NaN."""
-    return None if math.isnan(score) else score
 
 
 def in_words(result: dict) -> str:
@@ -124,8 +115,9 @@ def in_words(result: dict) -> str:
 class Scorer(Node):
     """
     Listens to a camera and to the segmentation node; `done` is set once `frames` frames are whole, or nothing has
-    come for `patience` seconds. The camera is subscribed to only once the labels have a publisher, so that a camera
+    come for `patience` seconds. The camera is subscribed to only once the node has told its classes, so that a camera
     that waits for its subscribers starts when everybody listens; then that is said, for those who start the camera.
+    An image that cannot be used is left out, with a warning.
     """
 
     def __init__(self) -> None:
@@ -133,30 +125,33 @@ class Scorer(Node):
         self.frames = self.declare_parameter("frames", 300).value
         self.patience = self.declare_parameter("patience", 5.0).value
         self.output = Path(self.declare_parameter("output", "demo").value)
+        self.score: Score | None = None
         wanted = {kind: self.declare_parameter(kind, True).value for kind in ("depth", "truth")}
         kinds = tuple(kind for kind in ("rgb", "depth", "truth", "label") if wanted.get(kind, True))
         since = self.declare_parameter("latency_since", "stamp").value
         if since not in ("stamp", "image"):
             raise ValueError(f"parameter latency_since: expected stamp or image, got {since!r}")
-        self.score = Score(kinds, keep_every=max(1, self.frames // KEPT), latency_since=since)
+        self._score = partial(Score, kinds, keep_every=max(1, self.frames // KEPT), latency_since=since)
         self.done = Future()
+        self._quiet = self.create_timer(self.patience, self._give_up)
+        self._quiet.cancel()
         self._listen("label", LABEL_TOPIC, RELIABLE)
         if wanted["truth"]:
             self._listen("truth", TRUTH_TOPIC, RELIABLE)
-        self._quiet = self.create_timer(self.patience, self._give_up)
-        self._quiet.cancel()
-        self._search = self.create_timer(0.1, self._listen_to_camera)
+        self.create_subscription(String, CLASSES_TOPIC, self._begin, LATCHED)
 
     def _listen(self, kind: str, topic: str, qos: QoSProfile) -> None:
         self.create_subscription(Image, topic, partial(self._take, kind), qos)
 
-    def _listen_to_camera(self) -> None:
-        if self.count_publishers(self.resolve_topic_name(LABEL_TOPIC)):
-            self._search.cancel()
-            self._listen("rgb", RGB_TOPIC, qos_profile_sensor_data)
-            if "depth" in self.score.stamps:
-                self._listen("depth", DEPTH_TOPIC, qos_profile_sensor_data)
-            self._search = self.create_timer(0.1, self._look_for_listeners)
+    def _begin(self, message: String) -> None:
+        """The first class map is the one that counts."""
+        if self.score is not None:
+            return
+        self.score = self._score(tuple(entry["name"] for entry in json.loads(message.data)["classes"]))
+        self._listen("rgb", RGB_TOPIC, qos_profile_sensor_data)
+        if "depth" in self.score.stamps:
+            self._listen("depth", DEPTH_TOPIC, qos_profile_sensor_data)
+        self._search = self.create_timer(0.1, self._look_for_listeners)
 
     def _look_for_listeners(self) -> None:
         """Besides us, the network listens to colour."""
@@ -165,11 +160,16 @@ class Scorer(Node):
             self.get_logger().info(LISTENING)
 
     def _take(self, kind: str, message: Image) -> None:
+        if self.score is None:
+            return
         arrival = self.get_clock().now().nanoseconds
         stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
-        image = image_to_array(message)
-        self.score.add(kind, stamp, arrival, image[..., 0] if kind in ("truth", "label") else image)
         self._quiet.reset()
+        try:
+            image = (label_to_array if kind in ("truth", "label") else image_to_array)(message)
+            self.score.add(kind, stamp, arrival, image)
+        except ValueError as error:
+            self.get_logger().warning(f"{kind} of stamp {stamp / 1e9:.9f}: {error}", throttle_duration_sec=5.0)
         if self.score.whole >= self.frames and not self.done.done():
             self.done.set_result(None)
 
@@ -189,6 +189,8 @@ def main() -> None:
     except ValueError as error:
         sys.exit(f"scorer: {error}")
     except (KeyboardInterrupt, ExternalShutdownException):
+        return
+    if not scorer.done.done():  # ROS was shut down
         return
     result = scorer.score.result()
     scorer.get_logger().info(in_words(result))

@@ -1,13 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The scorer's arithmetic and pairing, without ROS (cen_ros.score)."""
+"""The scorer: its arithmetic and pairing, and its node over DDS (cen_ros.score)."""
 
 from __future__ import annotations
+
+import json
+import sys
+import threading
 
 import numpy as np
 import pytest
 
+pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cen_ros[ros]'")
+from rclpy.event_handler import PublisherEventCallbacks
+from ros_graph import SECONDS, Process
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header, String
+
 from cen_model.metrics import confusion_matrix
-from cen_ros.score import PENDING, Score, in_words
+from cen_ros.camera import RELIABLE
+from cen_ros.classes import class_map
+from cen_ros.frames import DEPTH_TOPIC, RGB_TOPIC, TRUTH_TOPIC
+from cen_ros.images import array_to_image
+from cen_ros.score import CLASSES_TOPIC, LABEL_TOPIC, LATCHED, PENDING, Score, in_words
 
 KINDS = ("rgb", "depth", "truth", "label")
 CLASSES = ("a", "b", "c", "d", "e")
@@ -88,3 +102,54 @@ def test_frames_that_never_get_labels_are_let_go():
     for kind in ("depth", "label"):
         score.add(kind, 3 * PENDING - 1, 3 * PENDING, np.zeros((1, 1), np.uint8))
     assert score.whole == 1
+
+
+def test_truth_of_some_frames_makes_no_strays_of_the_others():
+    score = Score(("rgb", "truth", "label"), CLASSES)
+    image = np.zeros((2, 2), np.uint8)
+    for stamp in range(4):
+        for kind in ("rgb", "label") if stamp else score.stamps:
+            score.add(kind, stamp, stamp, image)
+    result = score.result()
+    assert (result["sent"], result["labelled"], result["strays"], result["miou"]) == (4, 4, 0, 1.0)
+
+
+def test_the_names_of_classes_are_those_that_the_node_tells(graph, tmp_path):
+    """And truth of 16 bits is class ids, and an image that cannot be read costs its frame alone."""
+    arguments = ["__ns:=/scored", f"output:={tmp_path}", "frames:=2", "latency_since:=image"]
+    words = [word for each in arguments for word in ("-r" if each.startswith("__") else "-p", each)]
+    publish = {}
+    topics = {"rgb": RGB_TOPIC, "depth": DEPTH_TOPIC, "truth": TRUTH_TOPIC, "label": LABEL_TOPIC}
+    heard = {kind: threading.Event() for kind in topics}
+    for kind, topic in topics.items():
+        events = PublisherEventCallbacks(matched=lambda status, kind=kind: status.current_count and heard[kind].set())
+        publisher = graph.node.create_publisher(Image, f"/scored/{topic}", RELIABLE, event_callbacks=events)
+        publish[kind] = publisher.publish
+    scorer = Process([sys.executable, "-m", "cen_ros.score", "--ros-args", *words])
+    assert heard["label"].wait(SECONDS) and heard["truth"].wait(SECONDS)
+    assert not heard["rgb"].is_set(), "the camera is listened to once the classes are known"
+    classes = graph.node.create_publisher(String, f"/scored/{CLASSES_TOPIC}", LATCHED)
+    classes.publish(String(data=class_map(CLASSES)))
+    assert heard["rgb"].wait(SECONDS) and heard["depth"].wait(SECONDS)
+
+    labels = np.array([[0, 1], [2, 3]], np.uint8)
+    truth = labels.copy()
+    truth[1, 1] = 0
+    images = {
+        "rgb": (np.zeros((2, 2, 3), np.uint8), "rgb8"),
+        "depth": (np.ones((2, 2), np.uint16), "16UC1"),
+        "truth": (truth.astype(np.uint16), "16UC1"),
+        "label": (labels, "mono8"),
+    }
+    for second in range(3):
+        for kind, (pixels, encoding) in images.items():
+            message = array_to_image(pixels, encoding, Header(), Image)
+            message.header.stamp.sec = second
+            if kind == "rgb" and second == 1:
+                message.step = 1
+            publish[kind](message)
+    assert scorer.wait() == 0, scorer.said()
+    result = json.loads((tmp_path / "score.json").read_text())
+    assert result["iou"] == {"a": 0.5, "b": 1.0, "c": 1.0, "d": 0.0, "e": None}
+    assert (result["sent"], result["received"], result["labelled"], result["strays"]) == (3, 2, 3, 0)
+    assert "rgb of stamp 1.000000000: expected" in scorer.said()
