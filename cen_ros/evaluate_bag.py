@@ -101,6 +101,8 @@ class Command:
         results.save(folder / "report.json", report)
         if report["error"] is None:
             save_html(folder / "report.html", report, gallery)
+        else:
+            (folder / "report.html").unlink(missing_ok=True)  # of an earlier run
         self._tell(str(bag), report)
         return report
 

@@ -60,10 +60,10 @@ class Recorder:
         if frame.intrinsics is not None:
             info = self._camera_info(frame.intrinsics, frame.depth.shape, stamp)
             self.bag.add(f"/{INFO_TOPIC}", "sensor_msgs/msg/CameraInfo", info, stamp)
-        self._image(f"/{RGB_TOPIC}", frame.rgb, "rgb8", stamp)
-        self._image(f"/{DEPTH_TOPIC}", frame.depth, "16UC1", stamp)
+        self.bag.add_image(f"/{RGB_TOPIC}", frame.rgb, "rgb8", self._header(stamp), stamp)
+        self.bag.add_image(f"/{DEPTH_TOPIC}", frame.depth, "16UC1", self._header(stamp), stamp)
         if frame.label is not None:
-            self._image(f"/{TRUTH_TOPIC}", frame.label, "mono8", stamp)
+            self.bag.add_image(f"/{TRUTH_TOPIC}", frame.label, "mono8", self._header(stamp), stamp)
 
     def _make(self, name: str, *fields: Any) -> Any:
         """A message from the values of its fields in their order."""
@@ -73,12 +73,6 @@ class Recorder:
         return self._make(
             "std_msgs/msg/Header", self._make("builtin_interfaces/msg/Time", *divmod(stamp, 10**9)), frame_id
         )
-
-    def _image(self, topic: str, pixels: np.ndarray, encoding: str, stamp: int) -> None:
-        data = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
-        height, width = pixels.shape[:2]
-        image = (self._header(stamp), height, width, encoding, 0, len(data) // height, data)
-        self.bag.add(topic, "sensor_msgs/msg/Image", self._make("sensor_msgs/msg/Image", *image), stamp)
 
     def _camera_info(self, intrinsics: np.ndarray, size: tuple[int, int], stamp: int) -> Any:
         """A pinhole camera without distortion."""

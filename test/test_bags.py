@@ -78,12 +78,18 @@ def test_messages_of_ros1_become_those_of_ros2(tmp_path):
     with rosbag1.Writer(path) as writer:
         connection = writer.add_connection("/info", "sensor_msgs/msg/CameraInfo", typestore=STORE1, latching=1)
         writer.write(connection, START, STORE1.serialize_ros1(info, "sensor_msgs/msg/CameraInfo"))
+        connection = writer.add_connection("/tf_static", "tf/msg/tfMessage", typestore=STORE1)
+        writer.write(connection, START, STORE1.serialize_ros1(types["tf/msg/tfMessage"]([]), "tf/msg/tfMessage"))
         connection = writer.add_connection("tf", "tf/msg/tfMessage", typestore=STORE1)
         message = types["tf/msg/tfMessage"]([stamped])
         writer.write(connection, START + 1, STORE1.serialize_ros1(message, "tf/msg/tfMessage"))
     with Bag(path) as bag:
         assert bag.topics["tf"].type == "tf2_msgs/msg/TFMessage"
-        assert (bag.topics["/info"].latched, bag.topics["tf"].latched) == (True, False)
+        assert {name: topic.latched for name, topic in bag.topics.items()} == {
+            "/info": True,
+            "/tf_static": True,
+            "tf": False,
+        }
         info, tf = bag.messages(["/info", "tf"])
         assert bag.damage is None
     np.testing.assert_array_equal(info.message.k, k)  # K in ROS 1
@@ -110,10 +116,16 @@ def test_types_that_ros_does_not_bring_are_learnt_or_left_as_bytes(tmp_path, def
             writer.write(custom, time - 1, raw)
             writer.write(rgb, time, STORE.serialize_cdr(message, IMAGE))
             assert k < 2
-    with Bag(tmp_path / "bag") as bag:
+    with Bag(tmp_path / "bag") as bag, BagWriter(tmp_path / "copy", types=bag.types) as copy:
         assert bag.topics["/reading"].type == CUSTOM
         messages = list(bag.messages(list(bag.topics)))
         assert bag.damage is None
+        for each in messages:
+            copy.add_raw(each.topic, each.type, each.raw, each.receive_ns)
+    with Bag(tmp_path / "copy") as bag:
+        copied = list(bag.messages(list(bag.topics)))
+    assert [(each.topic, each.raw) for each in copied] == [(each.topic, each.raw) for each in messages]
+    assert repr(copied[0].message) == repr(messages[0].message), "the copy defines its types as well"
     assert [each.topic for each in messages] == ["/reading", RGB] * 2
     assert messages[0].raw == raw
     assert messages[0].message is None if value is None else messages[0].message.value == value

@@ -32,6 +32,7 @@ from cen_ros.evaluation import flicker
 from cen_ros.evaluation import run as run_module
 from cen_ros.evaluation.gallery import SPREAD, WORST, Gallery, Picture
 from cen_ros.evaluation.geometry import Geometry
+from cen_ros.evaluation.html import _number
 from cen_ros.evaluation.pairing import Pairing
 from cen_ros.evaluation.source import Frame, prefetched
 from cen_ros.evaluation.truth import TruthFolder
@@ -324,7 +325,8 @@ def test_images_of_several_sizes_are_labelled_at_their_own(tmp_path, weights, pr
 
 
 def test_the_written_bag_is_the_input_and_the_labels(tmp_path, weights, predictor):
-    path = record(tmp_path / "drive", range(4), poses=True, without={(DEPTH, 2)}, storage="mcap")
+    options = {"storage": "mcap", "latched": ["/camera/color/camera_info"]}
+    path = record(tmp_path / "drive", range(4), poses=True, without={(DEPTH, 2)}, **options)
     run(tmp_path / "out", weights, path, "--write-bag")
     with Bag(path) as before, Bag(tmp_path / "out" / "labelled") as after:
         key = ("topic", "receive_ns", "type", "raw")
@@ -346,6 +348,7 @@ def test_the_written_bag_is_the_input_and_the_labels(tmp_path, weights, predicto
             assert (each.message.encoding, each.message.step) == ("mono8", SIZE[1])
             np.testing.assert_array_equal(each.message.data.reshape(SIZE), expected)
         assert after.topics["/cen_segmentation/label"].count == 3
+        assert {name: after.topics[name] for name in before.topics} == before.topics, "what is latched stays latched"
 
     # Labels that a network has published are not the truth, and are not overwritten.
     code, report = run(tmp_path / "again", weights, tmp_path / "out" / "labelled")
@@ -385,6 +388,21 @@ def test_one_bad_bag_does_not_lose_the_others(tmp_path, weights, capsys):
     assert "2 of 4 bags\n  5 frames labelled" in capsys.readouterr().out
     again, total = run(folder / "out", weights, folder)
     assert (again, len(total["bags"])) == (0, 4), "what was written into the folder is not searched"
+    named = run(folder / "out", weights, folder / "out" / "a" / "labelled")[1]
+    assert (named["error"], named["frames"]) == (None, 3), "but what is named is evaluated"
+
+
+def test_a_page_of_an_earlier_run_does_not_outlive_a_bag_that_fails(tmp_path, weights):
+    bag = record(tmp_path / "drive", [0])
+    assert run(tmp_path / "out", weights, bag)[0] == 0
+    assert run(tmp_path / "out", weights, bag, "--depth-topic", "/none")[0] == 1
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["report.json"]
+
+
+def test_numbers_are_told_in_four_digits_or_whole():
+    assert list(map(_number, (None, 12, 1234567, 0.0, 0.123456, 61.5, 11189.4))) == [
+        *("–", "12", "1,234,567", "0", "0.1235", "61.5", "11,189")
+    ]
 
 
 def test_nothing_to_evaluate_is_said(tmp_path, weights, capsys):

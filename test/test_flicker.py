@@ -12,10 +12,9 @@ from cen_ros.bags.reader import Bag
 from cen_ros.bags.topics import choose
 from cen_ros.bags.writer import BagWriter
 from cen_ros.evaluation.flicker import View, plain, warped
-from cen_ros.evaluation.geometry import Geometry
+from cen_ros.evaluation.geometry import TOLERANCE_NS, Geometry, Transforms
 from cen_ros.evaluation.source import Frame, PairingConfig, Source
 from cen_ros.evaluation.tally import Tally
-from cen_ros.evaluation.transforms import TOLERANCE_NS, Transforms
 from cen_ros.frames import CameraFrame
 from cen_ros.record_synthetic import Recorder
 
@@ -219,6 +218,20 @@ def test_what_was_recorded_with_its_poses_does_not_flicker(tmp_path):
     shares = {name: change.changed / change.compared for name, change in tally.flicker.items()}
     assert shares["warped"] < 0.06 < 0.15 < shares["plain"]
     assert tally.flicker["warped"].seen == 4 * SIZE[0] * SIZE[1]
+
+
+def test_transforms_of_a_robot_with_a_name_are_found():
+    """Below the robot's namespace, or without a slash as ROS 1 had them."""
+    moving = {"/spot/tf": ("odom", "base", SECOND, (1, 0, 0), NONE), "tf": ("odom", "base", SECOND, (1, 0, 0), NONE)}
+    fixed = message(("base", "camera", 0, (0, 0, 2), NONE))
+    info = SimpleNamespace(header=fixed.transforms[0].header, k=K.ravel(), p=np.zeros(12), height=48, width=64)
+    info.roi = SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0)
+    for name, transform in moving.items():
+        said = {name: message(transform), f"{name}_static": fixed, "/info": info}
+        topics = {each: SimpleNamespace(type="tf2_msgs/msg/TFMessage" * (each != "/info")) for each in said}
+        read = lambda names, said=said: (SimpleNamespace(topic=each, message=said[each]) for each in names)  # noqa: E731
+        geometry = Geometry(SimpleNamespace(topics=topics, messages=read), "/info")
+        np.testing.assert_array_equal(geometry.camera("camera", SECOND, SIZE)[1][:3, 3], (1, 0, 2))
 
 
 def test_frames_far_apart_or_out_of_order_are_not_compared():

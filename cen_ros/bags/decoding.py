@@ -35,13 +35,14 @@ class Decoder:
         Raises whatever rosbags raises on bytes that are not of this type: it knows many errors.
         """
         name = self.type_of(connection)
-        known = self._learn(name, connection)
+        known = self.learn(connection)
         if self.ros1:
             raw = self.types.ros1_to_cdr(raw, name)
         return (self.types.deserialize_cdr(raw, name) if known else None), bytes(raw)
 
-    def _learn(self, name: str, connection: Connection) -> bool:
-        """Whether the type is known, from now on if its definition is in the bag."""
+    def learn(self, connection: Connection) -> bool:
+        """Whether the connection's type is known, from now on if its definition is in the bag."""
+        name = self.type_of(connection)
         if name not in self._known:
             new = {} if name in self.types.fielddefs else definitions_of(connection)
             with suppress(TypesysError):

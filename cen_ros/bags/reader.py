@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rosbags.interfaces import Connection, ConnectionExtRosbag1, QosDurability
+from rosbags.typesys.store import Typestore
 
 from cen_ros.bags.decoding import Decoder
 from cen_ros.bags.files import Part, open_parts
@@ -80,6 +81,14 @@ class Bag:
         """What could not be read so far, in words, or None. `messages` finds damage that opening does not show."""
         return "; ".join([*self._torn, *self._unread]) or None
 
+    @property
+    def types(self) -> Typestore:
+        """The types of ROS 2, and those others that the bag defines."""
+        for part in self._parts:
+            for connection in part.reader.connections:
+                self._decoder.learn(connection)
+        return self._decoder.types
+
     def _count_topics(self) -> dict[str, BagTopic]:
         connections = [connection for part in self._parts for connection in part.reader.connections]
         counts = Counter()
@@ -136,10 +145,16 @@ class Bag:
 
 def is_latched(connection: Connection) -> bool:
     """Whether its publisher kept the last messages for late subscribers; those of /tf_static always do."""
+    if connection.topic.endswith("/tf_static"):
+        return True
     if isinstance(connection.ext, ConnectionExtRosbag1):
         return bool(connection.ext.latching)
-    durabilities = {qos.durability for qos in connection.ext.offered_qos_profiles}
-    return QosDurability.TRANSIENT_LOCAL in durabilities or connection.topic.endswith("/tf_static")
+    return QosDurability.TRANSIENT_LOCAL in {qos.durability for qos in connection.ext.offered_qos_profiles}
+
+
+def stamp_ns(header: Any) -> int:
+    """The stamp of a std_msgs/Header in nanoseconds."""
+    return header.stamp.sec * 10**9 + header.stamp.nanosec
 
 
 def words(error: Exception) -> str:

@@ -15,8 +15,11 @@ from typing import NamedTuple
 from backports import zstd
 from lz4.frame import LZ4FrameDecompressor
 from rosbags.interfaces import Connection
+from rosbags.interfaces import MessageDefinitionFormat as Format
 
 Buffer = mmap.mmap | bytes
+FORMATS = {"ros2msg": Format.MSG, "ros2idl": Format.IDL, "omgidl": Format.IDL}
+"""By what files of rosbag2 call them."""
 
 
 class BagError(ValueError):

@@ -10,9 +10,8 @@ from pathlib import Path
 from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinition
 from rosbags.interfaces import MessageDefinitionFormat as Format
 
-from cen_ros.bags.salvage import Buffer, Entry, TornError, TornFile, decompressed
+from cen_ros.bags.salvage import FORMATS, Buffer, Entry, TornError, TornFile, decompressed
 
-FORMATS = {"ros2msg": Format.MSG, "ros2idl": Format.IDL, "omgidl": Format.IDL}
 FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK, DATA_END = 0x02, 0x03, 0x04, 0x05, 0x06, 0x0F
 
 

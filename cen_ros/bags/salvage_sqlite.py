@@ -12,9 +12,8 @@ import apsw
 from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinition
 from rosbags.interfaces import MessageDefinitionFormat as Format
 
-from cen_ros.bags.salvage import BagError
+from cen_ros.bags.salvage import FORMATS, BagError
 
-FORMATS = {"ros2msg": Format.MSG, "ros2idl": Format.IDL}
 UNREADABLE = (apsw.Error, UnicodeDecodeError)
 """What damaged pages end in."""
 
@@ -23,8 +22,13 @@ def ends_within_a_page(path: Path) -> bool:
     """Whether SQLite would read zeros for the rest of a database's last page."""
     with path.open("rb") as file:
         head = file.read(18)
-    page = int.from_bytes(head[16:18], "big")
-    return len(head) < 18 or path.stat().st_size % (65536 if page == 1 else max(page, 512)) != 0
+    return len(head) < 18 or path.stat().st_size % page_size(head[16:]) != 0
+
+
+def page_size(field: bytes) -> int:
+    """Bytes of a page, from the two bytes of a database's head that tell it."""
+    page = int.from_bytes(field, "big")
+    return 65536 if page == 1 else max(page, 512)
 
 
 class WholePages(apsw.VFS):
@@ -46,8 +50,7 @@ class WholePagesFile(apsw.VFSFile):
     def xFileSize(self) -> int:  # noqa: N802 SQLite's name
         """Called by SQLite."""
         size = super().xFileSize()
-        page = int.from_bytes(self.xRead(2, 16), "big") if size >= 18 else size + 1
-        return size - size % (65536 if page == 1 else max(page, 512))
+        return size - size % page_size(self.xRead(2, 16)) if size >= 18 else 0
 
 
 class TornSqlite:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice, takewhile
 
 from cen_ros.bags.reader import Bag, BagError, BagTopic
+from cen_ros.images import LABEL_ENCODINGS
 
 IMAGE, COMPRESSED, INFO = (f"sensor_msgs/msg/{name}" for name in ("Image", "CompressedImage", "CameraInfo"))
 # Words of a name are what stands between its separators; of `depth_to_color` the camera that is looked at from counts.
@@ -17,7 +18,6 @@ TRUTH = {"label", "labels", "semantic", "semantics", "seg", "segmentation", "tru
 OTHER = {*("ir", "infra", "infra1", "infra2", "infrared", "thermal", "normals"), *("mask", "confidence", "overlay")}
 COLOR = {"color", "colour", "rgb"}
 REGISTERED = {"aligned", "registered", "registration"}
-LABEL_ENCODINGS = ("mono8", "8UC1", "mono16", "16UC1", "16SC1", "32SC1")
 OUR_OUTPUT = "cen_segmentation"
 """The node's name: labels below it are answers, not the truth."""
 

@@ -11,7 +11,7 @@ STORAGE = (".db3", ".mcap", ".bag", ".zstd", ".active")
 
 
 def find_bags(paths: Sequence[Path], leave_out: Path) -> dict[str, Path]:
-    """The bags at `paths`, and recursively those in folders that are none, but not in `leave_out`: path by name.
+    """The bags at `paths`, and recursively those in folders that are none, but for those in `leave_out`: path by name.
 
     A name is the path below the folder that was searched; it is unique, by a number where it must.
 
@@ -20,14 +20,14 @@ def find_bags(paths: Sequence[Path], leave_out: Path) -> dict[str, Path]:
     """
     named: dict[str, Path] = {}
     for path in paths:
-        found = [bag for bag in _bags(path) if leave_out.resolve() not in bag.resolve().parents]
+        found = [bag for bag in _bags(path) if bag == path or leave_out.resolve() not in bag.resolve().parents]
         if not found:
             what = (
                 "no bag in it (a folder with metadata.yaml, .db3, .mcap, .bag)" if path.exists() else "does not exist"
             )
             raise ValueError(f"{path}: {what}")
         for bag in found:
-            name = bag.name if bag == path else str(bag.relative_to(path))
+            name = bag.resolve().name if bag == path else str(bag.relative_to(path))  # "." has none of its own
             number = sum(other == name or other.startswith(f"{name}~") for other in named)
             named[f"{name}~{number + 1}" if number else name] = bag
     return named

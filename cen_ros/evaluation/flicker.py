@@ -15,6 +15,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from cen_ros.paint import measured
+
 RELATIVE_TOLERANCE = 0.05
 ABSOLUTE_TOLERANCE = 0.05
 """Metres. A point is taken for the same surface only where its depth differs by neither more than this nor than 5 %."""
@@ -78,4 +80,4 @@ def warped(before: View, now: View) -> Change:
 def _metres(depth: np.ndarray) -> np.ndarray:
     """Depth as float32 metres, holes 0."""
     metres = depth * np.float32(1e-3) if depth.dtype == np.uint16 else depth
-    return np.where(np.isfinite(metres) & (metres > 0), metres, np.float32(0))
+    return np.where(measured(depth), metres, np.float32(0))

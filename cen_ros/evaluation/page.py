@@ -41,11 +41,8 @@ code { overflow-wrap: anywhere; font-size: .85rem; }
 </head>
 <body>
 <h1>{{ title }}</h1>
-{% if report.error %}<p class="bad">Not evaluated: {{ report.error }}</p>{% endif %}
 {% if report.damage %}<p class="bad">The bag is damaged; what could be read was evaluated. {{ report.damage }}</p>
 {% endif %}
-{% for note in report.notes %}<p class="soft">{{ note }}</p>
-{% endfor %}
 <div class="figures">
 <div><b>{{ report.frames }}</b><span>frames labelled</span></div>
 {% if report.scores %}

@@ -4,10 +4,10 @@
 A report of a bag, shares and scores in [0, 1], null where a thing is not defined:
 
     bag         path of the bag
-    error       why nothing could be evaluated, else null; then only `bag` and, if it was read, `pairing` are there
+    error       why nothing could be evaluated, else null; where it came before the bag was read to its end, only
+                `bag`, `error` and `run` are there
     damage      what of the bag could not be read, else null
     streams     topics rgb, depth, info, truth, and why they were chosen
-    notes       what else the reader should know
     frames      how many were labelled
     pairing     messages by stream, pairs, unpaired images by stream, frames lost to malformed images with the first
                 reasons, differences of stamps within pairs (depth minus colour, ms), offset_ms: the median distance of

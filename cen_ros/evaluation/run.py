@@ -74,7 +74,7 @@ def evaluate(
     with Bag(path) as bag:
         streams = _streams(bag, config)
         geometry = Geometry(bag, streams.info)
-        copy = LabelledBag(labelled, bag.topics, len(predictor.classes)) if labelled else None
+        copy = LabelledBag(labelled, bag, len(predictor.classes)) if labelled else None
         start(streams, min(bag.topics[name].count for name in (streams.rgb, streams.depth)))
     folder = config.truth if isinstance(config.truth, TruthFolder) else None
     source = Source(path, streams, config.pairing, folder)
@@ -97,9 +97,6 @@ def evaluate(
         "error": None if clock.frame_ms else _why_nothing(source.pairing, streams),
         "damage": source.damage,
         "streams": {**vars(streams), "truth": str(folder.path) if folder else streams.truth},
-        "notes": [f"not copied, for their types are not known: {', '.join(sorted(copy.left_out))}"]
-        if copy and copy.left_out
-        else [],
         "frames": len(clock.frame_ms),
         "pairing": source.pairing.summary(),
         "scores": results.scores(tally.confusion, predictor.classes, tally.scored),

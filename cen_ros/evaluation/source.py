@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cen_ros.bags.reader import Bag, BagMessage
+from cen_ros.bags.reader import Bag, BagMessage, stamp_ns
 from cen_ros.bags.topics import Streams
 from cen_ros.evaluation.pairing import Pairing
 from cen_ros.evaluation.truth import TruthFolder
@@ -99,20 +99,20 @@ class Source:
             self.damage = bag.damage
 
     def _take_rgb(self, message: BagMessage) -> Iterator[Frame | Truth]:
-        stamp = _stamp_ns(message.message)
+        stamp = stamp_ns(message.message.header)
         self.pairing.rgb.append(stamp)
         yield from self._truth_of(self._truths.add(0, stamp, stamp))
         yield from self._announce_files(stamp)
         yield from self._frame_of(self._pairs.add(0, stamp, (stamp, message)))
 
     def _take_depth(self, message: BagMessage) -> Iterator[Frame]:
-        stamp = _stamp_ns(message.message)
+        stamp = stamp_ns(message.message.header)
         self.pairing.depth.append(stamp)
         yield from self._frame_of(self._pairs.add(1, stamp + self._config.offset_ns, (stamp, message)))
 
     def _take_truth(self, message: BagMessage) -> Iterator[Truth]:
         self.pairing.truth += 1
-        stamp = _stamp_ns(message.message)
+        stamp = stamp_ns(message.message.header)
         yield from self._truth_of(self._truths.add(1, stamp, (stamp, message.message)))
 
     def _announce_files(self, last_ns: int) -> Iterator[Truth]:
@@ -162,10 +162,6 @@ class Source:
             return label_to_array(message)
         except ValueError as error:
             raise ValueError(f"{self._streams.truth}: {error}") from error
-
-
-def _stamp_ns(message: Any) -> int:
-    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
 
 
 def prefetched(rest: Generator) -> Iterator:

@@ -19,7 +19,6 @@ def lines(report: dict[str, Any]) -> list[str]:
     said = [f"{report['frames']} frames labelled"]
     if report.get("damage"):
         said.append(f"damaged, evaluated as far as it reads: {report['damage']}")
-    said += report.get("notes", [])
     if "pairing" in report:
         said += _pairing(report["pairing"])
     if scores := report["scores"]:
