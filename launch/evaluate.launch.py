@@ -9,6 +9,7 @@ Ends by itself; the result is output/score.json, with pictures where frames of c
 import importlib.util
 import shutil
 import sys
+from itertools import islice
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
@@ -21,6 +22,7 @@ from launch.actions import (
     LogInfo,
     OpaqueFunction,
     RegisterEventHandler,
+    TimerAction,
 )
 from launch.event_handlers import OnProcessExit, OnProcessIO
 from launch.events import Shutdown
@@ -41,25 +43,31 @@ ARGUMENTS = {
     "truth_topic": ("", "label images in the bag to compare with; none: there is no truth"),
     # Of the node.
     "weights": ("", "checkpoint file or name of shipped weights; overrides params_file"),
-    "params_file": ("", "parameters of the node; empty takes the package's"),
+    "params_file": ("", "parameters of the node, which leave its topics as they are; empty takes the package's"),
 }
 DELAY_SECONDS = "3"
 """Given to `ros2 bag play`, which does not wait for those who listen to find it."""
+LAST_SECONDS = 15.0
+"""From the player's end to that of a scorer that has not heard anything; one that has ends sooner by itself."""
 
 
 def inspect(values):
     """Streams of the bag, its number of colour images, whether depth has the same stamps, and what is damaged."""
-    from cen_ros.bags.reader import Bag
-    from cen_ros.bags.topics import choose
+    from cen_ros.bags.reader import Bag, stamp_ns
+    from cen_ros.bags.topics import COMPRESSED, choose
 
     def given(name):
         return values[name] if values[name] not in ("", "none") else None
 
     with Bag(values["bag"]) as bag:
         streams = choose(bag, given("rgb_topic"), given("depth_topic"), truth=given("truth_topic"))
-        first = [next(bag.messages([topic])).message.header.stamp for topic in (streams.rgb, streams.depth)]
-        same = (first[0].sec, first[0].nanosec) == (first[1].sec, first[1].nanosec)
-        return streams, bag.topics[streams.rgb].count, same, bag.damage
+        images = (streams.rgb, streams.depth)
+        if compressed := [name for name in images if bag.topics[name].type == COMPRESSED]:
+            raise ValueError(
+                f"{compressed[0]}: expected raw images; cen_ros.evaluate_bag reads compressed ones as well"
+            )
+        first = [{stamp_ns(each.message.header) for each in islice(bag.messages([name]), 5)} for name in images]
+        return streams, bag.topics[streams.rgb].count, not first[0].isdisjoint(first[1]), bag.damage
 
 
 def player(values, listeners, damage):
@@ -123,7 +131,9 @@ def evaluate(context):
         return [end("the node could not start")] if b"not configured:" in event.text else None
 
     def on_player(event, _):
-        return [end("the bag could not be played")] if event.returncode else None
+        if event.returncode:
+            return [end("the bag could not be played")]
+        return [TimerAction(period=LAST_SECONDS, actions=[end("none of the bag's images was heard")])]
 
     return [
         LogInfo(msg=f"evaluate: {streams.why}; {frames} colour images{f'; {damage}' if damage else ''}"),

@@ -12,12 +12,13 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cen_ros[ros]'")
 pytest.importorskip("rosbags", reason="rosbags is not installed")
-from bag_files import DEPTH, IMAGE, script
+from bag_files import DEPTH, IMAGE, RGB, STORE, script
 from ros_graph import Process
 
 from cen_ros.bags.writer import BagWriter
 
 PREFIXES = [Path(prefix) for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)]
+JPEG = "sensor_msgs/msg/CompressedImage"
 LAUNCH = ["ros2", "launch", "cen_ros", "evaluate.launch.py"]
 pytestmark = [
     pytest.mark.skipif(shutil.which("ros2") is None, reason="no `ros2` command: it comes with a ROS distribution"),
@@ -37,7 +38,7 @@ def parameters(tmp_path):
 
 @pytest.fixture
 def bag(tmp_path):
-    """Twelve frames of noise, all of it class 0."""
+    """Twelve frames of noise, all of it class 0; and one compressed, which is not read."""
     with BagWriter(tmp_path / "bag") as writer:
         for topic, time, message in script():
             writer.add(topic, IMAGE, message, time)
@@ -45,6 +46,8 @@ def bag(tmp_path):
                 zeros = np.zeros(message.height * message.width, np.uint8)
                 label = replace(message, encoding="mono8", step=message.width, data=zeros)
                 writer.add("/camera/label", IMAGE, label, time)
+        jpeg = STORE.types[JPEG](message.header, "jpeg", np.zeros(9, np.uint8))
+        writer.add(f"{RGB}/compressed", JPEG, jpeg, time)
     return tmp_path / "bag"
 
 
@@ -68,6 +71,7 @@ def test_a_bag_is_replayed_scored_and_the_launch_ends(tmp_path, bag, parameters,
     "arguments, words",
     [
         (["bag:=/nowhere"], "evaluate: /nowhere: no such file or folder"),
+        ([f"rgb_topic:={RGB}/compressed"], "evaluate: /camera/color/image_raw/compressed: expected raw images"),
         (["weights:=nothing"], "not configured: weights 'nothing'"),
     ],
 )
