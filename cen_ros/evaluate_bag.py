@@ -23,12 +23,11 @@ from rich.progress import Progress
 
 from cen_model.predictor import Deployment, Predictor
 from cen_ros.evaluation import results, words
-from cen_ros.evaluation.discovery import find_bags
 from cen_ros.evaluation.html import save_html
-from cen_ros.evaluation.ranks import Ranks, joined
 from cen_ros.evaluation.run import NO_TRUTH, EvaluationConfig, evaluate
 from cen_ros.evaluation.source import PairingConfig
 from cen_ros.evaluation.truth import TruthFolder
+from cen_ros.evaluation.workload import Ranks, find_bags, joined
 
 PACKAGES = ("cen_ros", "torch", "numpy", "rosbags")
 """Whose versions a report names."""

@@ -85,7 +85,7 @@ class Player(Node):
         names = list(self.outlets)
         with suppress(BagError):
             streams = choose(self.bag)
-            names = [streams.rgb, streams.depth]
+            names = [name for name in (streams.rgb, streams.depth) if name in self.outlets] or names
         self.get_logger().info(f"waiting for {number} subscriber(s) of {', '.join(names)}")
         while min(self.outlets[name].get_subscription_count() for name in names) < number:
             self._wait(0.05)

@@ -94,7 +94,7 @@ most)</span></div>
 <tr><th>topic</th><td>{{ report.streams.rgb }}</td><td>{{ report.streams.depth }}</td>
 <td>{{ report.streams.truth or "–" }}</td></tr>
 <tr><th>images</th>{% for n in report.pairing.messages.values() %}<td>{{ n }}</td>{% endfor %}</tr>
-<tr><th>alone</th><td>{{ report.pairing.unpaired.rgb }}</td><td>{{ report.pairing.unpaired.depth }}</td>
+<tr><th>unpaired</th><td>{{ report.pairing.unpaired.rgb }}</td><td>{{ report.pairing.unpaired.depth }}</td>
 <td>{{ report.pairing.truth.without_image }}</td></tr>
 </table></div>
 <p>{{ report.pairing.pairs }} pairs
