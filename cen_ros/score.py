@@ -27,9 +27,9 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
 from cen_model.files import write_atomically
-from cen_model.metrics import Scores, confusion_matrix
+from cen_model.metrics import Scores
 from cen_ros.camera import RELIABLE
-from cen_ros.evaluation.results import defined
+from cen_ros.evaluation.results import compare, defined
 from cen_ros.frames import DEPTH_TOPIC, RGB_TOPIC, TRUTH_TOPIC
 from cen_ros.images import image_to_array, label_to_array
 from cen_ros.pictures import KEPT, save_pictures
@@ -63,7 +63,10 @@ class Score:
         self._begin: dict[int, int] = {}
 
     def add(self, kind: str, stamp: int, arrival: int, image: np.ndarray) -> None:
-        """Take an image with its stamp and time of arrival in ns; one that came before is ignored."""
+        """
+        Take an image with its stamp and time of arrival in ns; one that came before is ignored. Raises ValueError where
+        the truth does not fit the labels.
+        """
         if stamp in self.stamps[kind]:
             return
         self.stamps[kind].add(stamp)
@@ -75,7 +78,7 @@ class Score:
         if kind == "label" and begin is not None:
             self.latencies_ms.append((arrival - begin) / 1e6)
         if kind in ("truth", "label") and {"truth", "label"} <= frame.keys():
-            self.confusion += confusion_matrix(frame["truth"], frame["label"], len(self.classes))
+            self.confusion += compare(frame["truth"], frame["label"], len(self.classes))
         if len(frame) == len(self.stamps):
             del self._partial[stamp]
             if self.whole % self.keep_every == 0:

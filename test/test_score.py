@@ -114,6 +114,14 @@ def test_truth_of_some_frames_makes_no_strays_of_the_others():
     assert (result["sent"], result["labelled"], result["strays"], result["miou"]) == (4, 4, 0, 1.0)
 
 
+def test_truth_of_other_classes_is_refused():
+    score = Score(("truth", "label"), CLASSES)
+    score.add("truth", 0, 0, np.full((2, 2), 5, np.uint8))
+    with pytest.raises(ValueError, match=r"it has class 5, but the network tells 5 classes \(0 to 4, 255 = unlabelled"):
+        score.add("label", 0, 0, np.zeros((2, 2), np.uint8))
+    assert not score.confusion.any()
+
+
 def test_the_names_of_classes_are_those_that_the_node_tells(graph, tmp_path):
     """And truth of 16 bits is class ids, and an image that cannot be read costs its frame alone."""
     arguments = ["__ns:=/scored", f"output:={tmp_path}", "frames:=2", "latency_since:=image"]

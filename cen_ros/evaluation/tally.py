@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from cen_model.data.classes import VOID
-from cen_model.metrics import Scores, confusion_matrix
+from cen_model.metrics import Scores
 from cen_ros.evaluation.flicker import Change, View, plain, warped
 from cen_ros.evaluation.gallery import Gallery, Picture
 from cen_ros.evaluation.geometry import Geometry
+from cen_ros.evaluation.results import compare
 from cen_ros.evaluation.source import Frame, Truth
 
 WAITING = 20
@@ -68,8 +68,10 @@ class Tally:
             _keep(self._truths, truth.stamp_ns, truth)
 
     def _score(self, picture: Picture, truth: Truth) -> None:
-        _check(truth, picture.label, self._classes)
-        confusion = confusion_matrix(truth.labels, picture.label, self._classes)
+        try:
+            confusion = compare(truth.labels, picture.label, self._classes)
+        except ValueError as error:
+            raise ValueError(f"truth of stamp {truth.stamp_ns / 1e9:.9f}: {error}") from error
         self.confusion += confusion
         self.scored += 1
         picture.truth = truth.labels
@@ -100,17 +102,3 @@ def _keep(waiting: OrderedDict, stamp_ns: int, item: Any) -> None:
     waiting[stamp_ns] = item
     if len(waiting) > WAITING:
         waiting.popitem(last=False)
-
-
-def _check(truth: Truth, labels: np.ndarray, classes: int) -> None:
-    """Raise ValueError unless the truth is of the size of the labels and of the network's classes."""
-    where = f"truth of stamp {truth.stamp_ns / 1e9:.9f}"
-    if truth.labels.shape != labels.shape:
-        sizes = ["x".join(map(str, reversed(shape))) for shape in (labels.shape, truth.labels.shape)]
-        raise ValueError(f"{where}: expected {sizes[0]} pixels, as its colour image has, got {sizes[1]}")
-    known = truth.labels[truth.labels != VOID]
-    if known.size and known.max() >= classes:
-        raise ValueError(
-            f"{where}: it has class {known.max()}, but the network tells {classes} classes (0 to {classes - 1}, "
-            "255 = unlabelled); choose the weights that this truth is of, or --truth none"
-        )
