@@ -24,9 +24,10 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import qos_profile_sensor_data
 from rich.progress import Progress
 from sensor_msgs.msg import Image
-from std_msgs.msg import Header, String
+from std_msgs.msg import Header
 
 from cen_model.files import write_atomically
+from cen_ros.diagnostics import subscribe
 from cen_ros.images import array_to_image
 from cen_ros.processes import children, fast_dds_profile, private_environment
 
@@ -55,13 +56,10 @@ class Camera:
         self._labels: SimpleQueue[tuple[int, int]] = SimpleQueue()
         self.reports: SimpleQueue[dict] = SimpleQueue()
         node.create_subscription(Image, "cen_segmentation/label", self._take, 10)
-        node.create_subscription(String, "cen_segmentation/diagnostics", self._read, 10)
+        subscribe(node, "cen_segmentation", lambda status: self.reports.put(status["values"]))
 
     def _take(self, msg: Image) -> None:
         self._labels.put((msg.header.stamp.sec * 10**9 + msg.header.stamp.nanosec, time.monotonic_ns()))
-
-    def _read(self, msg: String) -> None:
-        self.reports.put(json.loads(msg.data)["status"][0]["values"])
 
     def send(self) -> int:
         """Publish a pair; its stamp, nanoseconds."""
@@ -112,6 +110,8 @@ def overhead(camera: Camera, frames: int) -> dict:
     report = camera.reports.get(timeout=PATIENCE)
     shares = {name: report[f"{name} ms, median"] for name in NODE}
     whole = [trip for trip in trips if trip is not None]
+    if not whole:
+        raise TimeoutError("no label came back")
     return {
         "frames": frames,
         "lost": len(trips) - len(whole),
@@ -201,11 +201,11 @@ def markdown(result: dict) -> str:
     copied = result["moved_megabytes"] / result["copy_gigabytes_per_second"]
     growth = memory_["late"] / memory_["early"] - 1
     rows = {
-        f"node alone, message in to label out, {width}x{height}, median": f"{node['together']:.2f} ms",
-        **{f"- {name}": f"{node[name]:.2f} ms" for name in NODE},
-        "the same, p95 of each step added up": f"{node['p95']:.2f} ms",
-        "there and back, over DDS, median": f"{trip['median']:.2f} ms",
-        "there and back, p95": f"{trip['p95']:.2f} ms",
+        f"node alone, from the colour image's callback to the label, {width}x{height}, median": _ms(node["together"]),
+        **{f"- {name}": _ms(node[name]) for name in NODE},
+        "the same, p95 of each step added up": _ms(node["p95"]),
+        "there and back, over DDS, median": _ms(trip["median"]),
+        "there and back, p95": _ms(trip["p95"]),
         f"labelled at {RATE:g} Hz for {flow['seconds']:.0f} s": f"{flow['labelled']} of {flow['sent']}",
         "processor, share of one core": f"{flow['cpu_share']:.0%}",
         f"memory after {memory_['early_frames']} frames": f"{memory_['early'] / 1e6:.1f} MB",
@@ -220,6 +220,10 @@ def markdown(result: dict) -> str:
     )
 
 
+def _ms(value: float) -> str:
+    return f"{value:.2f} ms"
+
+
 async def run(args: argparse.Namespace) -> dict:
     """Start the node, measure it, and end it."""
     environment = private_environment(fast_dds_profile())
@@ -229,7 +233,8 @@ async def run(args: argparse.Namespace) -> dict:
             try:
                 return await asyncio.to_thread(measure, args, started["node"].process.pid)
             except (TimeoutError, Empty) as error:
-                raise RuntimeError(f"{error}; the node's log ends\n{started['node'].tail()}") from error
+                why = str(error) or "no diagnostics came"
+                raise RuntimeError(f"{why}; the node's log ends\n{started['node'].tail()}") from error
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -241,6 +246,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--long", type=int, default=20_000, help="frames until memory is looked at again")
     parser.add_argument("--output", type=Path, help="write FILE.json and FILE.md", metavar="FILE")
     args = parser.parse_args(argv)
+    if args.long <= EARLY:
+        parser.error(f"--long: expected more than {EARLY} frames, got {args.long}")
     try:
         result = asyncio.run(run(args))
     except (RuntimeError, FileNotFoundError) as error:

@@ -16,6 +16,7 @@ import numpy as np
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
+from cen_ros.images import nearest
 from cen_ros.paint import measured
 
 # One point as it lies in the message: 18 bytes, padded to whole words.
@@ -68,10 +69,10 @@ class CloudMaker:
         np.multiply(z, self._down, out=points["y"])
         points["z"] = z
         # Bytes b g r 0 are 0x00RRGGBB in little-endian order. Alpha stays 0: with 255, a colour could read as NaN.
-        cv2.mixChannels([_at(rgb, depth.shape)], [self._bgr0], [0, 2, 1, 1, 2, 0])
+        cv2.mixChannels([nearest(rgb, depth.shape)], [self._bgr0], [0, 2, 1, 1, 2, 0])
         points["rgb"] = self._bgr0.view("<f4")[..., 0]
-        points["label"] = _at(labels, depth.shape)
-        points["confidence"] = 255 if confidence is None else _at(confidence, depth.shape)
+        points["label"] = nearest(labels, depth.shape)
+        points["confidence"] = 255 if confidence is None else nearest(confidence, depth.shape)
         return self._message(header)
 
     def _depth_in_metres(self, depth: np.ndarray) -> np.ndarray:
@@ -114,13 +115,6 @@ class CloudMaker:
         msg.height, msg.width = self._points.shape
         msg.row_step = msg.width * msg.point_step
         return msg
-
-
-def _at(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The image at (height, width); by nearest neighbour, for labels cannot be blended."""
-    if image.shape[:2] == size:
-        return image
-    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_NEAREST)
 
 
 @cache

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -13,10 +14,11 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode
+from rclpy.node import Node
 from rclpy.qos import ReliabilityPolicy
 from std_msgs.msg import Header, String
 
-from cen_ros.measures import Summary
+from cen_ros.measures import UNHEARD, UNUSABLE, Summary
 from cen_ros.networks import Networks
 from cen_ros.outputs import COMPLAINT_SECONDS
 from cen_ros.pipeline import Pipeline
@@ -36,8 +38,9 @@ class Diagnostics:
         # Another type on a topic that others know as theirs would help nobody.
         topic = settings.topics["diagnostics"] if array else "~/diagnostics"
         self._publisher = node.create_publisher(array or String, topic, 10)
+        self._window = max(COMPLAINT_SECONDS, settings.diagnostics_period)
         self._then = self._complained = monotonic()
-        self._counts: Counter[str] = Counter()  # since the last complaint
+        self._recent: deque[tuple[float, Counter[str]]] = deque()  # counts of the last window, by when they were taken
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still, which is worth a warning
         self._timer = node.create_timer(settings.diagnostics_period, self._tick, clock=steady)
 
@@ -48,29 +51,38 @@ class Diagnostics:
 
     def _tick(self) -> None:
         now = monotonic()
-        summary = self._pipeline.measures.summary(now - self._then)
-        self._then = now
-        self._counts.update(summary.counts)
-        trouble = self._trouble(summary)
-        if now - self._complained >= COMPLAINT_SECONDS:
-            if trouble:
-                self._node.get_logger().warning(trouble)
+        summary = self._pipeline.measures.summary()
+        seconds, self._then = now - self._then, now
+        self._recent.append((now, Counter(summary.counts)))
+        full = False
+        while self._recent[0][0] <= now - self._window:
+            self._recent.popleft()
+            full = True
+        counts = sum((each for _, each in self._recent), Counter())
+        trouble = self._trouble(summary, counts, full)
+        if trouble and now - self._complained >= COMPLAINT_SECONDS:
+            self._node.get_logger().warning(trouble)
             self._complained = now
-            self._counts.clear()
-        self._publish(trouble, self._values(summary))
+        state = "nobody listens" if counts[UNHEARD] and not counts["labels"] else "labelling"
+        self._publish(trouble, state, self._values(summary, seconds))
 
-    def _trouble(self, summary: Summary) -> str | None:
-        """What the user should know of; None while all is well."""
-        pipeline, slop_ms = self._pipeline, self._pipeline.live.slop_ns / 1e6
-        if pipeline.depth_missing and self._counts["rgb"]:
+    def _trouble(self, summary: Summary, counts: Counter[str], full: bool) -> str | None:
+        """What the user should know of; None while all is well, or too little time has passed to tell."""
+        pipeline, live = self._pipeline, self._pipeline.live
+        slop_ms, offset_ms = live.slop_ns / 1e6, live.offset_ns / 1e6
+        if pipeline.depth_missing and counts["rgb"]:
             return f"no depth on {pipeline.topics[1]}: labels are the RGB branch's alone"
-        if self._counts["pairs"]:
-            return offset_warning(summary.difference_ms, slop_ms, pipeline.live.offset_ns / 1e6)
+        if counts[UNUSABLE] and not counts["labels"]:
+            return f"no labels: {counts[UNUSABLE]} frames were not usable, the last for this: {summary.failure}"
+        if counts["pairs"]:
+            return offset_warning(summary.difference_ms, slop_ms, offset_ms)
+        if not full:
+            return None
         nearest = pipeline.nearest_ns
-        rgb, depth = (self._stream(number) for number in (0, 1))
-        return explain(rgb, depth, slop_ms, None if nearest is None else nearest / 1e6, summary.lag_ms)
+        rgb, depth = (self._stream(number, counts) for number in (0, 1))
+        return explain(rgb, depth, slop_ms, offset_ms, None if nearest is None else nearest / 1e6, summary.lag_ms)
 
-    def _stream(self, number: int) -> Stream:
+    def _stream(self, number: int, counts: Counter[str]) -> Stream:
         subscription = self._pipeline.subscriptions[number]
         infos = self._node.get_publishers_info_by_topic(subscription.topic_name)
         offers = [
@@ -79,13 +91,14 @@ class Diagnostics:
         ]
         message = f"sensor_msgs/msg/{subscription.msg_type.__name__}"
         reliable = subscription.qos_profile.reliability == ReliabilityPolicy.RELIABLE
-        return Stream(subscription.topic_name, message, reliable, offers, self._counts[("rgb", "depth")[number]])
+        return Stream(subscription.topic_name, message, reliable, offers, counts[("rgb", "depth")[number]])
 
-    def _values(self, summary: Summary) -> dict[str, Any]:
+    def _values(self, summary: Summary, seconds: float) -> dict[str, Any]:
         """Flat, as diagnostics are: rates in 1/s, times in ms, memory in MB."""
         values: dict[str, Any] = {"engine": str(self._networks), "device": self._networks.device}
         values["answers"] = "the RGB branch alone" if self._pipeline.depth_missing else "RGB and depth"
-        values |= {f"{name} per second": round(n / summary.seconds, 2) for name, n in summary.counts.items()}
+        for name in ("rgb", "depth", "pairs", "labels"):
+            values[f"{name} per second"] = round(summary.counts[name] / seconds, 2)
         values |= {f"dropped: {reason}": count for reason, count in summary.drops.items()}
         for stage, percentiles in summary.stages_ms.items():
             median, p95 = (round(value, 2) for value in percentiles)
@@ -95,11 +108,11 @@ class Diagnostics:
         values["memory MB"] = round(_resident_bytes() / 1e6, 1)
         return values
 
-    def _publish(self, trouble: str | None, values: dict[str, Any]) -> None:
+    def _publish(self, trouble: str | None, state: str, values: dict[str, Any]) -> None:
         status = {
             "name": self._node.get_fully_qualified_name(),
             "level": WARN if trouble else OK,
-            "message": trouble or "labelling",
+            "message": trouble or state,
             "values": values,
         }
         self._publisher.publish(self._as_message(status, self._node.get_clock().now().to_msg()))
@@ -113,10 +126,34 @@ def _diagnostic_array() -> type | None:
     return DiagnosticArray
 
 
+def subscribe(node: Node, segmentation: str, heard: Callable[[dict[str, Any]], object]) -> None:
+    """Let `heard` be told each status of the segmentation node of that name, with values as JSON has them."""
+    array = _diagnostic_array()
+    if array is None:
+        node.create_subscription(String, f"{segmentation}/diagnostics", lambda msg: heard(_from_json(msg)), 10)
+        return
+
+    def take(msg: Any) -> None:
+        for status in msg.status:
+            if status.name == node.resolve_topic_name(segmentation):
+                heard(_from_status(status))
+
+    node.create_subscription(array, "/diagnostics", take, 10)
+
+
+def _from_json(msg: String) -> dict[str, Any]:
+    return json.loads(msg.data)["status"][0]
+
+
+def _from_status(status: Any) -> dict[str, Any]:
+    values = {pair.key: json.loads(pair.value) for pair in status.values}
+    return {"name": status.name, "level": status.level[0], "message": status.message, "values": values}
+
+
 def _as_array(status: dict[str, Any], stamp: Time) -> Any:
     from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-    pairs = [KeyValue(key=key, value=str(value)) for key, value in status["values"].items()]
+    pairs = [KeyValue(key=key, value=json.dumps(value, ensure_ascii=False)) for key, value in status["values"].items()]
     fields = {**status, "level": bytes([status["level"]]), "values": pairs}
     return DiagnosticArray(header=Header(stamp=stamp), status=[DiagnosticStatus(**fields)])
 

@@ -95,31 +95,46 @@ def _kind(pixels: np.ndarray) -> str:
     return f"{pixels.dtype} of shape {pixels.shape}"
 
 
-def rgbd_arrays(
-    rgb: Any, depth: Any, names: tuple[str, str] = ("colour image", "depth image")
-) -> tuple[np.ndarray, np.ndarray]:
-    """The arrays of a colour and a depth message: uint8 (H, W, 3) RGB and uint16 mm or float32 m (H, W).
+NAMES = ("colour image", "depth image")
 
-    Depth of another resolution is brought to the colour image's by nearest neighbour: blending would invent surfaces
-    between an object and its background.
+
+def sensor_arrays(rgb: Any, depth: Any | None, names: tuple[str, str] = NAMES) -> tuple[np.ndarray, np.ndarray | None]:
+    """The arrays of a colour and a depth message: uint8 (H, W, 3) RGB and uint16 mm or float32 m (h, w).
 
     Args:
+        depth: None where it is missing.
         names: what errors call the two messages, such as their topics.
 
     Raises:
         ValueError: a message is malformed or not of its kind, or the two differ in aspect ratio.
     """
     rgb_array = _named(color_to_array, rgb, f"{names[0]}: expected a colour image")
+    if depth is None:
+        return rgb_array, None
     depth_array = _named(depth_to_array, depth, f"{names[1]}: expected a depth image")
     (height, width), (depth_height, depth_width) = rgb_array.shape[:2], depth_array.shape
-    if (depth_height, depth_width) == (height, width):
-        return rgb_array, depth_array
     if not same_aspect((depth_height, depth_width), (height, width)):
         raise ValueError(
             f"{names[1]}: expected depth registered to the {width}x{height} pixels of {names[0]} (or of that aspect "
             f"ratio), got {depth_width}x{depth_height}; use the camera's aligned depth"
         )
-    return rgb_array, cv2.resize(depth_array, (width, height), interpolation=cv2.INTER_NEAREST)
+    return rgb_array, depth_array
+
+
+def rgbd_arrays(rgb: Any, depth: Any, names: tuple[str, str] = NAMES) -> tuple[np.ndarray, np.ndarray]:
+    """`sensor_arrays`, with depth at the colour image's size."""
+    rgb_array, depth_array = sensor_arrays(rgb, depth, names)
+    return rgb_array, nearest(depth_array, rgb_array.shape[:2])
+
+
+def nearest(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """An image (h, w) or (h, w, C) at the size (H, W), by nearest neighbour.
+
+    Blending would invent classes, and surfaces between an object and its background.
+    """
+    if image.shape[:2] == size:
+        return image
+    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_NEAREST)
 
 
 def _named(convert: Callable[[Any], np.ndarray], msg: Any, expectation: str) -> np.ndarray:

@@ -15,6 +15,9 @@ STAGES = ("receive", "pair", "wait", "convert", "infer", "publish")
 """What a label's age is made of: from the stamp of the RGB image to its arrival; until the depth image that goes with
 it is known; until the worker has time; to arrays; in the network; until it is handed to ROS."""
 
+UNHEARD, UNUSABLE = "nobody listens", "not usable"
+"""Reasons why a frame gets no label; others may be given."""
+
 RECENT = 500
 """Labels that percentiles are taken of."""
 
@@ -24,17 +27,18 @@ class Summary:
     """What happened since the last summary, and percentiles of the most recent labels.
 
     Attributes:
-        seconds: since the last summary.
-        counts: of what arrived and left, by "rgb", "depth", "pairs", "labels".
+        counts: of what arrived and left since the last summary, by "rgb", "depth", "pairs", "labels", and of frames
+            without a label by reason.
         drops: frames without a label by reason, since the node was activated.
+        failure: what the last frame that was not usable failed of.
         stages_ms: median and 95th percentile by stage, milliseconds; "node" is all but "receive".
         difference_ms: median of RGB stamp - depth stamp in recent pairs; None without any.
         lag_ms: by how much depth's stamps lie behind RGB's, judged by when the images arrive; None where unknown.
     """
 
-    seconds: float
     counts: Mapping[str, int]
     drops: Mapping[str, int]
+    failure: str
     stages_ms: Mapping[str, tuple[float, float]]
     difference_ms: float | None
     lag_ms: float | None
@@ -47,7 +51,7 @@ class Measures:
         self._lock = Lock()
         self._counts: Counter[str] = Counter()
         self._drops: Counter[str] = Counter()
-        self._labelled = 0
+        self._labelled, self._failure = 0, ""
         self._stages: deque[tuple[float, ...]] = deque(maxlen=RECENT)
         self._differences: deque[int] = deque(maxlen=50)
         self._lags = (deque[int](maxlen=50), deque[int](maxlen=50))
@@ -75,6 +79,12 @@ class Measures:
         """Frames that get no label."""
         with self._lock:
             self._drops[reason] += frames
+            self._counts[reason] += frames
+
+    def fail(self, error: str) -> None:
+        """A frame gets no label because of an error."""
+        self.drop(UNUSABLE)
+        self._failure = error
 
     def total(self) -> str:
         """What came of all frames, in a line."""
@@ -88,16 +98,15 @@ class Measures:
             for values in (self._differences, *self._lags):
                 values.clear()
 
-    def summary(self, seconds: float) -> Summary:
-        """Sum up, and begin to count anew; `seconds` since the last time."""
+    def summary(self) -> Summary:
+        """Sum up, and begin to count anew."""
         with self._lock:
             counts, self._counts = self._counts, Counter()
             stages, drops = np.array(self._stages), dict(self._drops)
             difference = median(self._differences) / 1e6 if self._differences else None
             rgb, depth = self._lags
             lag = (median(depth) - median(rgb)) / 1e6 if rgb and depth else None
-        counts = {name: counts[name] for name in ("rgb", "depth", "pairs", "labels")}
-        return Summary(seconds, counts, drops, _percentiles(stages), difference, lag)
+        return Summary(counts, drops, self._failure, _percentiles(stages), difference, lag)
 
 
 def _percentiles(stages: np.ndarray) -> dict[str, tuple[float, float]]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,7 +76,6 @@ def load(settings: Settings) -> Networks:
 
 def release_gpu_memory() -> None:
     """Give what PyTorch keeps for its next allocation back to the other processes on the GPU."""
-    import torch
-
-    if torch.cuda.is_available():
+    torch = sys.modules.get("torch")
+    if torch and torch.cuda.is_available():
         torch.cuda.empty_cache()

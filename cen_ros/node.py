@@ -27,7 +27,7 @@ from cen_ros.logs import LogForwarder
 from cen_ros.networks import Networks
 from cen_ros.outputs import Outputs
 from cen_ros.pipeline import Pipeline
-from cen_ros.settings import Settings, live, settings
+from cen_ros.settings import Settings, live, problems, settings
 
 
 class SegmentationNode(LifecycleNode):
@@ -76,6 +76,8 @@ class SegmentationNode(LifecycleNode):
         """Subscribe, and start the worker; back to unconfigured, with the reason logged, where that fails."""
         try:
             result = super().on_activate(state)  # from here on the publishers publish
+            if result != TransitionCallbackReturn.SUCCESS:
+                return result
             self._outputs.announce()
             now = live(parameters.values_of(self))
             self._pipeline = Pipeline(self, self._networks, self._outputs, self._settings, now)
@@ -113,16 +115,21 @@ class SegmentationNode(LifecycleNode):
 
     def destroy_node(self) -> None:
         """Stop the worker before what it publishes with is gone."""
-        self._stop(print)  # after a signal /rosout is gone already
+        self._stop(self.get_logger().info if self.context.ok() else print)  # after a signal /rosout is gone already
+        self._free()
         self._forwarder.close()
         super().destroy_node()
 
     def _on_set(self, changes: list[Parameter]) -> SetParametersResult:
         """Refuse what cannot be used, in words; take up at once what may change while the node is active."""
-        values = {**parameters.values_of(self), **{change.name: change.value for change in changes}}
+        before = parameters.values_of(self)
+        values = {**before, **{change.name: change.value for change in changes}}
+        # What was wrong before is not this change's fault; else two wrong values could not be mended one by one.
+        new = [problem for problem in problems(values) if problem not in problems(before)]
+        now = live(values)
         try:
-            settings(values)
-            now = live(values)
+            if new:
+                raise ValueError("; ".join(new))
             if self._outputs:
                 self._outputs.change(now)
         except ValueError as error:
@@ -132,20 +139,19 @@ class SegmentationNode(LifecycleNode):
         return SetParametersResult(successful=True)
 
     def _stop(self, say: Callable[[str], object]) -> None:
-        diagnostics, self._diagnostics = self._diagnostics, None
-        pipeline, self._pipeline = self._pipeline, None
-        if diagnostics:
-            diagnostics.stop()
-        if pipeline:
-            say(pipeline.stop())
+        # A signal may come in the midst of it, and destroy_node then does it again: nothing is forgotten too early.
+        if self._diagnostics:
+            self._diagnostics.stop()
+            self._diagnostics = None
+        if self._pipeline:
+            say(self._pipeline.stop())
+            self._pipeline = None
 
     def _free(self) -> None:
-        outputs, self._outputs = self._outputs, None
-        if outputs:
-            outputs.destroy()
-        if self._networks:
-            self._networks = None
-            networks.release_gpu_memory()
+        if self._outputs:
+            self._outputs.destroy()
+        self._outputs = self._networks = None
+        networks.release_gpu_memory()
 
 
 def _answer_impossible_transitions(node: LifecycleNode) -> None:

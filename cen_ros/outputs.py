@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import cv2
 import numpy as np
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -20,7 +19,7 @@ from std_msgs.msg import Header, String
 from cen_ros.camera_model import intrinsics
 from cen_ros.classes import class_ids, class_map, label_info
 from cen_ros.cloud import CloudMaker
-from cen_ros.images import array_to_image
+from cen_ros.images import array_to_image, nearest
 from cen_ros.paint import Painter, mask, with_unlabelled
 from cen_ros.settings import Live, Settings
 
@@ -61,9 +60,7 @@ class LabelledFrame:
 
     def resized(self, depth: np.ndarray) -> LabelledFrame:
         """The frame at the size of another resolution of its depth image."""
-        if depth.shape == self.labels.shape:
-            return self
-        at = partial(cv2.resize, dsize=depth.shape[::-1], interpolation=cv2.INTER_NEAREST)
+        at = partial(nearest, size=depth.shape)
         confidence = None if self.confidence is None else at(self.confidence)
         return replace(self, rgb=at(self.rgb), depth=depth, labels=at(self.labels), confidence=confidence)
 
@@ -72,25 +69,38 @@ class Outputs:
     """The publishers of a configured node, and what goes out by them.
 
     Raises:
-        ValueError: from the constructor and `change`, where `live` names a class that the network does not have.
+        ValueError: where `live` names a class that the network does not have.
     """
 
     def __init__(self, node: LifecycleNode, settings: Settings, live: Live, classes: tuple[str, ...]):
         self._node, self._classes, self._encoding = node, classes, settings.label_encoding
         self._topics, self._points_color = settings.topics, settings.points_color
+        self._confident = settings.confidence
         self.change(live)
         self._painter, self._clouds = Painter(len(classes)), CloudMaker()
-        self._publishers: dict[str, LifecyclePublisher] = {}
-        for name, message_type in TYPES.items():
-            if name != "confidence" or settings.confidence:
-                self._advertise(name, message_type, QoSProfile(depth=5))
         self._latched = {"class_map": String(data=class_map(classes)), "label_info": label_info(classes)}
-        for name, message in self._latched.items():
-            if message is not None:
-                self._advertise(name, type(message), LATCHED)
+        self._publishers: dict[str, LifecyclePublisher] = {}
+        try:
+            for name, message_type in TYPES.items():
+                if name != "confidence" or settings.confidence:
+                    self._advertise(name, message_type, QoSProfile(depth=5))
+            for name, message in self._latched.items():
+                if message is not None:
+                    self._advertise(name, type(message), LATCHED)
+        except Exception:
+            self.destroy()
+            raise
 
     def change(self, live: Live) -> None:
-        """Publish by other parameter values from now on."""
+        """Publish by other parameter values from now on.
+
+        Raises ValueError where they name unknown classes, or ask for a confidence that the node has no engine for.
+        """
+        if live.min_confidence > 0 and not self._confident:
+            raise ValueError(
+                "parameter min_confidence: expected 0, for the node was configured with confidence: false; "
+                "configure it anew with confidence: true"
+            )
         self._present = live, class_ids(live.mask_classes, self._classes)  # in one step: frames are under way
 
     def announce(self) -> None:
@@ -103,9 +113,13 @@ class Outputs:
         """What somebody listens to."""
         return frozenset(name for name in TYPES.keys() & self._publishers if self._listeners(name))
 
+    def wants_labels(self) -> bool:
+        """Whether somebody listens to anything that the network is for."""
+        return not self.wanted() <= {"camera_info"}
+
     def needs_confidence(self, wanted: frozenset[str]) -> bool:
         """Whether any of it depends on how certain the labels are."""
-        if "confidence" not in self._publishers:
+        if not self._confident:
             return False
         return self._present[0].min_confidence > 0 or not wanted.isdisjoint({"confidence", "points"})
 
@@ -126,10 +140,8 @@ class Outputs:
         for name, make in images.items():  # label first: it is what others wait for
             if name in wanted:
                 self._publishers[name].publish(make())
-        if "camera_info" in wanted and frame.info is not None:
-            self._publishers["camera_info"].publish(_stamped(frame.info, frame.header))
-        if "points" in wanted and frame.depth is not None:
-            self._publish_points(replace(frame, labels=labels))
+        if not wanted.isdisjoint({"camera_info", "points"}):
+            self._publish_geometry(wanted, replace(frame, labels=labels))
 
     def destroy(self) -> None:
         """Take the publishers out of the graph."""
@@ -144,6 +156,9 @@ class Outputs:
     def _advertise(self, name: str, message_type: type, qos: QoSProfile) -> None:
         self._publishers[name] = self._node.create_lifecycle_publisher(message_type, self._topics[name], qos)
 
+    def _warn(self, text: str) -> None:
+        self._node.get_logger().warning(text, throttle_duration_sec=COMPLAINT_SECONDS)
+
     def _listeners(self, name: str) -> int:
         return self._publishers[name].get_subscription_count()
 
@@ -151,13 +166,20 @@ class Outputs:
         values = labels if self._encoding == "mono8" else labels.astype(np.int16)
         return array_to_image(values, self._encoding, header, Image)
 
+    def _publish_geometry(self, wanted: frozenset[str], frame: LabelledFrame) -> None:
+        if frame.info is None:
+            self._warn("no camera_info and no points: nothing came on rgb/camera_info; remap it to the RGB camera's")
+            return
+        if "camera_info" in wanted:
+            self._publishers["camera_info"].publish(_stamped(frame.info, frame.header))
+        if "points" in wanted and frame.depth is not None:
+            self._publish_points(frame)
+
     def _publish_points(self, frame: LabelledFrame) -> None:
         try:
-            if frame.info is None:
-                raise ValueError("nothing came on the topic rgb/camera_info; remap it to the RGB camera's")
             matrix = intrinsics(frame.info, frame.depth.shape)
         except ValueError as error:
-            self._node.get_logger().warning(f"no points: {error}", throttle_duration_sec=COMPLAINT_SECONDS)
+            self._warn(f"no points: {error}")
             return
         colors = self._painter.color(frame.labels) if self._points_color == "label" else frame.rgb
         cloud = self._clouds.cloud(frame.depth, colors, frame.labels, frame.confidence, matrix, frame.header)

@@ -127,7 +127,9 @@ PARAMETERS = {
     "points_color": Parameter(
         "camera", f"Colour of the points: camera, or label for their class's, as Kimera wants it. {CONFIGURED}"
     ),
-    "mask_classes": Parameter([""], f"Names of the classes that are white (255) on the topic mask. {AT_ONCE}"),
+    "mask_classes": Parameter(
+        [""], f'Names of the classes that are white (255) on the topic mask; [""] for none. {AT_ONCE}'
+    ),
     "overlay_alpha": Parameter(
         0.5, f"Share of the class colours in the overlay, the rest is the camera's image. {AT_ONCE}", most=1.0
     ),

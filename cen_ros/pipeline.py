@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic_ns
 from typing import Any
@@ -10,10 +11,11 @@ from typing import Any
 import numpy as np
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from cen_ros.images import color_to_array, depth_to_array, rgbd_arrays
-from cen_ros.measures import Measures
+from cen_ros.images import nearest, sensor_arrays
+from cen_ros.measures import UNHEARD, Measures
 from cen_ros.networks import Networks
 from cen_ros.outputs import COMPLAINT_SECONDS, LabelledFrame, Outputs
 from cen_ros.settings import Live, Settings
@@ -65,15 +67,18 @@ class Pipeline:
         self._synchronizer = StampSynchronizer(live.slop_ns)
         self._depth_ns = monotonic_ns()  # when depth was last seen
         self.live = live
-        self.subscriptions = [
-            self._subscribe(settings.rgb_transport, TOPICS[0], self._on_rgb),
-            self._subscribe(settings.depth_transport, TOPICS[1], self._on_depth),
-        ]
-        self.topics = tuple(subscription.topic_name for subscription in self.subscriptions)
-        self._info_subscription = node.create_subscription(
-            CameraInfo, INFO_TOPIC, self._on_info, qos_profile_sensor_data
-        )
-        self._worker = Worker(self._label, self._on_failure)  # last: nothing above may leave its thread behind
+        self.subscriptions: list[Subscription] = []
+        self._worker = Worker(self._label, self._on_failure)  # first: callbacks may come at once
+        try:
+            self._subscribe_to(settings.rgb_transport, TOPICS[0], self._on_rgb)
+            self._subscribe_to(settings.depth_transport, TOPICS[1], self._on_depth)
+            self.topics = tuple(subscription.topic_name for subscription in self.subscriptions)
+            self.subscriptions.append(
+                node.create_subscription(CameraInfo, INFO_TOPIC, self._on_info, qos_profile_sensor_data)
+            )
+        except Exception:
+            self.stop()
+            raise
 
     def change(self, live: Live) -> None:
         """Pair by other parameter values from now on."""
@@ -85,9 +90,10 @@ class Pipeline:
 
     def stop(self) -> str:
         """Stop listening, wait for the pair in progress, and say in a line what was done."""
-        for subscription in (*self.subscriptions, self._info_subscription):
+        for subscription in self.subscriptions:
             self._node.destroy_subscription(subscription)
-        self._worker.stop()
+        if self._worker.stop():
+            self.measures.drop("the node was stopped")
         return self.measures.total()
 
     @property
@@ -101,14 +107,14 @@ class Pipeline:
         timeout = self._settings.depth_timeout
         return timeout > 0 and monotonic_ns() - self._depth_ns > timeout * 1e9
 
-    def _subscribe(self, transport: str, topic: str, callback: Any) -> Any:
+    def _subscribe_to(self, transport: str, topic: str, callback: Callable[[Any], None]) -> None:
         reliable = self._settings.reliability == "reliable"
         qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE) if reliable else qos_profile_sensor_data
-        if transport == "raw":
-            return self._node.create_subscription(Image, topic, callback, qos)
-        # As image_transport has it: remapped is the base topic, and the transport's name is appended to what it became.
-        topic = f"{self._node.resolve_topic_name(topic)}/{transport}"
-        return self._node.create_subscription(CompressedImage, topic, callback, qos)
+        kind = Image
+        if transport != "raw":
+            # As image_transport has it: remapped is the base topic; the transport's name is added to what it became.
+            kind, topic = CompressedImage, f"{self._node.resolve_topic_name(topic)}/{transport}"
+        self.subscriptions.append(self._node.create_subscription(kind, topic, callback, qos))
 
     def _on_info(self, msg: CameraInfo) -> None:
         self._info = msg
@@ -117,6 +123,7 @@ class Pipeline:
         received = Received(msg)
         self._note(0, received)
         if self.depth_missing:
+            self._synchronizer.clear()  # depth that comes back is not to lead to what was before
             self._put(received, None)
         else:
             self._add(0, received, received.stamp_ns)
@@ -131,15 +138,21 @@ class Pipeline:
         self.measures.image(stream, received.stamp_ns, received.at_ns)
 
     def _add(self, stream: int, received: Received, stamp_ns: int) -> None:
-        pair = self._synchronizer.add(stream, stamp_ns, received)
+        synchronizer = self._synchronizer
+        unpaired, resets = synchronizer.unpaired, synchronizer.resets
+        pair = synchronizer.add(stream, stamp_ns, received)
+        if synchronizer.resets != resets:
+            self.measures.forget_stamps()
+        if synchronizer.unpaired != unpaired:
+            self.measures.drop("no depth of their time", synchronizer.unpaired - unpaired)
         if pair is not None:
             rgb, depth = pair
             self.measures.pair(rgb.stamp_ns - depth.stamp_ns - self.live.offset_ns)
             self._put(rgb, depth)
 
     def _put(self, rgb: Received, depth: Received | None) -> None:
-        if not self.live.run_without_subscribers and not self._outputs.wanted():
-            self.measures.drop("nobody listens")
+        if not self.live.run_without_subscribers and not self._outputs.wants_labels():
+            self.measures.drop(UNHEARD)
             return
         age_ns = self._node.get_clock().now().nanoseconds - rgb.stamp_ns - (monotonic_ns() - rgb.at_ns)
         if self._worker.put(Job(rgb, depth, age_ns / 1e6)):
@@ -147,24 +160,21 @@ class Pipeline:
 
     def _label(self, job: Job) -> None:
         times = [job.rgb.at_ns, job.paired_ns, monotonic_ns()]
-        rgb, depth = self._arrays(job)
+        depth_message = job.depth.message if job.depth else None
+        rgb, own_depth = sensor_arrays(job.rgb.message, depth_message, self.topics)
+        depth = None if own_depth is None else nearest(own_depth, rgb.shape[:2])
         times.append(monotonic_ns())
         wanted = self._outputs.wanted()
         prediction = self._networks.predict(rgb, depth, self._outputs.needs_confidence(wanted))
         times.append(monotonic_ns())
         frame = LabelledFrame(job.rgb.message.header, rgb, depth, prediction.labels, prediction.confidence, self._info)
-        if self._settings.label_size == "depth" and job.depth:
-            frame = frame.resized(depth_to_array(job.depth.message))
+        if self._settings.label_size == "depth" and own_depth is not None:
+            frame = frame.resized(own_depth)
         self._outputs.publish(wanted, frame)
         times.append(monotonic_ns())
         self.measures.label((job.age_ms, *(np.diff(times) / 1e6)))
 
-    def _arrays(self, job: Job) -> tuple[Any, Any]:
-        if job.depth:
-            return rgbd_arrays(job.rgb.message, job.depth.message, names=self.topics)
-        return color_to_array(job.rgb.message), None
-
     def _on_failure(self, error: Exception) -> None:
-        self.measures.drop("not usable")
+        self.measures.fail(str(error))
         if self._node.context.ok():  # at shutdown nothing can be published, which is nobody's fault
             self._node.get_logger().warning(f"frame dropped: {error}", throttle_duration_sec=COMPLAINT_SECONDS)

@@ -3,15 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from cen_model.names import look_up
+from rclpy.exceptions import InvalidTopicNameException
+from rclpy.validate_topic_name import validate_topic_name
+
+from cen_model.names import unknown
 from cen_ros.parameters import TOPICS
 
 CHOICES = {
+    # Those of cen_model.deploy, whose import would take seconds.
+    "backend": ("auto", "none", "tensorrt", "inductor", "openvino", "onnx", "eager"),
+    "precision": ("auto", "fp32", "fp16", "bf16"),
+    "branch": ("ensemble", "rgb", "depth"),
     "rgb_transport": ("raw", "compressed"),
     "depth_transport": ("raw", "compressedDepth"),
     "reliability": ("best_effort", "reliable"),
@@ -80,21 +87,16 @@ def settings(values: Mapping[str, Any]) -> Settings:
     """Those values that hold while the node is configured.
 
     Raises:
-        ValueError: a value that cannot be used, with the parameter's name, what it may be and what it is.
+        ValueError: values that cannot be used, with their names, what they may be and what they are.
     """
-    for name, choices in CHOICES.items():
-        look_up(f"parameter {name}: value", values[name], dict.fromkeys(choices))
-    size = _size(values, "input_size", or_nothing=True)
-    if values["min_confidence"] > 0 and not values["confidence"]:
-        raise ValueError("parameter min_confidence: expected 0 where confidence is false; set confidence: true")
-    for name in TOPICS:
-        if not values[f"topics.{name}"]:
-            raise ValueError(f"parameter topics.{name}: expected the name of a topic, got an empty one")
+    if wrong := problems(values):
+        raise ValueError("; ".join(wrong))
+    size = tuple(values["input_size"])
     return Settings(
         **{field.name: values[field.name] for field in fields(Settings) if field.name not in _CONVERTED},
         device=values["device"] or None,
         size=size if size != (0, 0) else None,
-        image_size=_size(values, "image_size"),
+        image_size=tuple(values["image_size"]),
         engine_cache=Path(values["engine_cache"]).expanduser() if values["engine_cache"] else None,
         topics={name: values[f"topics.{name}"] for name in TOPICS},
     )
@@ -113,9 +115,33 @@ def live(values: Mapping[str, Any]) -> Live:
     )
 
 
-def _size(values: Mapping[str, Any], name: str, or_nothing: bool = False) -> tuple[int, ...]:
-    size = tuple(values[name])
-    if len(size) == 2 and (min(size) > 0 or (or_nothing and size == (0, 0))):
-        return size
-    expected = "[height, width] in pixels" + (" or [0, 0]" if or_nothing else "")
-    raise ValueError(f"parameter {name}: expected {expected}, got {list(size)}")
+def problems(values: Mapping[str, Any]) -> list[str]:
+    """What is wrong with values, one line each."""
+    wrong = [_size(values, "image_size", "two positive numbers", lambda size: min(size) > 0)]
+    wrong += [
+        _size(values, "input_size", "two positive numbers or [0, 0]", lambda size: min(size) > 0 or not any(size))
+    ]
+    wrong += [_choice(name, values[name], choices) for name, choices in CHOICES.items()]
+    wrong += [_topic(f"topics.{name}", values[f"topics.{name}"]) for name in TOPICS]
+    if values["min_confidence"] > 0 and not values["confidence"]:
+        wrong.append("parameter min_confidence: expected 0 where confidence is false; set confidence: true")
+    return [each for each in wrong if each]
+
+
+def _choice(name: str, value: str, choices: tuple[str, ...]) -> str | None:
+    return None if value in choices else f"parameter {name}: {unknown('value', value, choices)}"
+
+
+def _topic(name: str, topic: str) -> str | None:
+    try:
+        validate_topic_name(topic)
+    except InvalidTopicNameException as error:
+        return f"parameter {name}: expected the name of a topic, got {topic!r}: {str(error).splitlines()[0]}"
+    return None
+
+
+def _size(values: Mapping[str, Any], name: str, expected: str, good: Callable[[Any], bool]) -> str | None:
+    size = list(values[name])
+    if len(size) == 2 and min(size) >= 0 and good(size):
+        return None
+    return f"parameter {name}: expected [height, width] in pixels, {expected}, got {size}"

@@ -25,22 +25,33 @@ class StampSynchronizer:
         capacity: messages kept of each stream; the oldest go first.
     """
 
-    def __init__(self, slop_ns: int, capacity: int = 20):
+    def __init__(self, slop_ns: int, capacity: int = 60):
         self.slop_ns = slop_ns
+        self.unpaired = 0  # messages of stream 0 that were given up
+        self.resets = 0  # how often time was set back
         self._capacity = capacity
-        self.clear()
+        self._streams = (_Stream(), _Stream())
+        self.smallest_difference_ns: int | None = None  # of two stamps, one of each stream, since the last pair
 
     def clear(self) -> None:
         """Forget every message and everything known about the streams."""
+        self.unpaired += len(self._streams[0].stamps)
         self._streams = (_Stream(), _Stream())
-        self.smallest_difference_ns: int | None = None  # of two stamps, one of each stream, since the last pair
+        self.smallest_difference_ns = None
 
     def add(self, stream: int, stamp_ns: int, message: Any) -> tuple[Any, Any] | None:
         """Take a message of stream 0 or 1; return the pair (message of 0, message of 1) that it completes, if any."""
         newest = self._streams[stream].newest
         if newest is not None and stamp_ns < newest - RESET_NS:
             self.clear()
+            self.resets += 1
         own, other = self._streams[stream], self._streams[1 - stream]
+        waiting = len(self._streams[0].stamps) + (stream == 0)
+        pair = self._pair(own, other, stamp_ns, message)
+        self.unpaired += waiting - len(self._streams[0].stamps) - (pair is not None)
+        return pair
+
+    def _pair(self, own: _Stream, other: _Stream, stamp_ns: int, message: Any) -> tuple[Any, Any] | None:
         if not own.insert(stamp_ns, message, self._capacity):
             return None
         nearest = other.nearest(stamp_ns)

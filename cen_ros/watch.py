@@ -51,14 +51,20 @@ class Stream:
                 "reliable; set the parameter reliability to best_effort"
             )
         names = ", ".join(sorted({offer.node for offer in self.offers}))
-        return f"nothing on {self.topic}: {names} has it, but sends nothing"
+        return (
+            f"nothing on {self.topic}: {names} offers it, but sends nothing, or its images are lost on the way "
+            "(Fast DDS needs shared memory that holds them: see the README)"
+        )
 
 
-def explain(rgb: Stream, depth: Stream, slop_ms: float, nearest_ms: float | None, lag_ms: float | None) -> str:
+def explain(
+    rgb: Stream, depth: Stream, slop_ms: float, offset_ms: float, nearest_ms: float | None, lag_ms: float | None
+) -> str:
     """Why there was no RGB-D pair.
 
     Args:
         slop_ms: largest difference of two stamps in a pair.
+        offset_ms: the present stamp_offset.
         nearest_ms: the smallest difference seen between an RGB and a depth stamp, None where none can be compared.
         lag_ms: by how much depth's stamps lie behind RGB's, judged by when images arrive.
     """
@@ -70,7 +76,7 @@ def explain(rgb: Stream, depth: Stream, slop_ms: float, nearest_ms: float | None
         f"no RGB-D pair: {rgb.images} images on {rgb.topic} and {depth.images} on {depth.topic}, but no two stamps "
         f"within sync_slop ({slop_ms:.1f} ms); the nearest were {nearest} apart"
     )
-    if lag_ms is None or abs(lag_ms) <= slop_ms:
+    if lag_ms is None or abs(lag_ms - offset_ms) <= slop_ms:
         return text
     side = "behind" if lag_ms > 0 else "ahead of"
     return (

@@ -33,12 +33,14 @@ class Worker:
             self._changed.notify()
         return replaced
 
-    def stop(self) -> None:
-        """Let the work in progress end, drop what waits, and join the thread."""
+    def stop(self) -> bool:
+        """Let the work in progress end, drop what waits, and join the thread; whether something waited."""
         with self._changed:
             self._stopping = True
+            dropped, self._slot = bool(self._slot), []
             self._changed.notify()
         self._thread.join()
+        return dropped
 
     def _run(self) -> None:
         while slot := self._next():

@@ -3,19 +3,18 @@
 
 from __future__ import annotations
 
-import json
 import time
 from itertools import count
-from queue import Empty
+from queue import Empty, SimpleQueue
 
 import numpy as np
 from rclpy.parameter import Parameter
 from ros_graph import SECONDS, Publisher
 from segmentation_process import frame, image
 from sensor_msgs.msg import CameraInfo, Image
-from std_msgs.msg import String
 
 from cen_model.predictor import Prediction
+from cen_ros.diagnostics import subscribe
 from cen_ros.node import SegmentationNode
 
 NUMBERS = count()
@@ -57,11 +56,11 @@ class Composed:
         self.rgb, self.depth = (Publisher(graph.node, *each) for each in zip(types, topics, strict=True))
         self.info = Publisher(graph.node, CameraInfo, f"{self.namespace}/rgb/camera_info")
         graph.add(self.node)
-        self.node.autostart()
+        graph.run(self.node.autostart)
 
     def close(self):
+        self.graph.run(self.node.destroy_node)
         self.graph.remove(self.node)
-        self.node.destroy_node()
 
     def topic(self, name):
         return f"{self.namespace}/cen_segmentation/{name}"
@@ -98,11 +97,12 @@ class Composed:
 
     def diagnosis(self, condition, meanwhile=lambda: None):
         """The first diagnostics from now on for which `condition(status)` holds; `meanwhile` is done for each."""
-        reports = self.graph.listen(String, self.topic("diagnostics"))
+        reports = SimpleQueue()
+        subscribe(self.graph.node, self.topic("").rstrip("/"), reports.put)
         until = time.monotonic() + SECONDS
         while time.monotonic() < until:
             meanwhile()
-            (status,) = json.loads(reports.get(timeout=SECONDS).data)["status"]
+            status = reports.get(timeout=SECONDS)
             if condition(status):
                 return status
         raise AssertionError(f"not so within {SECONDS} s: {status}")

@@ -12,7 +12,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 # The networks here are small: on one thread they are faster, and far faster where something else wants the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import torch  # noqa: E402, F401
+import torch  # noqa: F401
 
 # pytest 9 listens to loggers that do not propagate; PyTorch takes any listener for one that wants a trace of every
 # export, which takes longer than the exports.
@@ -20,7 +20,7 @@ logging.getLogger("torch.__trace").propagate = True
 
 
 @pytest.fixture(scope="session")
-def graph():
+def session_graph():
     """A real ROS graph on a DDS domain of this session."""
     pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cen_ros[ros]'")
     pytest.importorskip("rclpy.event_handler", reason="rclpy before Iron tells nothing of matched publishers")
@@ -29,3 +29,10 @@ def graph():
     graph = Graph()
     yield graph
     graph.close()
+
+
+@pytest.fixture
+def graph(session_graph):
+    """The graph, without what earlier tests listened and published to."""
+    yield session_graph
+    session_graph.forget()

@@ -51,6 +51,26 @@ class Graph:
         self.node.destroy_node()
         self.context.try_shutdown()
 
+    def forget(self):
+        """Take everything of ours out of the graph: what is there costs every wait."""
+
+        def destroy():
+            for subscription in list(self.node.subscriptions):
+                self.node.destroy_subscription(subscription)
+            for publisher in list(self.node.publishers):
+                if publisher.topic_name not in ("/rosout", "/parameter_events"):
+                    self.node.destroy_publisher(publisher)
+
+        self.run(destroy)
+
+    def run(self, work):
+        """What `work()` returns, in the thread in which everything else of this graph happens."""
+        done = threading.Event()
+        task = self._executor.create_task(work)
+        task.add_done_callback(lambda _: done.set())
+        assert done.wait(SECONDS), "it does not end"
+        return task.result()
+
     def publisher(self, message_type, topic) -> Publisher:
         return Publisher(self.node, message_type, topic)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -179,21 +180,29 @@ def test_silence_is_explained_parameters_are_described_and_sigint_ends_an_active
         {**PARAMETERS, "weights": str(weights), "backend": "none"}.values()
     )
 
-    node.rgb.publish(image(frame(0)[0], "rgb8", 0))
-    reason = f"nothing on {node.namespace}/depth/image: tester has it, but sends nothing"
-    assert node.wait_for_line("no RGB-D pair").rstrip().endswith(reason)
+    for i in range(5 * SECONDS):
+        if "no RGB-D pair" in node.said():
+            break
+        node.rgb.publish(image(frame(0)[0], "rgb8", 200 * i))
+        time.sleep(0.2)  # a camera's clock
+    line = node.wait_for_line("no RGB-D pair")
+    assert f"no RGB-D pair: nothing on {node.namespace}/depth/image: tester offers it, but sends nothing" in line
     assert node.stop(signal.SIGINT) == 0
 
 
 def test_a_value_that_cannot_be_used_is_said_at_once_and_can_be_mended(start, weights):
-    node = start(weights=weights, autostart=False, input_size="[1]")
+    node = start(weights=weights, autostart=False, input_size="[1]", rgb_transport="row")
     assert not node.change_state(Transition.TRANSITION_CONFIGURE)
-    assert "input_size: expected [height, width]" in node.wait_for_line("not configured")
+    line = node.wait_for_line("not configured")
+    assert "input_size: expected [height, width]" in line and "rgb_transport: value 'row' is unknown" in line
     assert node.state() == "unconfigured"
 
+    node.set("rgb_transport", ParameterValue(type=ParameterType.PARAMETER_STRING, string_value="raw"))
     node.set("input_size", ParameterValue(type=ParameterType.PARAMETER_INTEGER_ARRAY, integer_array_value=[0, 0]))
     refused = node.refusal("label_size", ParameterValue(type=ParameterType.PARAMETER_STRING, string_value="deph"))
     assert refused == "parameter label_size: value 'deph' is unknown; did you mean depth?"
+    for name in ("branch", "backend", "topics.label"):
+        assert name in node.refusal(name, ParameterValue(type=ParameterType.PARAMETER_STRING, string_value="a b"))
     assert node.change_state(Transition.TRANSITION_CONFIGURE)
     assert node.change_state(Transition.TRANSITION_ACTIVATE)
     node.labels()
