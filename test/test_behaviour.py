@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from itertools import count
 from queue import Empty
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cen_ros[ros]'")
 from composed import Composed, Reckoned, pixels
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from ros_graph import SECONDS
 from segmentation_process import Segmentation, frame, image
 from sensor_msgs.msg import CompressedImage, Image
@@ -118,6 +121,29 @@ def test_diagnostics_hold_rates_latencies_drops_and_the_engine(compose):
     assert values["memory MB"] > 10 and "labels per second" in values
 
 
+def test_frames_without_a_partner_are_counted_and_frames_that_fail_are_no_health(compose):
+    """RGB at twice depth's rate; then nothing but broken images."""
+    node = compose()
+    labels = node.ready(node.listen("label"))
+    for i in range(20):
+        node.rgb.publish(image(frame(0)[0], "rgb8", 1000 + 100 * i - 50))
+        message = node.send(seed=0, milliseconds=1000 + 100 * i)
+        assert labels.get(timeout=SECONDS).header == message.header
+    node.diagnosis(lambda status: status["values"].get("dropped: no depth of their time", 0) >= 20)
+
+    broken, milliseconds = image(frame(0)[0], "rgb8", 0), count(10_000, 100)
+    broken.encoding = "nonsense"
+
+    def film():
+        at = next(milliseconds)
+        broken.header = image(frame(0)[0], "rgb8", at).header
+        node.rgb.publish(broken)
+        node.depth.publish(image(frame(0)[1], "16UC1", at))
+
+    status = node.diagnosis(lambda status: "no labels" in status["message"], meanwhile=film)
+    assert status["level"] == 1 and "'nonsense'" in status["message"]
+
+
 def test_a_label_is_always_the_newest_pair_there_was(compose):
     """A network that is far slower than its camera: what waits is one pair, and each label is of the newest pair."""
     node = compose(Reckoned(seconds=0.2))
@@ -153,3 +179,17 @@ def test_sigint_ends_a_node_that_is_still_loading(graph):
     node.wait_for_line("loading synthetic13-cen")
     assert node.stop() == 0
     assert "Traceback" not in node.said()
+
+
+def test_sigint_while_the_node_deactivates_ends_it_in_order(graph):
+    """The worker is in the midst of a frame that takes long, and is waited for, once."""
+    node = Segmentation(graph, weights="synthetic13-cen", device="cpu", input_size="[480,640]")
+    labels = node.labels()
+    for i in range(5):
+        node.send(seed=i, milliseconds=1000 * i)
+    labels.get(timeout=SECONDS)
+    client = graph.node.create_client(ChangeState, f"{node.namespace}/cen_segmentation/change_state")
+    assert client.wait_for_service(SECONDS)
+    client.call_async(ChangeState.Request(transition=Transition(id=Transition.TRANSITION_DEACTIVATE)))
+    assert node.stop() == 0
+    assert "terminate called" not in node.said()

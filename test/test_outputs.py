@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import struct
 from pathlib import Path
@@ -23,6 +25,7 @@ from std_msgs.msg import Header, String
 
 from cen_model.data.classes import palette
 from cen_ros.camera import camera_info
+from cen_ros.classes import kimera_csv
 
 CONFIG = Path(__file__).parents[1] / "config"
 IMAGES = ("label", "confidence", "color", "overlay", "mask")
@@ -112,7 +115,9 @@ def test_points_without_camera_info_cost_the_points_alone(compose):
     node.ready(labels)
     message = node.send(seed=2, milliseconds=0)
     newest(labels, message.header)
-    assert clouds.empty()
+    with_camera_info(node)
+    node.ready(clouds)
+    assert clouds.empty(), "the first of them is one that had a camera_info"
 
 
 def test_the_network_runs_for_listeners_alone_and_reckons_confidence_for_those_who_want_it(compose):
@@ -153,8 +158,25 @@ def test_what_labels_mean_is_there_for_those_who_come_later(compose):
     assert [each["name"] for each in said["classes"]] == list(CLASSES) and said["unlabelled"] == 255
 
 
+def preset(name):
+    """The parameters in a file of config/, as `compose` takes them."""
+    values = yaml.safe_load((CONFIG / f"{name}.yaml").read_text())["/**"]["ros__parameters"]
+    topics = values.pop("topics")
+    return {**values, **{f"topics__{key}": topic for key, topic in topics.items()}}
+
+
+INTRINSICS = np.array([[50.0, 0, 31.5], [0, 52.0, 23.5], [0, 0, 1]])
+
+
+def with_camera_info(node):
+    """Tell the node its camera's intrinsics."""
+    node.info.wait_for_listeners(1)
+    node.info.publish(camera_info(INTRINSICS, (48, 64), Header()))
+    return node
+
+
 @pytest.mark.parametrize(
-    ("preset", "topics"),
+    ("name", "topics"),
     [
         ("nav2", {"/segmentation/mask": "mono8", "/segmentation/confidence": "mono8"}),
         (
@@ -164,10 +186,9 @@ def test_what_labels_mean_is_there_for_those_who_come_later(compose):
         ("nvblox", {"/segmentation/mask": "mono8"}),
     ],
 )
-def test_presets_publish_what_their_readers_expect(compose, graph, preset, topics):
+def test_presets_publish_images_as_their_readers_expect(compose, graph, name, topics):
     """Type, encoding, size, QoS and stamp; each preset reads its topics with the QoS that its consumer asks for."""
-    values = yaml.safe_load((CONFIG / f"{preset}.yaml").read_text())["/**"]["ros__parameters"]
-    values |= {f"topics__{name}": topic for name, topic in values.pop("topics").items()}
+    values = preset(name)
     node = compose(**values)
     best_effort = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
     names = {topic: topic if topic.startswith("/") else f"{node.namespace}/{topic}" for topic in topics}
@@ -187,6 +208,72 @@ def test_presets_publish_what_their_readers_expect(compose, graph, preset, topic
         (info,) = graph.node.get_publishers_info_by_topic(names[topic])
         assert info.qos_profile.reliability == ReliabilityPolicy.RELIABLE
         assert info.qos_profile.durability == DurabilityPolicy.VOLATILE
+
+
+def test_nav2_gets_as_many_points_as_the_mask_has_pixels(compose, graph):
+    node = with_camera_info(compose(**preset("nav2")))
+    masks = graph.listen(Image, "/segmentation/mask")
+    clouds = graph.listen(PointCloud2, "/segmentation/points")
+    node.ready(masks)
+    rgb, depth = frame(6)
+    message = image(rgb, "rgb8", 0)
+    node.rgb.publish(message)
+    node.depth.publish(image(np.ascontiguousarray(depth[::2, ::2]), "16UC1", 0))
+    seen, cloud = newest(masks, message.header), newest(clouds, message.header)
+    assert (cloud.height, cloud.width) == (seen.height, seen.width) == (24, 32)
+    offset = {field.name: field.offset for field in cloud.fields}["label"]
+    np.testing.assert_array_equal(pixels(seen).ravel(), list(cloud.data[offset :: cloud.point_step]))
+
+
+def test_nvblox_gets_camera_info_with_the_masks_stamp(compose, graph):
+    node = with_camera_info(compose(**preset("nvblox")))
+    masks = graph.listen(Image, "/segmentation/mask")
+    infos = graph.listen(CameraInfo, "/segmentation/camera_info")
+    node.ready(masks)
+    message = node.send(seed=7, milliseconds=0)
+    assert newest(infos, message.header).header == newest(masks, message.header).header
+    seen = newest(masks, node.send(seed=8, milliseconds=1000).header)
+    np.testing.assert_array_equal(pixels(seen), np.where(frame(8)[0][..., 0] // 32 == 2, 255, 0))
+
+
+def test_kimera_gets_points_in_the_colours_of_its_table(compose, graph):
+    node = with_camera_info(compose(**preset("kimera")))
+    clouds = graph.listen(PointCloud2, "/semantic_pointcloud")
+    node.ready(clouds)
+    cloud = newest(clouds, node.send(seed=9, milliseconds=0).header)
+    table = {row["id"]: row for row in csv.DictReader(io.StringIO(kimera_csv(CLASSES)))}
+    offset = {field.name: field.offset for field in cloud.fields}["rgb"]
+    for number, label in list(enumerate((frame(9)[0][..., 0] // 32).ravel()))[::97]:
+        blue, green, red = cloud.data[number * cloud.point_step + offset :][:3]
+        row = table[str(label + 1)]
+        assert (red, green, blue) == tuple(int(row[name]) for name in ("red", "green", "blue"))
+
+
+def test_a_listener_to_camera_info_alone_does_not_run_the_network(compose):
+    node = with_camera_info(compose(diagnostics_period=0.1))
+    infos = node.listen("camera_info", CameraInfo)
+    for publisher in (node.rgb, node.depth):
+        publisher.wait_for_listeners(1)
+    node.send(seed=0, milliseconds=0)
+    status = node.diagnosis(lambda status: status["values"].get("dropped: nobody listens"))
+    assert status["message"] == "nobody listens" and infos.empty() and node.network.runs == 0
+
+
+def test_confidence_is_refused_where_there_is_no_engine_for_it(compose):
+    node = compose()
+    assert node.set(confidence=True) == [], "of use when the node is configured next"
+    (reason,) = node.set(min_confidence=0.9)
+    assert "configure it anew with confidence: true" in reason
+
+
+def test_a_topic_that_cannot_be_leaves_nothing_behind(compose, graph):
+    node = compose(topics__points="/bad topic")
+    assert not list(node.node._managed_entities), "neither timers nor publishers of a failed configuration"
+    assert node.set(**{"topics.points": "~/points"}) == []
+    graph.run(node.node.autostart)
+    labels = node.listen("label")
+    node.ready(labels)
+    assert graph.node.count_publishers(node.topic("label")) == 1
 
 
 def test_compressed_images_are_labelled_as_raw_ones(compose):
