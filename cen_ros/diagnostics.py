@@ -39,7 +39,7 @@ class Diagnostics:
         topic = settings.topics["diagnostics"] if array else "~/diagnostics"
         self._publisher = node.create_publisher(array or String, topic, 10)
         self._window = max(COMPLAINT_SECONDS, settings.diagnostics_period)
-        self._then = self._complained = monotonic()
+        self._begun = self._then = self._complained = monotonic()
         self._recent: deque[tuple[float, Counter[str]]] = deque()  # counts of the last window, by when they were taken
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still, which is worth a warning
         self._timer = node.create_timer(settings.diagnostics_period, self._tick, clock=steady)
@@ -54,10 +54,9 @@ class Diagnostics:
         summary = self._pipeline.measures.summary()
         seconds, self._then = now - self._then, now
         self._recent.append((now, Counter(summary.counts)))
-        full = False
         while self._recent[0][0] <= now - self._window:
             self._recent.popleft()
-            full = True
+        full = now - self._begun >= self._window
         counts = sum((each for _, each in self._recent), Counter())
         trouble = self._trouble(summary, counts, full)
         if trouble and now - self._complained >= COMPLAINT_SECONDS:

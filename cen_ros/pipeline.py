@@ -124,6 +124,7 @@ class Pipeline:
         self._note(0, received)
         if self.depth_missing:
             self._synchronizer.clear()  # depth that comes back is not to lead to what was before
+            self._count_unpaired()
             self._put(received, None)
         else:
             self._add(0, received, received.stamp_ns)
@@ -138,17 +139,20 @@ class Pipeline:
         self.measures.image(stream, received.stamp_ns, received.at_ns)
 
     def _add(self, stream: int, received: Received, stamp_ns: int) -> None:
-        synchronizer = self._synchronizer
-        unpaired, resets = synchronizer.unpaired, synchronizer.resets
-        pair = synchronizer.add(stream, stamp_ns, received)
-        if synchronizer.resets != resets:
+        resets = self._synchronizer.resets
+        pair = self._synchronizer.add(stream, stamp_ns, received)
+        if self._synchronizer.resets != resets:
             self.measures.forget_stamps()
-        if synchronizer.unpaired != unpaired:
-            self.measures.drop("no depth of their time", synchronizer.unpaired - unpaired)
+        self._count_unpaired()
         if pair is not None:
             rgb, depth = pair
             self.measures.pair(rgb.stamp_ns - depth.stamp_ns - self.live.offset_ns)
             self._put(rgb, depth)
+
+    def _count_unpaired(self) -> None:
+        unpaired, self._synchronizer.unpaired = self._synchronizer.unpaired, 0
+        if unpaired:
+            self.measures.drop("no depth of their time", unpaired)
 
     def _put(self, rgb: Received, depth: Received | None) -> None:
         if not self.live.run_without_subscribers and not self._outputs.wants_labels():

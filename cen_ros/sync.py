@@ -27,7 +27,7 @@ class StampSynchronizer:
 
     def __init__(self, slop_ns: int, capacity: int = 60):
         self.slop_ns = slop_ns
-        self.unpaired = 0  # messages of stream 0 that were given up
+        self.unpaired = 0  # messages of stream 0 that were given up; whoever counts them may set it back
         self.resets = 0  # how often time was set back
         self._capacity = capacity
         self._streams = (_Stream(), _Stream())
