@@ -112,6 +112,11 @@ class Predictor:
         return self._model.config.classes
 
     @property
+    def modalities(self) -> tuple[str, ...]:
+        """What the network looks at: of "rgb" and "depth"."""
+        return self._model.config.modalities
+
+    @property
     def target(self) -> Target | None:
         """What the frames run on, and why; None where they run without an engine."""
         return self._targets[0] if self._targets else None

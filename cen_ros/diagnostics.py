@@ -70,7 +70,7 @@ class Diagnostics:
         pipeline, live = self._pipeline, self._pipeline.live
         slop_ms, offset_ms = live.slop_ns / 1e6, live.offset_ns / 1e6
         if pipeline.depth_missing and counts["rgb"]:
-            return f"no depth on {pipeline.topics[1]}: labels are the RGB branch's alone"
+            return f"no depth on {pipeline.topics[1]}: RGB is labelled alone"
         if counts[UNUSABLE] and not counts["labels"]:
             return f"no labels: {counts[UNUSABLE]} frames were not usable, the last for this: {summary.failure}"
         if counts["pairs"]:
@@ -95,7 +95,7 @@ class Diagnostics:
     def _values(self, summary: Summary, seconds: float) -> dict[str, Any]:
         """Flat, as diagnostics are: rates in 1/s, times in ms, memory in MB."""
         values: dict[str, Any] = {"engine": str(self._networks), "device": self._networks.device}
-        values["answers"] = "the RGB branch alone" if self._pipeline.depth_missing else "RGB and depth"
+        values["answers"] = "RGB alone" if self._pipeline.depth_missing else "RGB and depth"
         for name in ("rgb", "depth", "pairs", "labels"):
             values[f"{name} per second"] = round(summary.counts[name] / seconds, 2)
         values |= {f"dropped: {reason}": count for reason, count in summary.drops.items()}

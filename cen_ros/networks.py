@@ -40,7 +40,7 @@ class Networks:
         return str(target or f"{self.device}, without an engine")
 
     def predict(self, rgb: np.ndarray, depth: np.ndarray | None, confidence: bool) -> Prediction:
-        """Label uint8 (H, W, 3) and uint16 mm or float32 m (H, W); without depth, the RGB branch sees holes alone."""
+        """Label uint8 (H, W, 3) and uint16 mm or float32 m (H, W); a network that takes depth sees holes without it."""
         if depth is None:
             return self._alone[confidence].predict(rgb, np.zeros(rgb.shape[:2], np.uint16))
         return self._paired[confidence].predict(rgb, depth)
@@ -49,14 +49,35 @@ class Networks:
 def load(settings: Settings) -> Networks:
     """Read the weights, load or build the engines, and run each once.
 
-    Raises whatever `Predictor.load` and `Predictor.prepare` raise.
+    Raises whatever `Predictor.load` and `Predictor.prepare` raise, and ValueError where rgb_weights are for other
+    classes or not for RGB alone.
     """
+    paired = _ready(settings, settings.weights, settings.branch)
+    if settings.depth_timeout == 0:
+        return Networks(paired, {})
+    if not settings.rgb_weights:
+        return Networks(paired, _ready(settings, settings.weights, "rgb"))
+    alone = _ready(settings, settings.rgb_weights, "ensemble")
+    if alone[False].modalities != ("rgb",):
+        took = " and ".join(alone[False].modalities)
+        raise ValueError(
+            f"parameter rgb_weights: expected a network for rgb alone, {settings.rgb_weights} takes {took}"
+        )
+    if alone[False].classes != paired[False].classes:
+        raise ValueError(
+            f"parameter rgb_weights: expected the classes of {settings.weights}, {', '.join(paired[False].classes)}; "
+            f"{settings.rgb_weights} has {', '.join(alone[False].classes)}"
+        )
+    return Networks(paired, alone)
+
+
+def _ready(settings: Settings, weights: str, branch: str) -> dict[bool, Predictor]:
+    """Engines for a network, by whether they give confidence."""
     from cen_model.checkpoint import load as load_weights  # imports PyTorch, which takes seconds
     from cen_model.predictor import Deployment, Predictor
 
-    model = load_weights(settings.weights)
-
-    def ready(branch: str, confidence: bool) -> Predictor:
+    model, predictors = load_weights(weights), {}
+    for confidence in (False, True) if settings.confidence else (False,):
         # Not on demand: a build takes minutes, in which no label would come and the node could not be stopped.
         deployment = Deployment(
             settings.backend, settings.precision, branch, confidence, settings.engine_cache, on_demand=False
@@ -65,13 +86,8 @@ def load(settings: Settings) -> Networks:
         predictor.prepare(settings.image_size)
         # The first run allocates and picks kernels; the first camera image should not wait for that.
         predictor.predict(np.zeros((*settings.image_size, 3), np.uint8), np.zeros(settings.image_size, np.uint16))
-        return predictor
-
-    kinds = (False, True) if settings.confidence else (False,)
-    paired = {confidence: ready(settings.branch, confidence) for confidence in kinds}
-    if settings.depth_timeout == 0:
-        return Networks(paired, {})
-    return Networks(paired, paired if settings.branch == "rgb" else {each: ready("rgb", each) for each in kinds})
+        predictors[confidence] = predictor
+    return predictors
 
 
 def release_gpu_memory() -> None:

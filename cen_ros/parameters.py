@@ -108,9 +108,15 @@ PARAMETERS = {
     ),
     "depth_timeout": Parameter(
         0.0,
-        "Seconds without any depth image after which RGB images are labelled alone, by the RGB branch; 0 waits for "
-        f"depth for ever. {CONFIGURED}",
+        "Seconds without any depth image after which RGB images are labelled alone, by rgb_weights; 0 waits for depth "
+        f"for ever. {CONFIGURED}",
         most=3600.0,
+    ),
+    "rgb_weights": Parameter(
+        "",
+        "Weights of a network for RGB alone, of the same classes, for images whose depth is missing; empty takes the "
+        "RGB branch of weights, which is of use only if it was trained on images without depth too: what it exchanges "
+        f"comes from depth. {CONFIGURED}",
     ),
     "label_encoding": Parameter("mono8", f"mono8 or 16SC1. {CONFIGURED}"),
     "label_size": Parameter(

@@ -54,6 +54,7 @@ class Settings:
     depth_transport: str
     reliability: str
     depth_timeout: float
+    rgb_weights: str
     label_encoding: str
     label_size: str
     points_color: str

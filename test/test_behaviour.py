@@ -46,7 +46,7 @@ def test_depth_that_stops_is_done_without_and_taken_up_again(compose):
             continue
         break
     assert (pixels(alone) == 7).all(), "the answer of RGB alone"
-    status = node.diagnosis(lambda status: status["values"]["answers"] == "the RGB branch alone")
+    status = node.diagnosis(lambda status: status["values"]["answers"] == "RGB alone")
     assert status["level"] == 1 and "no depth on" in status["message"]
 
     message = None
