@@ -85,6 +85,7 @@ LABEL = {
     "8UC1": Layout(np.uint8, 1),
     "16SC1": Layout(np.int16, 1),
     "16UC1": Layout(np.uint16, 1),
+    "mono16": Layout(np.uint16, 1),
     "32SC1": Layout(np.int32, 1),
 }
 

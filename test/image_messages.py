@@ -25,7 +25,7 @@ YUV_PAIRS = {"uyvy": "uyvy", "yuv422": "uyvy", "yuyv": "yuyv", "yuv422_yuy2": "y
 YUV_PLANES = {"nv12": "uv", "nv21": "vu"}  # bytes of four pixels in the second plane
 MOSAICS = {f"bayer_{pattern}{bits}": pattern for pattern in ("rggb", "bggr", "gbrg", "grbg") for bits in (8, 16)}
 DEPTH = {"16UC1": "H", "mono16": "H", "32FC1": "f", "64FC1": "d"}
-LABELS = {"mono8": "B", "8UC1": "B", "16SC1": "h", "16UC1": "H", "32SC1": "i"}
+LABELS = {"mono8": "B", "8UC1": "B", "16SC1": "h", "16UC1": "H", "mono16": "H", "32SC1": "i"}
 
 
 def pixel_bytes(encoding):

@@ -123,7 +123,7 @@ def test_diagnostics_hold_rates_latencies_drops_and_the_engine(compose):
 
 def test_frames_without_a_partner_are_counted_and_frames_that_fail_are_no_health(compose):
     """RGB at twice depth's rate; then nothing but broken images."""
-    node = compose()
+    node = compose(sync_slop=0.02)
     labels = node.ready(node.listen("label"))
     for i in range(20):
         node.rgb.publish(image(frame(0)[0], "rgb8", 1000 + 100 * i - 50))
