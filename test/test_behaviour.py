@@ -78,7 +78,8 @@ def test_clocks_that_differ_are_measured_and_mended(compose, lag):
     assert labels.empty()
     assert node.set(stamp_offset=offset, sync_slop=0.2) == []
     film(2)
-    assert labels.get(timeout=SECONDS).header in [message.header for message in sent[-2:]]
+    while labels.get(timeout=SECONDS).header != sent[-1].header:  # what was still under way may come first
+        continue
 
 
 def test_time_that_is_set_back_loses_nothing(compose):
@@ -160,7 +161,7 @@ def test_a_label_is_always_the_newest_pair_there_was(compose):
         header, arrived = labels.get(timeout=SECONDS)
         ages.append(arrived - sent[header.stamp.sec, header.stamp.nanosec])
     infer = node.diagnosis(lambda status: status["values"]["labels per second"] >= 0)["values"]["infer ms, p95"] / 1e3
-    assert len(ages) < frames / 2 and max(ages) < 2 * infer + rate + 0.1, ages
+    assert len(ages) < frames / 2 and max(ages) < 2 * infer + rate + 0.5, ages  # a queue would let them grow to 12 s
     drops = node.diagnosis(lambda status: True)["values"]["dropped: a newer one came"]
     assert len(ages) + drops == frames
 
