@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from cen_ros.settings import Settings
 
 if TYPE_CHECKING:  # imports PyTorch, which takes seconds
+    from cen_model.network import MultimodalNetwork
     from cen_model.predictor import Prediction, Predictor
 
 
@@ -52,42 +54,47 @@ def load(settings: Settings) -> Networks:
     Raises whatever `Predictor.load` and `Predictor.prepare` raise, and ValueError where rgb_weights are for other
     classes or not for RGB alone.
     """
-    paired = _ready(settings, settings.weights, settings.branch)
-    if settings.depth_timeout == 0:
-        return Networks(paired, {})
-    if not settings.rgb_weights:
-        return Networks(paired, _ready(settings, settings.weights, "rgb"))
-    alone = _ready(settings, settings.rgb_weights, "ensemble")
-    if alone[False].modalities != ("rgb",):
-        took = " and ".join(alone[False].modalities)
-        raise ValueError(
-            f"parameter rgb_weights: expected a network for rgb alone, {settings.rgb_weights} takes {took}"
-        )
-    if alone[False].classes != paired[False].classes:
-        raise ValueError(
-            f"parameter rgb_weights: expected the classes of {settings.weights}, {', '.join(paired[False].classes)}; "
-            f"{settings.rgb_weights} has {', '.join(alone[False].classes)}"
-        )
-    return Networks(paired, alone)
-
-
-def _ready(settings: Settings, weights: str, branch: str) -> dict[bool, Predictor]:
-    """Engines for a network, by whether they give confidence."""
     from cen_model.checkpoint import load as load_weights  # imports PyTorch, which takes seconds
-    from cen_model.predictor import Deployment, Predictor
 
-    model, predictors = load_weights(weights), {}
-    for confidence in (False, True) if settings.confidence else (False,):
-        # Not on demand: a build takes minutes, in which no label would come and the node could not be stopped.
-        deployment = Deployment(
-            settings.backend, settings.precision, branch, confidence, settings.engine_cache, on_demand=False
-        )
-        predictor = Predictor(model, settings.size, settings.device, deployment)
+    model = load_weights(settings.weights)
+    paired = _predictors(settings, model, settings.branch)
+    if settings.depth_timeout == 0:
+        alone = {}
+    elif settings.rgb_weights:
+        alone = _predictors(settings, load_weights(settings.rgb_weights), "ensemble")
+        _check_fit(settings, paired[False], alone[False])
+    else:
+        alone = paired if settings.branch == "rgb" else _predictors(settings, model, "rgb")
+    for predictor in dict.fromkeys([*paired.values(), *alone.values()]):
         predictor.prepare(settings.image_size)
         # The first run allocates and picks kernels; the first camera image should not wait for that.
         predictor.predict(np.zeros((*settings.image_size, 3), np.uint8), np.zeros(settings.image_size, np.uint16))
-        predictors[confidence] = predictor
-    return predictors
+    return Networks(paired, alone)
+
+
+def _predictors(settings: Settings, model: MultimodalNetwork, branch: str) -> dict[bool, Predictor]:
+    """For a network, by whether they give confidence; without engines yet."""
+    from cen_model.predictor import Deployment, Predictor
+
+    # Not on demand: a build takes minutes, in which no label would come and the node could not be stopped.
+    plain = Deployment(settings.backend, settings.precision, branch, False, settings.engine_cache, on_demand=False)
+    return {
+        confidence: Predictor(model, settings.size, settings.device, replace(plain, confidence=confidence))
+        for confidence in ((False, True) if settings.confidence else (False,))
+    }
+
+
+def _check_fit(settings: Settings, paired: Predictor, alone: Predictor) -> None:
+    if alone.modalities != ("rgb",):
+        took = " and ".join(alone.modalities)
+        raise ValueError(
+            f"parameter rgb_weights: expected a network for rgb alone, {settings.rgb_weights} takes {took}"
+        )
+    if alone.classes != paired.classes:
+        raise ValueError(
+            f"parameter rgb_weights: expected the classes of {settings.weights}, {', '.join(paired.classes)}; "
+            f"{settings.rgb_weights} has {', '.join(alone.classes)}"
+        )
 
 
 def release_gpu_memory() -> None:
