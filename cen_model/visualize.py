@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from cen_model.data.classes import VOID, palette
+from cen_model.data.classes import colour_table, palette
 from cen_model.files import write_atomically
 
 GAP = 8
@@ -20,9 +20,7 @@ INK = (40, 40, 40)
 
 def colorize_labels(labels: np.ndarray, classes: int) -> np.ndarray:
     """Label ids uint8 (H, W) as uint8 (H, W, 3) RGB; every id that is no class (`VOID` among them) is black."""
-    colours = np.zeros((VOID + 1, 3), np.uint8)
-    colours[:classes] = palette(classes)
-    return colours[labels]
+    return colour_table(classes)[labels]
 
 
 def colorize_depth(depth: np.ndarray, nearest: float = 0.5, farthest: float = 6.0) -> np.ndarray:

@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import rclpy
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from cen_ros.context import shut_down
+from cen_ros.camera_model import pinhole
+from cen_ros.context import running
 from cen_ros.frames import (
     DEPTH_TOPIC,
     FRAME_ID,
@@ -85,29 +85,19 @@ class Camera(Node):
 
 def camera_info(intrinsics: np.ndarray, size: tuple[int, int], header: Header) -> CameraInfo:
     """A pinhole camera without distortion; `intrinsics` (3, 3) in pixels, `size` (H, W)."""
-    info = CameraInfo(header=header, height=size[0], width=size[1], distortion_model="plumb_bob", d=[0.0] * 5)
-    info.k = intrinsics.astype(float).ravel()
-    info.r = np.eye(3).ravel()
-    info.p = np.hstack([intrinsics, np.zeros((3, 1))]).astype(float).ravel()
-    return info
+    matrices = {name: values.tolist() for name, values in pinhole(intrinsics).items()}
+    return CameraInfo(header=header, height=size[0], width=size[1], distortion_model="plumb_bob", **matrices)
 
 
 def run(name: str, film: Callable[[Camera], Sequence[CameraFrame]]) -> None:
     """Run a camera node with the frames that `film` makes until the process is asked to stop (Ctrl-C, SIGTERM)."""
-    rclpy.init()
     try:
-        camera = Camera(name)
-        camera.play(film(camera))
-        rclpy.spin(camera)
+        with running():
+            camera = Camera(name)
+            camera.play(film(camera))
+            rclpy.spin(camera)
     except (ValueError, ParameterException) as error:
         sys.exit(f"{name}: {error}")
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except RuntimeError:  # RCLError, where a signal has shut ROS down in the midst of a callback
-        if rclpy.ok():
-            raise
-    finally:
-        shut_down()
 
 
 def synthetic_frames(camera: Camera) -> Sequence[CameraFrame]:

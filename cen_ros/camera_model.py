@@ -77,3 +77,10 @@ def _values(info: Any, name: str, length: int) -> np.ndarray:
     if values.shape != (length,):
         raise ValueError(f"expected {length} values in {name} of camera_info, got {values.size}")
     return values
+
+
+def pinhole(intrinsics: np.ndarray) -> dict[str, np.ndarray]:
+    """d, k, r and p, flat as a CameraInfo has them, of a camera without distortion; `intrinsics` (3, 3) in pixels."""
+    matrix = intrinsics.astype(float)
+    projection = np.hstack([matrix, np.zeros((3, 1))])
+    return {"d": np.zeros(5), "k": matrix.ravel(), "r": np.eye(3).ravel(), "p": projection.ravel()}

@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter, deque
 from collections.abc import Callable
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -18,7 +16,7 @@ from rclpy.node import Node
 from rclpy.qos import ReliabilityPolicy
 from std_msgs.msg import Header, String
 
-from cen_ros.measures import UNHEARD, UNUSABLE, Summary
+from cen_ros.measures import UNHEARD, UNUSABLE, Summary, resident_bytes
 from cen_ros.networks import Networks
 from cen_ros.outputs import COMPLAINT_SECONDS
 from cen_ros.pipeline import Pipeline
@@ -104,7 +102,7 @@ class Diagnostics:
             values |= {f"{stage} ms, median": median, f"{stage} ms, p95": p95}
         if summary.difference_ms is not None:
             values["RGB stamp - depth stamp ms"] = round(summary.difference_ms, 3)
-        values["memory MB"] = round(_resident_bytes() / 1e6, 1)
+        values["memory MB"] = round(resident_bytes() / 1e6, 1)
         return values
 
     def _publish(self, trouble: str | None, state: str, values: dict[str, Any]) -> None:
@@ -159,9 +157,3 @@ def _as_array(status: dict[str, Any], stamp: Time) -> Any:
 
 def _as_json(status: dict[str, Any], stamp: Time) -> String:
     return String(data=json.dumps({"stamp": stamp.sec + stamp.nanosec / 1e9, "status": [status]}))
-
-
-def _resident_bytes() -> int:
-    """Of this process, in memory now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")

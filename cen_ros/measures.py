@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from threading import Lock
 
@@ -107,6 +109,11 @@ class Measures:
             rgb, depth = self._lags
             lag = (median(depth) - median(rgb)) / 1e6 if rgb and depth else None
         return Summary(counts, drops, self._failure, _percentiles(stages), difference, lag)
+
+
+def resident_bytes(process: int | str = "self") -> int:
+    """What a process, by default this one, has in memory now."""
+    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _percentiles(stages: np.ndarray) -> dict[str, tuple[float, float]]:

@@ -125,7 +125,8 @@ class SegmentationNode(LifecycleNode):
         before = parameters.values_of(self)
         values = {**before, **{change.name: change.value for change in changes}}
         # What was wrong before is not this change's fault; else two wrong values could not be mended one by one.
-        new = [problem for problem in problems(values) if problem not in problems(before)]
+        known = problems(before)
+        new = [problem for problem in problems(values) if problem not in known]
         now = live(values)
         try:
             if new:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from cen_model.data.classes import VOID, palette
+from cen_model.data.classes import VOID, colour_table
 
 
 class Painter:
@@ -24,8 +24,7 @@ class Painter:
 
     def __init__(self, classes: int) -> None:
         # The shapes that OpenCV wants a table in.
-        self._colours = np.zeros((VOID + 1, 1, 3), np.uint8)
-        self._colours[:classes, 0] = palette(classes)
+        self._colours = colour_table(classes)[:, None]
         self._unlabelled = np.full(VOID + 1, 255, np.uint8)
         self._unlabelled[:classes] = 0
 

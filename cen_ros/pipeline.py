@@ -19,7 +19,7 @@ from cen_ros.measures import UNHEARD, Measures
 from cen_ros.networks import Networks
 from cen_ros.outputs import COMPLAINT_SECONDS, LabelledFrame, Outputs
 from cen_ros.settings import Live, Settings
-from cen_ros.sync import StampSynchronizer
+from cen_ros.sync import StampSynchronizer, stamp_ns
 from cen_ros.worker import Worker
 
 TOPICS = ("rgb/image", "depth/image")  # streams 0 and 1
@@ -35,8 +35,8 @@ class Received:
 
     @property
     def stamp_ns(self) -> int:
-        stamp = self.message.header.stamp
-        return stamp.sec * 1_000_000_000 + stamp.nanosec
+        """Of the message."""
+        return stamp_ns(self.message.header)
 
 
 @dataclass(frozen=True)

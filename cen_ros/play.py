@@ -16,10 +16,9 @@ from contextlib import suppress
 from itertools import chain, count
 from pathlib import Path
 
-import rclpy
 from builtin_interfaces.msg import Time
 from rclpy.exceptions import InvalidTopicNameException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -29,7 +28,7 @@ from rosgraph_msgs.msg import Clock
 from cen_ros.bags.reader import Bag, BagError, BagMessage, BagTopic
 from cen_ros.bags.schedule import Schedule
 from cen_ros.bags.topics import choose
-from cen_ros.context import shut_down
+from cen_ros.context import running
 
 DEPTH = 50
 """Messages that a publisher keeps for slow subscribers."""
@@ -169,9 +168,8 @@ def main(argv: list[str] | None = None) -> int:
     """The node `bag_player`; exit code 0 also when it is asked to stop, 1 if the bag cannot be played."""
     argv = sys.argv[1:] if argv is None else argv
     args = arguments(remove_ros_args(argv))
-    rclpy.init(args=argv)
     try:
-        with Bag(args.bag) as bag:
+        with running(argv), Bag(args.bag) as bag:
             player = Player(bag, args.rate, args.start_offset, args.clock)
             try:
                 player.wait_for_subscribers(args.subscribers)
@@ -184,13 +182,6 @@ def main(argv: list[str] | None = None) -> int:
     except ValueError as error:
         print(f"play: {error}", file=sys.stderr)
         return 1
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except RuntimeError:  # RCLError, where a signal has shut ROS down in the midst of a call
-        if rclpy.ok():
-            raise
-    finally:
-        shut_down()
     return 0
 
 

@@ -21,6 +21,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from cen_ros.bags.salvage import BagError
 from cen_ros.bags.writer import STORAGES, BagWriter
+from cen_ros.camera_model import pinhole
 from cen_ros.frames import (
     DEPTH_TOPIC,
     FRAME_ID,
@@ -76,10 +77,8 @@ class Recorder:
 
     def _camera_info(self, intrinsics: np.ndarray, size: tuple[int, int], stamp: int) -> Any:
         """A pinhole camera without distortion."""
-        projection = np.hstack([intrinsics, np.zeros((3, 1))])
         everything = self._make("sensor_msgs/msg/RegionOfInterest", 0, 0, 0, 0, False)
-        matrices = (np.zeros(5), intrinsics.ravel(), np.eye(3).ravel(), projection.ravel())
-        fields = (self._header(stamp), *size, "plumb_bob", *matrices, 0, 0, everything)
+        fields = (self._header(stamp), *size, "plumb_bob", *pinhole(intrinsics).values(), 0, 0, everything)
         return self._make("sensor_msgs/msg/CameraInfo", *fields)
 
     def _transform(self, topic: str, stamp: int, parent: str, child: str, pose: np.ndarray) -> None:

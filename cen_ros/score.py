@@ -21,7 +21,7 @@ import numpy as np
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.task import Future
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
@@ -32,11 +32,12 @@ from cen_ros.camera import RELIABLE
 from cen_ros.evaluation.results import compare, defined
 from cen_ros.frames import DEPTH_TOPIC, RGB_TOPIC, TRUTH_TOPIC
 from cen_ros.images import image_to_array, label_to_array
+from cen_ros.outputs import LATCHED
 from cen_ros.pictures import KEPT, save_pictures
+from cen_ros.sync import stamp_ns
 
 LABEL_TOPIC = "cen_segmentation/label"
 CLASSES_TOPIC = "cen_segmentation/class_map"
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 LISTENING = "everybody listens to the camera"
 """Said once; a launch file may wait for it."""
 PENDING = 150
@@ -166,7 +167,7 @@ class Scorer(Node):
         if self.score is None:
             return
         arrival = self.get_clock().now().nanoseconds
-        stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+        stamp = stamp_ns(message.header)
         self._quiet.reset()
         try:
             image = (label_to_array if kind in ("truth", "label") else image_to_array)(message)

@@ -10,6 +10,11 @@ from typing import Any
 RESET_NS = 1_000_000_000  # a stamp this much older than its stream's newest: time was set back (bag loop, simulation)
 
 
+def stamp_ns(header: Any) -> int:
+    """The stamp of a std_msgs/Header in nanoseconds."""
+    return header.stamp.sec * 10**9 + header.stamp.nanosec
+
+
 class StampSynchronizer:
     """Pairs messages of two streams (0 and 1) that are each other's nearest in time, at most `slop_ns` apart.
 

@@ -36,3 +36,19 @@ def graph(session_graph):
     """The graph, without what earlier tests listened and published to."""
     yield session_graph
     session_graph.forget()
+
+
+@pytest.fixture
+def compose(graph):
+    """Composes nodes that report five times a second, unless told otherwise, and ends them."""
+    from composed import Composed, Reckoned
+
+    nodes = []
+
+    def start(network=None, **options):
+        nodes.append(Composed(graph, network or Reckoned(), **{"diagnostics_period": 0.2, **options}))
+        return nodes[-1]
+
+    yield start
+    for node in nodes:
+        node.close()

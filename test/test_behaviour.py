@@ -11,26 +11,12 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cen_ros[ros]'")
-from composed import Composed, Reckoned, pixels
+from composed import Reckoned, pixels
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from ros_graph import SECONDS
 from segmentation_process import Segmentation, frame, image
 from sensor_msgs.msg import CompressedImage, Image
-
-
-@pytest.fixture
-def compose(graph):
-    """Composes nodes that report five times a second, and ends them."""
-    nodes = []
-
-    def start(network=None, **options):
-        nodes.append(Composed(graph, network or Reckoned(), diagnostics_period=0.2, **options))
-        return nodes[-1]
-
-    yield start
-    for node in nodes:
-        node.close()
 
 
 def test_depth_that_stops_is_done_without_and_taken_up_again(compose):

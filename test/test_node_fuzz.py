@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cen_ros[ros]'")
 from builtin_interfaces.msg import Time
-from composed import Composed, Reckoned, pixels
+from composed import pixels
 from ros_graph import SECONDS
 from segmentation_process import frame, image
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
@@ -73,44 +73,38 @@ def raw_pair(messages, damaged):
         return pair
 
 
-def test_nothing_stops_the_node(graph):
-    node, messages, random = Composed(graph, Reckoned()), Messages(0), np.random.default_rng(0)
-    try:
-        labels = node.ready(node.listen("label"))
-        clouds = node.listen("points", PointCloud2)
-        accounts = Accounts(node.node._pipeline.measures)
-        for i in range(PAIRS):
-            stamp = Time(sec=FIRST + i, nanosec=int(random.integers(0, 10**9)))
-            rgb, depth = raw_pair(messages, damaged=i % 5 > 0)
-            node.rgb.publish(as_ros(rgb, stamp))
-            node.depth.publish(as_ros(depth, stamp))
-            accounts.wait_for(i + 1)
-            if i % 10 == 0:
-                node.info.publish(absurd_info(random))
-        while not labels.empty():
-            labels.get()
-        good = image(frame(1)[0], "rgb8", 150_000_000_000)
-        node.rgb.publish(good)
-        node.depth.publish(image(frame(1)[1], "16UC1", 150_000_000_000))
-        label = labels.get(timeout=SECONDS)
-        assert label.header == good.header
-        np.testing.assert_array_equal(pixels(label), frame(1)[0][..., 0] // 32)
-        assert clouds.empty(), "none of these cameras can be believed"
-    finally:
-        node.close()
+def test_nothing_stops_the_node(compose):
+    node, messages, random = compose(), Messages(0), np.random.default_rng(0)
+    labels = node.ready(node.listen("label"))
+    clouds = node.listen("points", PointCloud2)
+    accounts = Accounts(node.node._pipeline.measures)
+    for i in range(PAIRS):
+        stamp = Time(sec=FIRST + i, nanosec=int(random.integers(0, 10**9)))
+        rgb, depth = raw_pair(messages, damaged=i % 5 > 0)
+        node.rgb.publish(as_ros(rgb, stamp))
+        node.depth.publish(as_ros(depth, stamp))
+        accounts.wait_for(i + 1)
+        if i % 10 == 0:
+            node.info.publish(absurd_info(random))
+    while not labels.empty():
+        labels.get()
+    good = image(frame(1)[0], "rgb8", 150_000_000_000)
+    node.rgb.publish(good)
+    node.depth.publish(image(frame(1)[1], "16UC1", 150_000_000_000))
+    label = labels.get(timeout=SECONDS)
+    assert label.header == good.header
+    np.testing.assert_array_equal(pixels(label), frame(1)[0][..., 0] // 32)
+    assert clouds.empty(), "none of these cameras can be believed"
 
 
-def test_absurd_stamps_do_not_stop_the_node(graph):
+def test_absurd_stamps_do_not_stop_the_node(compose):
     """Before 1970, beyond a second of nanoseconds, leaping to and fro: many are never paired."""
-    node, random = Composed(graph, Reckoned()), np.random.default_rng(1)
-    try:
-        labels = node.ready(node.listen("label"))
-        rgb, depth = (image(each, encoding, 0) for each, encoding in zip(frame(1), ("rgb8", "16UC1"), strict=True))
-        for _ in range(500):
-            for publisher, message in ((node.rgb, rgb), (node.depth, depth)):
-                sec, nanosec = random.integers(-(2**31), 2**31), random.integers(0, 2**32)
-                message.header = Header(stamp=Time(sec=int(sec), nanosec=int(nanosec)))
-                publisher.publish(message)
-        node.ready(labels)
-    finally:
-        node.close()
+    node, random = compose(), np.random.default_rng(1)
+    labels = node.ready(node.listen("label"))
+    rgb, depth = (image(each, encoding, 0) for each, encoding in zip(frame(1), ("rgb8", "16UC1"), strict=True))
+    for _ in range(500):
+        for publisher, message in ((node.rgb, rgb), (node.depth, depth)):
+            sec, nanosec = random.integers(-(2**31), 2**31), random.integers(0, 2**32)
+            message.header = Header(stamp=Time(sec=int(sec), nanosec=int(nanosec)))
+            publisher.publish(message)
+    node.ready(labels)

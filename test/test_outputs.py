@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cen_ros[ros]'")
-from composed import CLASSES, Composed, Reckoned, pixels
+from composed import CLASSES, pixels
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from ros_graph import SECONDS
 from segmentation_process import frame, image
@@ -30,20 +30,6 @@ from cen_ros.classes import kimera_csv
 CONFIG = Path(__file__).parents[1] / "config"
 IMAGES = ("label", "confidence", "color", "overlay", "mask")
 COLOURS = np.vstack([palette(len(CLASSES)), np.zeros((256 - len(CLASSES), 3), np.uint8)])
-
-
-@pytest.fixture
-def compose(graph):
-    """Composes nodes, and ends them."""
-    nodes = []
-
-    def start(network=None, **options):
-        nodes.append(Composed(graph, network or Reckoned(), **options))
-        return nodes[-1]
-
-    yield start
-    for node in nodes:
-        node.close()
 
 
 def newest(queue, header):

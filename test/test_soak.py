@@ -12,20 +12,13 @@ from types import SimpleNamespace
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cen_ros[ros]'")
-from composed import Composed, Reckoned
+from composed import Reckoned
 from segmentation_process import frame, image
 
-from cen_ros.benchmark import resident_bytes
+from cen_ros.measures import resident_bytes
 
 SECONDS, RATE = 120, 30
 SIZE = (240, 320)
-
-
-@pytest.fixture
-def node(graph):
-    composed = Composed(graph, Reckoned(seconds=0.01), depth_timeout=1.0, diagnostics_period=0.5)
-    yield composed
-    composed.close()
 
 
 def trouble(second):
@@ -35,7 +28,8 @@ def trouble(second):
     )
 
 
-def test_two_minutes(node):
+def test_two_minutes(compose):
+    node = compose(Reckoned(seconds=0.01), depth_timeout=1.0, diagnostics_period=0.5)
     labels = node.ready(node.listen("label", note=lambda label: SimpleNamespace(header=label.header)))
     rgb, depth = frame(0, SIZE)
     stamps, groups, got, memory = count(1_000_000_000, 33), defaultdict(set), set(), {}
@@ -57,7 +51,7 @@ def test_two_minutes(node):
         stamp = colour.header.stamp
         groups[trouble(second)].add((stamp.sec, stamp.nanosec))
         if second in (10, SECONDS - 1):
-            memory[second] = resident_bytes("self")
+            memory[second] = resident_bytes()
         time.sleep(max(0.0, begun + (i + 1) / RATE - time.monotonic()))  # a camera's clock
     try:
         while True:

@@ -75,7 +75,7 @@ def describe(device: torch.device | str) -> dict[str, str]:
     device = torch.device(device)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     machine = {
-        **_processor(),
+        **processor(),
         "cores": str(os.cpu_count()),
         "threads": str(torch.get_num_threads()),
         "memory": f"{memory / 2**30:.1f} GiB",
@@ -87,7 +87,8 @@ def describe(device: torch.device | str) -> dict[str, str]:
     return {**machine, "python": platform.python_version(), **_versions()}
 
 
-def _processor() -> dict[str, str]:
+def processor() -> dict[str, str]:
+    """Its name and the instruction sets that matter here."""
     # /proc/cpuinfo has no names of ARM's processors; lscpu has.
     listing = subprocess.run(["lscpu"], env={**os.environ, "LC_ALL": "C"}, capture_output=True, text=True, check=True)
     fields = dict(line.strip().split(":", 1) for line in listing.stdout.splitlines() if ":" in line)

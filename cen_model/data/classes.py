@@ -76,3 +76,10 @@ def palette(n: int) -> np.ndarray:
     bits = ((ids[:, None] >> np.arange(8, dtype=np.uint8)) & 1).astype(np.int64)  # (n, 8), least significant first
     channels = [sum(bits[:, 3 * k + c] << (7 - k) for k in range(3) if 3 * k + c < 8) for c in range(3)]
     return np.stack(channels, axis=1).astype(np.uint8)
+
+
+def colour_table(classes: int) -> np.ndarray:
+    """RGB of every label: uint8 (256, 3); black for every id that is no class, `VOID` among them."""
+    colours = np.zeros((VOID + 1, 3), np.uint8)
+    colours[:classes] = palette(classes)
+    return colours

@@ -152,11 +152,6 @@ def is_latched(connection: Connection) -> bool:
     return QosDurability.TRANSIENT_LOCAL in {qos.durability for qos in connection.ext.offered_qos_profiles}
 
 
-def stamp_ns(header: Any) -> int:
-    """The stamp of a std_msgs/Header in nanoseconds."""
-    return header.stamp.sec * 10**9 + header.stamp.nanosec
-
-
 def words(error: Exception) -> str:
     """An error in one line; its type where it says nothing."""
     return " ".join(str(error).split()) or type(error).__name__

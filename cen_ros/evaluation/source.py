@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from cen_ros.bags.reader import Bag, BagMessage, stamp_ns
+from cen_ros.bags.reader import Bag, BagMessage
 from cen_ros.bags.topics import Streams
 from cen_ros.evaluation.pairing import Pairing
 from cen_ros.evaluation.truth import TruthFolder
 from cen_ros.images import label_to_array, rgbd_arrays
-from cen_ros.sync import StampSynchronizer
+from cen_ros.sync import StampSynchronizer, stamp_ns
 
 AHEAD = 4
 """Events that are read and decoded while the network works."""
