@@ -92,9 +92,11 @@ def camera_info(intrinsics: np.ndarray, size: tuple[int, int], header: Header) -
 def run(name: str, film: Callable[[Camera], Sequence[CameraFrame]]) -> None:
     """Run a camera node with the frames that `film` makes until the process is asked to stop (Ctrl-C, SIGTERM)."""
     try:
-        with running():
+        with running() as interrupts:
             camera = Camera(name)
-            camera.play(film(camera))
+            with interrupts.interruptible():
+                frames = film(camera)
+            camera.play(frames)
             rclpy.spin(camera)
     except (ValueError, ParameterException) as error:
         sys.exit(f"{name}: {error}")

@@ -3,29 +3,61 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 
 import rclpy
 from rclpy.executors import ExternalShutdownException
+from rclpy.signals import uninstall_signal_handlers
 
 
-def shut_down() -> None:
-    """`rclpy.try_shutdown`, also where the thread of rclpy's signal handler is at it in the same moment."""
-    with suppress(RuntimeError):  # RCLError: already shut down
-        rclpy.try_shutdown()
+class Interrupts:
+    """SIGINT and SIGTERM. They shut ROS down, which ends spinning; only work declared to be interruptible ends at once.
+
+    An exception anywhere else might strike in the midst of rclpy's C++ code, which ends a process with an error.
+    """
+
+    def __init__(self) -> None:
+        self._arrived = self._interruptible = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Leave the process quietly (SystemExit) at a signal within this block, or at one that has come before."""
+        if self._arrived:
+            sys.exit(0)
+        self._interruptible = True
+        try:
+            yield
+        finally:
+            self._interruptible = False
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._arrived = True
+        if self._interruptible:
+            self._interruptible = False  # Ctrl-C under `ros2 launch` arrives twice: the second must not break the end
+            # Not KeyboardInterrupt: after one in the midst of an import, Python may end with an error although it was
+            # caught.
+            sys.exit(0)
 
 
 @contextmanager
-def running(args: list[str] | None = None) -> Iterator[None]:
+def running(args: list[str] | None = None) -> Iterator[Interrupts]:
     """ROS for the length of a block, which ends quietly where the process is asked to stop (Ctrl-C, SIGTERM)."""
+    interrupts = Interrupts()  # before rclpy's own handlers, which call these
     rclpy.init(args=args)
     try:
-        yield
-    except (KeyboardInterrupt, ExternalShutdownException):
+        yield interrupts
+    except ExternalShutdownException:
         pass
     except RuntimeError:  # RCLError, where a signal has shut ROS down in the midst of a call
         if rclpy.ok():
             raise
     finally:
-        shut_down()
+        with suppress(RuntimeError):  # RCLError: the thread of rclpy's signal handler is at it in the same moment
+            rclpy.try_shutdown()
+        uninstall_signal_handlers()  # else that thread may outlive the interpreter, which aborts the process

@@ -7,21 +7,18 @@ python -m cen_ros.node --ros-args -r rgb/image:=/camera/color/image_raw -r depth
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 import rclpy
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
 from cen_ros import networks, parameters
-from cen_ros.context import shut_down
+from cen_ros.context import running
 from cen_ros.diagnostics import Diagnostics
 from cen_ros.logs import LogForwarder
 from cen_ros.networks import Networks
@@ -174,33 +171,19 @@ def _answer_impossible_transitions(node: LifecycleNode) -> None:
     service.callback = guarded
 
 
-def _exit_once(_number: int, _frame: FrameType | None) -> None:
-    # Ctrl-C under `ros2 launch` arrives twice, from the terminal and from launch, and SIGTERM follows if the frame in
-    # work takes long; what comes second must not break the end.
-    # Not KeyboardInterrupt: after one in the midst of an import, Python may end with an error although it was caught.
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_IGN)
-    sys.exit(0)
-
-
 def main(args: list[str] | None = None, load: Callable[[Settings], Networks] = networks.load) -> None:
     """Run the node until SIGINT or SIGTERM."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _exit_once)
-    rclpy.init(args=args)
-    try:
-        node = SegmentationNode(load)
-    except ParameterException as error:
-        sys.exit(f"cen_segmentation: {error}")
-    try:
-        if node.get_parameter("autostart").value:
-            node.autostart()
-        rclpy.spin(node)
-    except ExternalShutdownException:
-        pass
-    finally:
-        node.destroy_node()
-        shut_down()
+    with running(args) as interrupts:
+        try:
+            node = SegmentationNode(interrupts.interruptible()(load))
+        except ParameterException as error:
+            sys.exit(f"cen_segmentation: {error}")
+        try:
+            if node.get_parameter("autostart").value:
+                node.autostart()
+            rclpy.spin(node)
+        finally:
+            node.destroy_node()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.task import Future
@@ -29,6 +28,7 @@ from std_msgs.msg import String
 from cen_model.files import write_atomically
 from cen_model.metrics import Scores
 from cen_ros.camera import RELIABLE
+from cen_ros.context import running
 from cen_ros.evaluation.results import compare, defined
 from cen_ros.frames import DEPTH_TOPIC, RGB_TOPIC, TRUTH_TOPIC
 from cen_ros.images import image_to_array, label_to_array
@@ -186,21 +186,19 @@ class Scorer(Node):
 
 def main() -> None:
     """The node `scorer`: writes score.json, frames.png and demo.gif into the folder `output`, then ends."""
-    rclpy.init()
-    try:
-        scorer = Scorer()
+    with running():
+        try:
+            scorer = Scorer()
+        except ValueError as error:
+            sys.exit(f"scorer: {error}")
         rclpy.spin_until_future_complete(scorer, scorer.done)
-    except ValueError as error:
-        sys.exit(f"scorer: {error}")
-    except (KeyboardInterrupt, ExternalShutdownException):
-        return
-    if not scorer.done.done():  # ROS was shut down
-        return
-    result = scorer.score.result()
-    scorer.get_logger().info(in_words(result))
-    text = json.dumps(result, indent=2)
-    write_atomically(scorer.output / "score.json", lambda file: file.write_text(text))
-    save_pictures(scorer.output, scorer.score.kept, scorer.score.classes)
+        if not scorer.done.done():  # ROS was shut down
+            return
+        result = scorer.score.result()
+        scorer.get_logger().info(in_words(result))
+        text = json.dumps(result, indent=2)
+        write_atomically(scorer.output / "score.json", lambda file: file.write_text(text))
+        save_pictures(scorer.output, scorer.score.kept, scorer.score.classes)
 
 
 if __name__ == "__main__":
