@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 VOID = 255
@@ -83,3 +85,17 @@ def colour_table(classes: int) -> np.ndarray:
     colours = np.zeros((VOID + 1, 3), np.uint8)
     colours[:classes] = palette(classes)
     return colours
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """The classes of a dataset, in the order of their ids, with a colour for each."""
+
+    names: tuple[str, ...]
+    colours: tuple[tuple[int, int, int], ...]
+    """RGB, 0 to 255."""
+
+    @classmethod
+    def of(cls, names: tuple[str, ...]) -> LabelSet:
+        """With the colours of `palette`."""
+        return cls(names, tuple(map(tuple, palette(len(names)).tolist())))

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which data a run reads, and how it is augmented."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+Split = Literal["train", "validation", "test"]
+"""What is learnt from, what chooses among checkpoints and settings, and what is measured at the end. Datasets with only
+two parts, such as NYUDv2, take the same one for validation and test."""
+
+
+@dataclass(frozen=True)
+class SyntheticConfig:
+    """Synthetic scenes, by seed. The three ranges of seeds must not overlap."""
+
+    size: tuple[int, int] = (240, 320)
+    """Height and width of a scene in pixels."""
+    train_scenes: int = 2000
+    train_seed: int = 0
+    validation_scenes: int = 50
+    validation_seed: int = 1_000_000
+    test_scenes: int = 200
+    test_seed: int = 2_000_000
+
+    def __post_init__(self) -> None:
+        ranges = sorted((self.seeds(split) for split in ("train", "validation", "test")), key=lambda seeds: seeds.start)
+        for lower, upper in pairwise(ranges):
+            if upper.start < lower.stop:
+                raise ValueError(f"data.synthetic: the seeds {lower} and {upper} overlap; scenes must not be shared")
+
+    def seeds(self, split: Split) -> range:
+        """The scenes of a split."""
+        first = getattr(self, f"{split}_seed")
+        return range(first, first + getattr(self, f"{split}_scenes"))
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """A dataset, and what training makes of its frames."""
+
+    dataset: str = "synthetic"
+    """synthetic, nyudv2, sunrgbd, cityscapes, taskonomy, custom or packed."""
+    root: Path | None = None
+    """The dataset's folder as people have it; of "custom" the YAML file that describes it, of "packed" the file."""
+    layout: str | None = None
+    """How the folder is organised; None finds out."""
+    label_set: str | None = None
+    """Such as nyu40 or nyu13; None takes the dataset's own."""
+    synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
+    size: tuple[int, int] | None = None
+    """Height and width that frames are resized to before anything else; None leaves them."""
+    crop: tuple[int, int] = (160, 208)
+    """Height and width of what the network is trained on."""
+    scale: tuple[float, float] = (0.5, 1.0)
+    """Range of the random resizing factor before the crop."""
+    jitter: float = 0.3
+    """Strength of the random change of brightness, contrast and saturation."""
+    mirror: float = 0.5
+    """Probability of a horizontal flip."""
+    cutout: float = 0.0
+    """Probability of a blanked rectangle."""
+    modality_dropout: float = 0.0
+    """Probability that one of several modalities is missing from a sample: the network learns to do without."""
+    on_device: bool = False
+    """Keep the frames in the device's memory and augment them there; for datasets that fit."""
+    workers: int = 0
+    """Loader processes; 0 loads in the training process."""
+    evaluation_batch: int = 4
