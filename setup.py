@@ -41,7 +41,19 @@ EXTRAS = {
         OPENCV,
     ],
     "opencv": [OPENCV],
-    "train": ["jsonargparse[signatures]", "lightning", "torchmetrics", "tensorboard", "rich>=12.3"],
+    # torch-fidelity holds the Inception network of torchmetrics' FID and KID.
+    "train": [
+        "jsonargparse[signatures]",
+        "lightning",
+        "torchmetrics",
+        "tensorboard",
+        "rich>=12.3",
+        "matplotlib",
+        "torch-fidelity",
+        "jinja2",
+    ],
+    # NYUDv2 as its authors give it: MATLAB files.
+    "datasets": ["h5py", "scipy"],
     # The last three are rosbags' own, for what a torn bag still holds.
     "bags": ["rosbags", "jinja2", "rich>=12.3", "apsw", "backports.zstd", "lz4"],
     "sim": ["trimesh", "embreex", "pillow>=10.1", "rich>=12.3"],
