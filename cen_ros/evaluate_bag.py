@@ -22,12 +22,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from cen_model.predictor import Deployment, Predictor
+from cen_model.processes import Ranks, joined
 from cen_ros.evaluation import results, words
 from cen_ros.evaluation.html import save_html
 from cen_ros.evaluation.run import NO_TRUTH, EvaluationConfig, evaluate
 from cen_ros.evaluation.source import PairingConfig
 from cen_ros.evaluation.truth import TruthFolder
-from cen_ros.evaluation.workload import Ranks, find_bags, joined
+from cen_ros.evaluation.workload import find_bags
 
 PACKAGES = ("cen_ros", "torch", "numpy", "rosbags")
 """Whose versions a report names."""

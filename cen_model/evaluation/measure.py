@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scores of a network on a dataset, in one process or shared between those that are joined."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from cen_model.data.config import DataConfig
+from cen_model.data.dataset import Dataset
+from cen_model.evaluation.inference import InferenceConfig
+from cen_model.evaluation.segmentation import Watch, count
+from cen_model.loaders import evaluation_loader
+from cen_model.metrics import Scores
+from cen_model.network import MultimodalNetwork
+from cen_model.processes import Ranks
+
+
+def measure(
+    model: MultimodalNetwork,
+    dataset: Dataset,
+    data: DataConfig,
+    inference: InferenceConfig | None = None,
+    drop: tuple[str, ...] = (),
+) -> dict[str, Scores]:
+    """Scores of every output of a segmentation network at the labels' own resolution.
+
+    Processes that are joined (torchrun, Fabric) each label their share, and all get the scores of the whole. The model
+    must be one that each process can run alone: the network itself, not one wrapped for DDP or FSDP.
+
+    Args:
+        model: on its device; it is left in evaluation mode.
+        dataset: with labels.
+        data: `size` is what frames are resized to for the network, unless `inference` says so; labels are not resized.
+        drop: modalities that are missing from every frame.
+
+    Raises:
+        ValueError: the dataset's classes are not the network's.
+    """
+    confusion = confusions(model, dataset, data, inference or InferenceConfig(), drop)
+    return {name: Scores.of(matrix) for name, matrix in confusion.items()}
+
+
+def confusions(
+    model: MultimodalNetwork,
+    dataset: Dataset,
+    data: DataConfig,
+    inference: InferenceConfig,
+    drop: tuple[str, ...] = (),
+    watch: Watch | None = None,
+) -> dict[str, np.ndarray]:
+    """The confusion matrices int64 (K, K) of every output, that `measure` makes scores of."""
+    refuse_other_classes(model.config.classes, dataset)
+    if inference.size is None and data.size is not None:
+        inference = replace(inference, size=data.size)
+    ranks = Ranks.current()
+    batches = evaluation_loader(
+        dataset, replace(data, size=None), model.config.modalities, data.evaluation_batch, ranks.rank, ranks.size
+    )
+    parts = ranks.each(count(model, batches, inference, drop, watch))
+    return {name: sum(part[name] for part in parts) for name in parts[0]}
+
+
+def refuse_other_classes(classes: tuple[str, ...], dataset: Dataset) -> None:
+    """Raise ValueError unless the dataset has labels of these classes; numbered ones stand for any."""
+    if dataset.labels is None:
+        raise ValueError("the dataset has no labels to measure by")
+    names = dataset.labels.names
+    if len(names) != len(classes):
+        raise ValueError(
+            f"the network tells {len(classes)} classes ({', '.join(classes[:4])}, …), the dataset has {len(names)} "
+            f"({', '.join(names[:4])}, …): choose the dataset, or the label set, that it was trained on"
+        )
+    other = [f"{i}: {a} ≠ {b}" for i, (a, b) in enumerate(zip(classes, names, strict=True)) if a != b]
+    if other and not all(name.isdigit() for name in classes):
+        raise ValueError(f"the network's classes are not the dataset's: {', '.join(other[:4])}")
