@@ -23,6 +23,7 @@ from torchmetrics.functional.classification import multiclass_accuracy, multicla
 
 from cen_model import checkpoint
 from cen_model.config import SegmentationConfig
+from cen_model.html import number
 from cen_model.models import build
 from cen_model.predictor import Deployment, Predictor
 from cen_ros import evaluate_bag
@@ -32,7 +33,6 @@ from cen_ros.evaluation import flicker
 from cen_ros.evaluation import run as run_module
 from cen_ros.evaluation.gallery import SPREAD, WORST, Gallery, Picture
 from cen_ros.evaluation.geometry import Geometry
-from cen_ros.evaluation.html import _number
 from cen_ros.evaluation.pairing import Pairing
 from cen_ros.evaluation.source import Frame, prefetched
 from cen_ros.evaluation.truth import TruthFolder
@@ -400,7 +400,7 @@ def test_a_page_of_an_earlier_run_does_not_outlive_a_bag_that_fails(tmp_path, we
 
 
 def test_numbers_are_told_in_four_digits_or_whole():
-    assert list(map(_number, (None, 12, 1234567, 0.0, 0.123456, 61.5, 11189.4))) == [
+    assert list(map(number, (None, 12, 1234567, 0.0, 0.123456, 61.5, 11189.4))) == [
         *("–", "12", "1,234,567", "0", "0.1235", "61.5", "11,189")
     ]
 

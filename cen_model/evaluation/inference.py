@@ -33,8 +33,8 @@ class InferenceConfig:
     flip: bool = True
     """Of the mode "multi"."""
     average: Literal["probabilities", "logits"] = "probabilities"
-    """What is averaged over scales, mirrored views and overlapping windows. With probabilities, as RefineNet has it, every
-    view has the same say; the mean of logits is led by the views whose logits are largest."""
+    """What is averaged over scales, mirrored views and overlapping windows. With probabilities every view has the
+    same say; a mean of logits is led by the views whose logits are largest."""
     window: tuple[int, int] | None = None
     """Height and width in pixels of what the network sees at a time, such as its training crop, where images are much
     larger than that. None: the whole image."""

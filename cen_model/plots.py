@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 440, 170
 LEFT, RIGHT, TOP, BOTTOM = 56, 6, 22, 24
@@ -86,3 +86,26 @@ def _key(number: int, name: str) -> str:
 
 def _svg(parts: Sequence[str]) -> Markup:
     return Markup(f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg>')
+
+
+def heat_map(shares: Sequence[Sequence[float | None]], names: Sequence[str], counts: Sequence[Sequence[int]]) -> Markup:
+    """A square matrix of shares in [0, 1] as darker or lighter cells, None left empty, with `counts` on hover."""
+    cell, margin = 18, 8 * max(map(len, names)) + 8
+    side = cell * len(names)
+    parts = []
+    for row, (name, values) in enumerate(zip(names, shares, strict=True)):
+        y = margin + row * cell
+        parts.append(f'<text x="{margin - 6}" y="{y + 13}" text-anchor="end">{escape(name)}</text>')
+        x = margin + row * cell + 13
+        parts.append(f'<text transform="translate({x} {margin - 6}) rotate(-90)">{escape(name)}</text>')
+        for column, share in enumerate(values):
+            if share is None:
+                continue
+            told = f"{names[row]} → {names[column]}: {100 * share:.1f} %, {counts[row][column]:,}"
+            parts.append(
+                f'<rect x="{margin + column * cell}" y="{y}" width="{cell - 1}" height="{cell - 1}" '
+                f'fill-opacity="{share:.3f}"><title>{escape(told)}</title></rect>'
+            )
+    frame = f'<path class="axis" d="M{margin} {margin}h{side}v{side}h{-side}z"/>'
+    size = margin + side + 2
+    return Markup(f'<svg class="wide" viewBox="0 0 {size} {size}" role="img">{frame}{"".join(parts)}</svg>')
