@@ -1,17 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loaders of synthetic scenes for training and evaluation."""
+"""Batches of a dataset for training and evaluation.
+
+A batch holds raw values as `cen_model.modalities.normalise` takes them, by modality (B, C, H, W): uint8, and depth in
+float32 metres; "label" uint8 (B, H, W), 255 = void, where frames have one; and "index" int64 (B,), the frames' places
+in the dataset, which stays on the CPU: `dataset.describe` names a frame's files without waiting for a device.
+
+Axes: B batch, C channels, H W pixels.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 
 import torch
-from torch.utils.data import DataLoader
+from torch import Tensor
+from torch.utils.data import DataLoader, default_collate
 
+from cen_model.data.config import DataConfig
+from cen_model.data.dataset import Dataset
+from cen_model.data.samples import HeldSamples, Samples, Views, shuffled_batches
 from cen_model.data.synthetic import SyntheticScenes, prerender
-from cen_model.data.transforms import AugmentedSamples, Samples, shuffled_batches, training_transform
+from cen_model.data.transforms import Sample, training_transform
 from cen_model.files import cache_directory
-from cen_model.train_config import DataConfig
+
+Batch = dict[str, Tensor]
 
 
 def cached_scenes(seeds: range, size: tuple[int, int]) -> SyntheticScenes:
@@ -21,18 +34,79 @@ def cached_scenes(seeds: range, size: tuple[int, int]) -> SyntheticScenes:
     return SyntheticScenes(seeds, size, folder)
 
 
-def training_loader(scenes: SyntheticScenes, config: DataConfig, batch: int, seed: int, steps: range) -> DataLoader:
-    """The batches of the training steps `steps`, augmented; for one pass."""
-    transform = training_transform(config.crop, config.scale, config.jitter)
-    return DataLoader(
-        AugmentedSamples(scenes, transform, seed),
-        batch_sampler=shuffled_batches(len(scenes), batch, seed, steps),
-        num_workers=config.workers,
+def training_loader(
+    dataset: Dataset,
+    data: DataConfig,
+    modalities: Sequence[str],
+    batch: int,
+    seed: int,
+    steps: range,
+    device: torch.device | str = "cpu",
+    rank: int = 0,
+    world: int = 1,
+    targets: Sequence[str] = (),
+) -> Iterator[Batch]:
+    """The batches of the training steps `steps`, augmented, on `device`; for one pass.
+
+    Args:
+        modalities: the network's inputs.
+        batch: samples of all ranks together; each rank gets its contiguous share of every batch.
+        targets: further modalities that come along and are neither jittered nor blanked, such as translation's target.
+
+    Raises:
+        ValueError: the batch is larger than the dataset, or not a multiple of `world`.
+    """
+    device, names = torch.device(device), [*modalities, *targets]
+    transform = training_transform(data, modalities)
+    keys = shuffled_batches(len(dataset), batch, seed, steps, rank, world)
+    if data.on_device:
+        views = Views(HeldSamples(dataset, names, data.size, device), transform, seed)
+        return (_collated([views[key] for key in share]) for share in keys)
+    loader = DataLoader(
+        Views(Samples(dataset, names, data.size), transform, seed),
+        batch_sampler=keys,
+        num_workers=data.workers,
+        collate_fn=_collated,
+        pin_memory=device.type == "cuda",
         # A generator of its own: the global one must not depend on how often a loader was made.
         generator=torch.Generator(),
     )
+    return (_moved(each, device) for each in loader)
 
 
-def evaluation_loader(scenes: SyntheticScenes, batch: int) -> DataLoader:
-    """Every scene once, at full size, in order."""
-    return DataLoader(Samples(scenes), batch_size=batch, generator=torch.Generator())
+def evaluation_loader(
+    dataset: Dataset, data: DataConfig, modalities: Sequence[str], batch: int, rank: int = 0, world: int = 1
+) -> Iterator[Batch]:
+    """Every frame once, in order, at its own size (or `data.size`), on the CPU; for one pass.
+
+    Only frames of one size share a batch, so that there may be batches of fewer than `batch`. Of several ranks, each
+    gets its contiguous share of the frames.
+    """
+    count = len(dataset)
+    samples = DataLoader(
+        Samples(dataset, modalities, data.size),
+        batch_size=None,
+        sampler=range(rank * count // world, (rank + 1) * count // world),
+        num_workers=data.workers,
+        generator=torch.Generator(),
+    )
+    waiting: list[Sample] = []
+    for sample in samples:
+        if waiting and (len(waiting) == batch or _size(sample) != _size(waiting[0])):
+            yield _collated(waiting)
+            waiting = []
+        waiting.append(sample)
+    if waiting:
+        yield _collated(waiting)
+
+
+def _size(sample: Sample) -> torch.Size:
+    return next(iter(sample.values())).shape[-2:]
+
+
+def _collated(samples: Sequence[Sample]) -> Batch:
+    return default_collate([{name: tensor.as_subclass(Tensor) for name, tensor in each.items()} for each in samples])
+
+
+def _moved(batch: Batch, device: torch.device) -> Batch:
+    return {name: value if name == "index" else value.to(device, non_blocking=True) for name, value in batch.items()}

@@ -1,31 +1,73 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Joint transforms of an RGB-D sample, built on torchvision's v2 transforms and `tv_tensors`.
+"""Joint transforms of a sample of registered images, built on torchvision's v2 transforms and `tv_tensors`.
 
-A sample is ``{"rgb": Image uint8 (3, H, W), "depth": Depth float32 (1, H, W) metres with 0 = hole, "label": Mask uint8
-(H, W) with 255 = void}``. Geometry acts on all of them alike: RGB bilinear, depth and label nearest (an average of two
-depths, or of two class ids, is neither). Photometric jitter acts on RGB alone.
+A sample is a dict of tensors of one height and width: ``rgb`` Image uint8 (3, H, W), ``depth`` Depth (1, H, W), every
+other modality Plane uint8 (C, H, W), and ``label`` Mask uint8 (H, W) with 255 = void, where there is one. Geometry acts
+on all of them alike: images bilinear, depth and label nearest (an average of two depths, or of two class ids, is
+neither). Photometric jitter acts on the colour image alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch import Tensor, nn
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from cen_model.data.classes import VOID
+from cen_model.data.config import DataConfig
 from cen_model.modalities import IMAGENET_MEAN
 
-PADDING_RGB = tuple(round(255 * mean) for mean in IMAGENET_MEAN)
-"""Padding colour of the paper's code: zero after normalisation."""
+Sample = dict[str, Tensor]
+
+_ERASED_SIDE = (0.1, 0.4)
+"""Range of a cutout's sides, as shares of the image's."""
 
 
 class Depth(tv_tensors.Mask):
-    """A depth map: moved like a mask (nearest), but with its own padding value, 0 = hole."""
+    """A depth map, 0 = hole: moved like a mask (nearest), but with its own padding value."""
+
+
+class Plane(tv_tensors.Image):
+    """An 8-bit image of a property of the surfaces: moved like a colour image, but no light falls on it."""
+
+
+class Normals(Plane):
+    """Surface normals, (n + 1) · 127.5 in 8 bits: in a mirror, n_x changes its sign."""
+
+
+@v2.functional.register_kernel(v2.functional.horizontal_flip, Normals)
+def _mirror_normals(normals: Normals) -> Normals:
+    mirrored = v2.functional.horizontal_flip_image(normals.as_subclass(Tensor))
+    mirrored[..., 0, :, :] = 255 - mirrored[..., 0, :, :]
+    return tv_tensors.wrap(mirrored, like=normals)
+
+
+KINDS = {"rgb": tv_tensors.Image, "depth": Depth, "normal": Normals, "label": tv_tensors.Mask}
+"""Of tensors by name; all others are `Plane`."""
+
+NEUTRAL: dict[type[Tensor], Sequence[int]] = {
+    tv_tensors.Image: tuple(round(255 * mean) for mean in IMAGENET_MEAN),
+    Depth: (0,),
+    Plane: (128,),
+    Normals: (128,),
+    tv_tensors.Mask: (VOID,),
+}
+"""What stands where nothing is known: a hole in depth, void in labels, otherwise what normalisation turns into 0."""
+
+
+class Metres(v2.Transform):
+    """Depth in uint16 millimetres becomes float32 metres; all else is left."""
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        if isinstance(inpt, Depth) and inpt.dtype == torch.uint16:
+            return tv_tensors.wrap(inpt.float() / 1000, like=inpt)
+        return inpt
 
 
 class RandomScale(v2.Transform):
@@ -44,97 +86,99 @@ class RandomScale(v2.Transform):
         return self._call_kernel(v2.functional.resize, inpt, size=params["size"], antialias=True)
 
 
-def training_transform(
-    crop: tuple[int, int], scale: tuple[float, float] = (0.5, 2.0), jitter: float = 0.0, mirror: float = 0.5
-) -> v2.Transform:
-    """Random scale, crop (padded where the scaled frame is smaller), mirror and photometric jitter.
+class ColourJitter(v2.ColorJitter):
+    """torchvision's, of photographs alone."""
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        return inpt if isinstance(inpt, Plane) else super().transform(inpt, params)
+
+
+class Cutout(nn.Module):
+    """With `probability`, one random rectangle of all images named is blanked (DeVries & Taylor 2017); labels stay."""
+
+    def __init__(self, names: Sequence[str], probability: float):
+        super().__init__()
+        self.names, self.probability = names, probability
+
+    def forward(self, sample: Sample) -> Sample:
+        drawn, *numbers = torch.rand(5).tolist()
+        if drawn >= self.probability:
+            return sample
+        shortest, longest = _ERASED_SIDE
+        rectangle = []
+        for side, length, position in zip(sample[self.names[0]].shape[-2:], numbers[:2], numbers[2:], strict=True):
+            erased = max(1, round(side * (shortest + (longest - shortest) * length)))
+            start = round((side - erased) * position)
+            rectangle.append(slice(start, start + erased))
+        return sample | {name: _blanked(sample[name], rectangle) for name in self.names}
+
+
+class ModalityDropout(nn.Module):
+    """With `probability`, one random modality of several is blank as a whole: as if its sensor were missing."""
+
+    def __init__(self, names: Sequence[str], probability: float):
+        super().__init__()
+        self.names, self.probability = names, probability
+
+    def forward(self, sample: Sample) -> Sample:
+        drawn, which = torch.rand(2).tolist()
+        if len(self.names) < 2 or drawn >= self.probability:
+            return sample
+        name = self.names[int(which * len(self.names))]
+        return sample | {name: _blanked(sample[name], [slice(None), slice(None)])}
+
+
+def training_transform(data: DataConfig, inputs: Sequence[str]) -> v2.Transform:
+    """Random scale, crop (padded where the scaled frame is smaller), mirror, photometric jitter, cutout and dropout.
+
+    Every random decision is drawn from PyTorch's global CPU generator, on whatever device the sample is.
 
     Args:
-        crop: height and width of the result in pixels.
-        scale: range of the resizing factor.
-        jitter: strength of the change of brightness, contrast and saturation, 0 = none.
-        mirror: probability of a horizontal flip.
+        data: crop, range of scales, probabilities and strengths.
+        inputs: modalities that the network sees. Others are moved with them, but never jittered or blanked.
     """
-    fill = {tv_tensors.Image: PADDING_RGB, Depth: 0, tv_tensors.Mask: VOID}
+    fill = {kind: values if len(values) > 1 else values[0] for kind, values in NEUTRAL.items()}
+    jitter = dict.fromkeys(("brightness", "contrast", "saturation"), data.jitter if "rgb" in inputs else 0.0)
     return v2.Compose(
         [
-            RandomScale(scale),
-            v2.RandomCrop(crop, pad_if_needed=True, fill=fill),
-            v2.RandomHorizontalFlip(mirror),
-            v2.ColorJitter(brightness=jitter, contrast=jitter, saturation=jitter),
+            Metres(),
+            RandomScale(data.scale),
+            v2.RandomCrop(data.crop, pad_if_needed=True, fill=fill),
+            v2.RandomHorizontalFlip(data.mirror),
+            ColourJitter(**jitter),
+            Cutout(inputs, data.cutout),
+            ModalityDropout(inputs, data.modality_dropout),
         ]
     )
 
 
-def to_sample(frame: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
-    """Sample of a frame ``{rgb uint8 (H, W, 3), depth uint16 mm (H, W) with 0 = hole, label uint8 (H, W)}``."""
-    metres = frame["depth"].astype(np.float32) / 1000
-    return {
-        "rgb": tv_tensors.Image(torch.from_numpy(np.ascontiguousarray(frame["rgb"])).permute(2, 0, 1)),
-        "depth": Depth(torch.from_numpy(metres)[None]),
-        "label": tv_tensors.Mask(torch.from_numpy(np.ascontiguousarray(frame["label"]))),
-    }
+def to_sample(frame: Mapping[str, np.ndarray], names: Sequence[str], size: tuple[int, int] | None = None) -> Sample:
+    """Sample of a frame as datasets give it, in the frame's own types.
 
-
-class Samples(Dataset):
-    """The samples of `frames` as they are, in order."""
-
-    def __init__(self, frames: Sequence[Mapping[str, np.ndarray]]):
-        self.frames = frames
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        return to_sample(self.frames[index])
-
-
-class AugmentedSamples(Samples):
-    """Random views of `frames`, asked for by ``(epoch, index)``.
-
-    The view depends on seed, epoch and index alone: neither on the worker that makes it nor on what was asked before,
-    so that a resumed training sees the same data as one that was never stopped.
-    """
-
-    def __init__(self, frames: Sequence[Mapping[str, np.ndarray]], transform: v2.Transform, seed: int):
-        super().__init__(frames)
-        self.transform = transform
-        self.seed = seed
-
-    def __getitem__(self, key: tuple[int, int]) -> dict[str, torch.Tensor]:
-        epoch, index = key
-        # torchvision draws from the global CPU generator, which must be as before when the training goes on.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(derive_seed(self.seed, epoch, index))
-            return self.transform(super().__getitem__(index))
-
-
-def derive_seed(*words: int) -> int:
-    """One 64-bit seed from several non-negative integers, well mixed."""
-    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0])
-
-
-def shuffled_batches(samples: int, batch: int, seed: int, steps: range) -> Iterator[list[tuple[int, int]]]:
-    """The ``(epoch, index)`` keys of every batch of the training steps `steps`, a new order each epoch.
-
-    The incomplete batch at the end of an epoch is dropped (other samples each time). Starting at step n gives exactly
-    the batches that a start at 0 would have given from step n on.
+    Args:
+        frame: arrays (H, W) or (H, W, C); see `cen_model.data.dataset`.
+        names: modalities that are wanted; the label comes with them where the frame has one.
+        size: height and width to resize to; None leaves the frame's own.
 
     Raises:
-        ValueError: there are fewer samples than one batch needs.
+        ValueError: the frame lacks a modality.
     """
-    per_epoch = steps_per_epoch(samples, batch)
-    order = np.empty(0, np.int64)
-    shuffled = -1
-    for step in steps:
-        epoch, position = divmod(step, per_epoch)
-        if epoch != shuffled:
-            order, shuffled = np.random.default_rng((seed, epoch)).permutation(samples), epoch
-        yield [(epoch, int(index)) for index in order[position * batch : (position + 1) * batch]]
+    if missing := [name for name in names if name not in frame]:
+        raise ValueError(f"frames have {', '.join(frame)}; missing {', '.join(missing)}")
+    wanted = [*names, "label"] if "label" in frame else names
+    sample = {name: _to_tensor(name, frame[name]) for name in wanted}
+    return v2.Resize(size, antialias=True)(sample) if size else sample
 
 
-def steps_per_epoch(samples: int, batch: int) -> int:
-    """Number of full batches in an epoch."""
-    if samples < batch:
-        raise ValueError(f"data: {samples} training scenes, fewer than one batch of {batch}; make the batch smaller")
-    return samples // batch
+def _to_tensor(name: str, array: np.ndarray) -> Tensor:
+    tensor = torch.from_numpy(np.require(array, requirements=["C", "W"]))
+    if name != "label":
+        tensor = tensor.permute(2, 0, 1).contiguous() if tensor.ndim == 3 else tensor[None]
+    return KINDS.get(name, Plane)(tensor)
+
+
+def _blanked(image: Tensor, rectangle: Sequence[slice]) -> Tensor:
+    blank = image.clone()
+    for plane, value in zip(blank.unbind(-3), cycle(NEUTRAL[type(image)]), strict=False):
+        plane[tuple(rectangle)] = value
+    return blank
