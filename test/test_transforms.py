@@ -1,129 +1,187 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Transforms: one geometry for RGB, depth and label; the same data for every number of workers and every start."""
+"""Transforms: one geometry for all modalities and the label; what is photometric, blanked or mirrored where it must be."""
 
 from __future__ import annotations
 
-import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
 from cen_model.data.classes import VOID
-from cen_model.data.transforms import (
-    PADDING_RGB,
-    AugmentedSamples,
-    Samples,
-    shuffled_batches,
-    to_sample,
-    training_transform,
-)
+from cen_model.data.config import DataConfig
+from cen_model.data.transforms import Sample, to_sample, training_transform
 
 HEIGHT, WIDTH = 40, 60
+GREY = (124, 116, 104)  # ImageNet's mean in 8 bits
+AS_IT_IS = DataConfig(crop=(HEIGHT, WIDTH), scale=(1.0, 1.0), mirror=0.0, jitter=0.0)
+NAMES = ("rgb", "depth", "normal", "hha", "shade", "edge", "texture", "curvature")
 
 
 def coordinate_frame() -> dict[str, np.ndarray]:
-    """A frame whose three images all tell, in their own way, which pixel (x, y) they show."""
+    """A frame whose images all tell, in their own way, which pixel (x, y) they show."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
-    rgb = np.stack([4 * x, 4 * y, np.zeros_like(x)], axis=-1).astype(np.uint8)
-    return {"rgb": rgb, "depth": (y * WIDTH + x + 1).astype(np.uint16), "label": label_of(x, y).astype(np.uint8)}
+    image = np.stack([4 * x, 4 * y, np.zeros_like(x)], axis=-1).astype(np.uint8)
+    plane = (2 * x + 2 * y).astype(np.uint8)
+    images = dict.fromkeys(("rgb", "normal", "hha", "curvature"), image)
+    planes = dict.fromkeys(("shade", "edge", "texture"), plane)
+    depth = (y * WIDTH + x + 1).astype(np.uint16)
+    return {**images, **planes, "depth": depth, "label": label_of(x, y).astype(np.uint8)}
 
 
 def label_of(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return (7 * y + 3 * x) % 200
 
 
+def view(config: DataConfig, seed: int = 0, inputs: tuple[str, ...] = NAMES, names: tuple[str, ...] = NAMES) -> Sample:
+    torch.manual_seed(seed)
+    return training_transform(config, inputs)(to_sample(coordinate_frame(), names))
+
+
+def changed(sample: Sample, other: Sample) -> set[str]:
+    return {name for name in other if not torch.equal(sample[name], other[name])}
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("scale", [(1.0, 1.0), (0.5, 0.9), (1.3, 2.0)])
 def test_geometry_is_joint(scale: tuple[float, float], seed: int) -> None:
-    torch.manual_seed(seed)
-    sample = training_transform(crop=(32, 48), scale=scale)(to_sample(coordinate_frame()))
-    rgb, depth, label = sample["rgb"].numpy().astype(int), sample["depth"].numpy()[0], sample["label"].numpy()
-    assert rgb.shape == (3, 32, 48)
+    sample = view(replace(AS_IT_IS, crop=(32, 48), scale=scale), seed)
+    depth, label = sample["depth"].numpy()[0], sample["label"].numpy()
     assert depth.shape == label.shape == (32, 48)
-
     padding = depth == 0
     assert np.array_equal(padding, label == VOID)
-    assert (rgb[:, padding].T == PADDING_RGB).all()
 
     y, x = np.divmod(np.round(depth[~padding] * 1000).astype(int) - 1, WIDTH)
     assert np.array_equal(label[~padding], label_of(x, y)), "depth and label show different pixels"
-    # RGB is bilinear, 4 grey values to the pixel of the frame: it may differ from the nearest by one output pixel.
+    # Images are bilinear, 4 grey values to the pixel of the frame: they may differ from the nearest by an output pixel.
     tolerance = 4 * max(1.0, 1 / scale[0]) + 1
-    assert np.abs(rgb[0][~padding] - 4 * x).max() <= tolerance
-    assert np.abs(rgb[1][~padding] - 4 * y).max() <= tolerance
+    for name in set(NAMES) - {"depth"}:
+        image = sample[name].numpy().astype(int)
+        assert image.shape[1:] == (32, 48)
+        assert ((GREY if name == "rgb" else 128) == image[:, padding].T).all(), name
+        expected = [4 * x, 4 * y] if len(image) == 3 else [2 * x + 2 * y]
+        for plane, values in zip(image, expected, strict=False):
+            assert np.abs(plane[~padding] - values).max() <= tolerance, name
 
 
-def test_mirror_flips_everything() -> None:
-    keep, flip = (training_transform((HEIGHT, WIDTH), (1.0, 1.0), mirror=p) for p in (0.0, 1.0))
-    frame = coordinate_frame()
-    kept, flipped = keep(to_sample(frame)), flip(to_sample(frame))
-    assert np.array_equal(kept["label"].numpy(), frame["label"])
-    for name in kept:
-        assert torch.equal(kept[name].flip(-1), flipped[name])
+def test_a_mirror_flips_everything_and_turns_normals_round() -> None:
+    kept, flipped = view(AS_IT_IS), view(replace(AS_IT_IS, mirror=1.0))
+    assert np.array_equal(kept["label"].numpy(), coordinate_frame()["label"])
+    for name in set(kept) - {"normal"}:
+        assert torch.equal(kept[name].flip(-1), flipped[name]), name
+    turned = kept["normal"].flip(-1).clone()
+    turned[0] = 255 - turned[0]
+    assert torch.equal(turned, flipped["normal"])
+
+
+def test_a_mirrored_wall_faces_the_other_side() -> None:
+    """A plane seen from the left has, in the mirror, the normal of the same plane seen from the right."""
+    normal = np.array([0.6, 0.0, -0.8])
+    encoded = np.round((normal + 1) * 127.5).astype(np.uint8)
+    sample = to_sample({"normal": np.tile(encoded, (8, 8, 1))}, ["normal"])
+    mirrored = training_transform(replace(AS_IT_IS, crop=(8, 8), mirror=1.0), ["normal"])(sample)["normal"]
+    np.testing.assert_allclose(mirrored[:, 3, 3].numpy() / 127.5 - 1, normal * [-1, 1, 1], atol=1 / 127)
 
 
 def test_jitter_changes_rgb_alone() -> None:
-    torch.manual_seed(0)
+    assert changed(view(replace(AS_IT_IS, jitter=0.5)), view(AS_IT_IS)) == {"rgb"}
+
+
+def test_targets_are_moved_but_neither_jittered_nor_blanked() -> None:
+    config = replace(AS_IT_IS, jitter=0.5, cutout=1.0, modality_dropout=1.0)
+    for seed in range(8):
+        assert changed(view(config, seed, ("depth", "normal")), view(AS_IT_IS)) == {"depth", "normal"}
+    moved = view(replace(config, mirror=1.0), inputs=("depth", "normal"))
+    assert torch.equal(moved["rgb"], view(AS_IT_IS)["rgb"].flip(-1))
+
+
+def test_depth_is_metres_from_either_unit() -> None:
+    millimetres = coordinate_frame()["depth"]
+    for depth in (millimetres, millimetres.astype(np.float32) / 1000):
+        moved = training_transform(AS_IT_IS, ["depth"])(to_sample({"depth": depth}, ["depth"]))["depth"]
+        assert moved.dtype == torch.float32
+        np.testing.assert_allclose(moved[0].numpy(), millimetres / 1000, rtol=1e-6)
+
+
+def test_a_cutout_is_one_rectangle_of_every_input() -> None:
+    sizes = set()
+    for seed in range(20):
+        sample, original = view(replace(AS_IT_IS, cutout=1.0), seed), view(AS_IT_IS)
+        rows, columns = np.nonzero(sample["depth"].numpy()[0] == 0)
+        rectangle = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+        assert len(rows) == height * width, "no rectangle"
+        assert 0.1 * HEIGHT <= height <= 0.4 * HEIGHT and 0.1 * WIDTH <= width <= 0.4 * WIDTH
+        sizes.add((height, width))
+        for name in NAMES:
+            expected = original[name].numpy().copy()
+            neutral = {"rgb": np.array(GREY)[:, None, None], "depth": 0}.get(name, 128)
+            expected[(slice(None), *rectangle)] = neutral
+            assert np.array_equal(sample[name].numpy(), expected), name
+        assert torch.equal(sample["label"], original["label"])
+    assert len(sizes) > 10
+
+
+@pytest.mark.parametrize("names", [("rgb", "depth"), ("rgb", "depth", "normal"), ("normal", "shade", "edge")])
+def test_dropout_blanks_one_modality_at_a_time_and_each_in_turn(names: tuple[str, ...]) -> None:
+    dropped = []
+    for seed in range(30):
+        sample = view(replace(AS_IT_IS, modality_dropout=1.0), seed, names, names)
+        (name,) = changed(sample, view(AS_IT_IS, 0, names, names))
+        neutral = {"rgb": torch.tensor(GREY)[:, None, None], "depth": torch.tensor(0.0)}.get(name, torch.tensor(128))
+        assert (sample[name] == neutral).all()
+        dropped.append(name)
+    assert set(dropped) == set(names)
+
+
+def test_a_single_modality_is_never_dropped() -> None:
+    config = replace(AS_IT_IS, modality_dropout=1.0)
+    assert all(not changed(view(config, seed, ("rgb",)), view(AS_IT_IS)) for seed in range(5))
+
+
+@pytest.mark.parametrize("key", ["cutout", "modality_dropout"])
+def test_probabilities_are_probabilities(key: str) -> None:
+    config = replace(AS_IT_IS, **{key: 0.3})
+    hits = sum(bool(changed(view(config, seed), view(AS_IT_IS))) for seed in range(200))
+    assert 40 <= hits <= 80  # 60 are expected, three deviations are 19
+
+
+def test_frames_are_resized_first() -> None:
+    sample = to_sample(coordinate_frame(), ["rgb", "depth"], (20, 30))
+    assert sample["rgb"].shape == (3, 20, 30) and sample["label"].shape == (20, 30)
+    assert sample["depth"].dtype == torch.uint16
     frame = coordinate_frame()
-    sample = training_transform((HEIGHT, WIDTH), (1.0, 1.0), jitter=0.5, mirror=0.0)(to_sample(frame))
-    assert sample["rgb"].dtype == torch.uint8
-    assert not np.array_equal(sample["rgb"].permute(1, 2, 0).numpy(), frame["rgb"])
-    assert np.array_equal(sample["label"].numpy(), frame["label"])
-    np.testing.assert_allclose(sample["depth"].numpy()[0], frame["depth"] / 1000, rtol=1e-6)
+    assert set(np.unique(sample["label"])) <= set(np.unique(frame["label"]))
+    pixels = {(d, v) for d, v in zip(frame["depth"].ravel(), frame["label"].ravel(), strict=True)}
+    assert {*zip(sample["depth"].numpy().ravel(), sample["label"].numpy().ravel(), strict=True)} <= pixels
+    halves = frame["rgb"].reshape(20, 2, 30, 2, 3).mean((1, 3)).transpose(2, 0, 1)
+    assert np.abs(sample["rgb"].numpy()[:, 1:-1, 1:-1] - halves[:, 1:-1, 1:-1]).max() <= 1
 
 
-def augmented(seed: int = 3) -> AugmentedSamples:
-    return AugmentedSamples([coordinate_frame()] * 10, training_transform((24, 32), (0.5, 1.5), jitter=0.4), seed)
+def test_the_shorter_side_never_gets_too_short() -> None:
+    config = replace(AS_IT_IS, scale=(0.1, 0.1), min_side=30, crop=(30, 45))
+    assert (view(config)["depth"] > 0).all(), "the scaled frame was smaller than 30×45 and had to be padded"
 
 
-def batches(workers: int, steps: range) -> list[dict[str, torch.Tensor]]:
-    loader = DataLoader(augmented(), batch_sampler=shuffled_batches(10, 3, 5, steps), num_workers=workers)
-    return list(loader)
+def test_translation_resizes_then_crops() -> None:
+    config = replace(AS_IT_IS, crop=(32, 32))
+    sample = training_transform(config, ["depth"])(to_sample(coordinate_frame(), ["depth", "rgb"], (36, 36)))
+    assert sample["depth"].shape == (1, 32, 32) and (sample["depth"] > 0).all()
 
 
-def assert_same(left: list[dict[str, torch.Tensor]], right: list[dict[str, torch.Tensor]]) -> None:
-    for a, b in zip(left, right, strict=True):
-        assert all(torch.equal(a[name], b[name]) for name in a)
-
-
-def test_the_same_data_for_any_number_of_workers_and_any_start() -> None:
-    straight = batches(0, range(8))
-    assert_same(straight, batches(2, range(8)))
-    assert_same(straight[4:], batches(1, range(4, 8)))
-
-
-def test_views_differ_by_seed_epoch_and_index() -> None:
-    samples = augmented()
-    views = [samples[0, 0], samples[1, 0], samples[0, 1], augmented(seed=4)[0, 0]]
-    for a, b in itertools.combinations(views, 2):
-        assert not torch.equal(a["rgb"], b["rgb"])
-
-
-def test_augmentation_leaves_the_global_generator_alone() -> None:
-    torch.manual_seed(0)
-    before = torch.get_rng_state()
-    augmented()[0, 0]
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_every_epoch_has_each_sample_once_in_an_order_of_its_own() -> None:
-    keys = list(shuffled_batches(12, 3, 0, range(8)))
-    assert [[epoch for epoch, _ in batch] for batch in keys] == [[0] * 3] * 4 + [[1] * 3] * 4
-    orders = [[index for batch in part for _, index in batch] for part in (keys[:4], keys[4:])]
-    assert sorted(orders[0]) == sorted(orders[1]) == list(range(12))
-    assert orders[0] != orders[1]
-
-
-def test_too_few_samples_are_refused() -> None:
-    with pytest.raises(ValueError, match="2 training scenes, fewer than one batch of 3"):
-        next(shuffled_batches(2, 3, 0, range(1)))
-
-
-def test_samples_are_the_frames() -> None:
+def test_frames_without_labels_are_fine() -> None:
     frame = coordinate_frame()
-    sample = Samples([frame])[0]
-    assert np.array_equal(sample["rgb"].permute(1, 2, 0).numpy(), frame["rgb"])
-    assert np.array_equal(sample["label"].numpy(), frame["label"])
-    assert sample["depth"].dtype == torch.float32
+    del frame["label"]
+    assert set(training_transform(AS_IT_IS, ["rgb"])(to_sample(frame, ["rgb"]))) == {"rgb"}
+
+
+def test_missing_modalities_are_named() -> None:
+    with pytest.raises(ValueError, match="frames have rgb; missing depth"):
+        to_sample({"rgb": coordinate_frame()["rgb"]}, ["rgb", "depth"])
+
+
+def test_arrays_of_any_strides_are_read() -> None:
+    image = coordinate_frame()["rgb"]
+    sample = to_sample({"rgb": image[::-1, ::2]}, ["rgb"])
+    assert np.array_equal(sample["rgb"].permute(1, 2, 0).numpy(), image[::-1, ::2])

@@ -57,6 +57,8 @@ class DataConfig:
     """Height and width of what the network is trained on."""
     scale: tuple[float, float] = (0.5, 1.0)
     """Range of the random resizing factor before the crop."""
+    min_side: int = 0
+    """Pixels that the shorter side of a resized frame has at least, whatever its factor (the published code: 350)."""
     jitter: float = 0.3
     """Strength of the random change of brightness, contrast and saturation."""
     mirror: float = 0.5

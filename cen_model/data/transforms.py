@@ -71,15 +71,20 @@ class Metres(v2.Transform):
 
 
 class RandomScale(v2.Transform):
-    """Resize by one random factor from the uniform range `factors`, whatever the size of the frame."""
+    """Resize by one random factor from the uniform range `factors`, raised where the shorter side would get too short.
 
-    def __init__(self, factors: tuple[float, float]):
+    Args:
+        factors: lowest and highest.
+        min_side: pixels of the shorter side of the result, at least.
+    """
+
+    def __init__(self, factors: tuple[float, float], min_side: int = 0):
         super().__init__()
-        self.factors = factors
+        self.factors, self.min_side = factors, min_side
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         height, width = v2.query_size(flat_inputs)
-        factor = float(torch.empty(()).uniform_(*self.factors))
+        factor = max(float(torch.empty(()).uniform_(*self.factors)), self.min_side / min(height, width))
         return {"size": [round(height * factor), round(width * factor)]}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
@@ -142,7 +147,7 @@ def training_transform(data: DataConfig, inputs: Sequence[str]) -> v2.Transform:
     return v2.Compose(
         [
             Metres(),
-            RandomScale(data.scale),
+            RandomScale(data.scale, data.min_side),
             v2.RandomCrop(data.crop, pad_if_needed=True, fill=fill),
             v2.RandomHorizontalFlip(data.mirror),
             ColourJitter(**jitter),
