@@ -1,40 +1,64 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measure a network on a dataset: `python -m cen_model.evaluate WEIGHTS [--dataset nyudv2 --root FOLDER]`."""
+"""Measure a network on a dataset: `python -m cen_model.evaluate WEIGHTS [--dataset nyudv2 --root FOLDER]`.
+
+Without a dataset it is measured on held-out synthetic scenes. With `--output FOLDER`, results.json (described in
+cen_model/evaluation/results.py) and report.html are written there. Frames may be shared between processes:
+`torchrun --nproc-per-node 2 -m cen_model.evaluate …` gives the same figures.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 
-import torch
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from cen_model import checkpoint, report
-from cen_model.data.datasets import open_dataset
+from cen_model import report
+from cen_model.evaluation import results
 from cen_model.evaluation.measure import measure
 from cen_model.evaluation.options import Options, parse
+from cen_model.evaluation.run import Evaluation, evaluate
 from cen_model.processes import Ranks, joined
+from cen_model.provenance import command
 
 __all__ = ["measure"]
 
 
-def run(options: Options, ranks: Ranks, console: Console) -> None:
-    """Print the scores of every output."""
-    model = checkpoint.load(options.weights)
-    model.to(ranks.device() or ("cuda" if torch.cuda.is_available() else "cpu"))
-    dataset = open_dataset(options.data, options.split, model.config.modalities)
-    scores = measure(model, dataset, options.data, options.inference, options.drop)
-    if ranks.rank == 0:
-        title = f"{options.weights}: {len(dataset)} frames, exchanged {model.exchanged_share():.0%}"
-        console.print(report.table(scores, model.config.classes, title))
-        console.print(report.branches(scores))
+def run(options: Options, arguments: Sequence[str], ranks: Ranks, console: Console) -> None:
+    """Measure, print, and write what is to be written; in the first process."""
+    first = ranks.rank == 0
+    bar = Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True)
+    bar.disable = not (first and console.is_terminal)
+    with bar:
+
+        def start(frames: int) -> Callable[[int], None]:
+            task = bar.add_task("", total=frames)
+            return lambda _: bar.advance(task)
+
+        done = evaluate(options, command("cen_model.evaluate", arguments), ranks, start)
+    if first:
+        for each in report.printed(done.results):
+            console.print(each)
+        if options.output:
+            _write(options, done)
+            console.print(f"results: {options.output / 'report.html'}", soft_wrap=True)
 
 
-def main(argv: list[str] | None = None) -> None:
-    options = parse(sys.argv[1:] if argv is None else argv)
+def _write(options: Options, done: Evaluation) -> None:
+    from cen_model.evaluation.html import save_html  # Jinja is needed for reports alone
+
+    results.save(options.output / results.RESULTS, done.results)
+    save_html(options.output / "report.html", done.results, done.dataset.labels, done.examples)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    arguments = sys.argv[1:] if argv is None else argv
+    options = parse(arguments)
     try:
         with joined() as ranks:
-            run(options, ranks, Console(highlight=False))
-    except (ValueError, OSError) as error:
+            run(options, arguments, ranks, Console(highlight=False))
+    except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f"evaluate: {error}")
 
 

@@ -34,6 +34,10 @@ class Ranks:
         """Every `size`-th item, with its place among all."""
         return list(enumerate(items))[self.rank :: self.size]
 
+    def part(self, count: int) -> range:
+        """This process's run of `count` items."""
+        return range(self.rank * count // self.size, (self.rank + 1) * count // self.size)
+
     def gather(self, items: list[tuple[int, Item]]) -> list[Item]:
         """All items of all processes by their places, in every process."""
         return [item for _, item in sorted((each for share in self.each(items) for each in share), key=_place)]

@@ -6,10 +6,37 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
+from rich.console import RenderableType
 from rich.table import Table
 
 from cen_model.metrics import Scores
+
+IMAGE_SCORES = ("mae", "mse", "rmse", "fid", "kid")
+IMAGE_UNITS = (
+    "MAE, MSE and its root: of images in [-1, 1]; the paper's Table 6 has ten times MAE and ten times the root. "
+    "KID: its tables have a hundred times this."
+)
+
+
+def printed(results: Mapping[str, Any]) -> list[RenderableType]:
+    """What results, as `cen_model.evaluation.results` describes them, say on a terminal."""
+    data, drop = results["data"], results["inference"]["drop"]
+    title = f"{results['run']['weights']}: {data['frames']} frames of {data['dataset']} ({data['split']})"
+    if results["network"]["exchanged"] is not None:
+        title += f", exchanged {results['network']['exchanged']:.0%}"
+    if results["task"] == "translation":
+        return [_images(results["scores"], title), IMAGE_UNITS]
+    scores = {name: Scores.of(np.array(matrix)) for name, matrix in results["confusion"].items()}
+    shown: list[RenderableType] = [table(scores, results["classes"], title)]
+    if drop:
+        worth = ", ".join(f"{name} {_percent(s.mean_iou)} %" for name, s in scores.items())
+        shown.append(f"without {', '.join(drop)}, mean IoU: {worth}")
+    elif len(scores) > 2:
+        shown.append(branches(scores))
+    return shown
 
 
 def table(scores: Mapping[str, Scores], classes: Sequence[str], title: str) -> Table:
@@ -31,6 +58,14 @@ def branches(scores: Mapping[str, Scores]) -> str:
         if name != "ensemble"
     )
     return "\n".join(lines) if len(scores) > 2 else ""
+
+
+def _images(scores: Mapping[str, Mapping[str, float | None]], title: str) -> Table:
+    shown = [key for key in IMAGE_SCORES if any(each[key] is not None for each in scores.values())]
+    result = Table("", *map(str.upper, shown), title=title)
+    for name, each in scores.items():
+        result.add_row(name, *(f"{each[key]:.4f}" for key in shown))
+    return result
 
 
 def metadata(scores: Mapping[str, Scores], classes: Sequence[str], seeds: range) -> dict[str, str]:

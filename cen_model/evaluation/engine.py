@@ -1,52 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Confusion matrix of a deployed engine: of the labels that its users get.
+"""Labels of a deployed engine: those that its users get.
 
-Axes: K classes.
+Axes: H W pixels, K classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
 from cen_model.data.dataset import Dataset
-from cen_model.evaluation.missing import NEUTRAL_RGB
+from cen_model.evaluation.labeller import Watch
+from cen_model.evaluation.missing import neutral
 from cen_model.metrics import confusion_matrix
 from cen_model.predictor import Predictor
 from cen_model.processes import Ranks
 
 
-def count_engine(
-    predictor: Predictor,
-    dataset: Dataset,
-    drop: tuple[str, ...] = (),
-    watch: Callable[[int, np.ndarray], None] | None = None,
-) -> np.ndarray:
-    """Pixels by true class and by the engine's label: int64 (K, K), of this process's share; void is left out.
+class EngineLabeller:
+    """Labels the frames of a dataset with an engine's ensemble, or the branch that it was built for.
 
     Args:
         drop: modalities that are missing from every frame.
-        watch: is told the index of every frame and its confusion matrix.
     """
-    ranks, classes = Ranks.current(), len(predictor.classes)
-    total = np.zeros((classes, classes), np.int64)
-    for index in range(ranks.rank, len(dataset), ranks.size):
-        frame = dataset[index]
-        matrix = confusion_matrix(frame["label"], label(predictor, frame, drop), classes)[:, :classes]
-        total += matrix
-        if watch:
+
+    def __init__(self, predictor: Predictor, dataset: Dataset, drop: tuple[str, ...] = ()) -> None:
+        self._predictor, self._dataset, self._drop = predictor, dataset, drop
+
+    @property
+    def runs_on(self) -> str:
+        """The engine, in words."""
+        return str(self._predictor.target)
+
+    def confusions(self, watch: Watch) -> dict[str, np.ndarray]:
+        """Of this process's share of the frames: "ensemble", int64 (K, K)."""
+        classes = len(self._predictor.classes)
+        total = np.zeros((classes, classes), np.int64)
+        for index in Ranks.current().part(len(self._dataset)):
+            frame = self._dataset[index]
+            matrix = confusion_matrix(frame["label"], self._labels(frame), classes)[:, :classes]
+            total += matrix
             watch(index, matrix)
-    return total
+        return {"ensemble": total}
 
+    def label(self, index: int) -> tuple[np.ndarray, None]:
+        """Labels uint8 (H, W) of a frame; their probabilities are not known."""
+        return self._labels(self._dataset[index]), None
 
-def label(predictor: Predictor, frame: Mapping[str, np.ndarray], drop: tuple[str, ...] = ()) -> np.ndarray:
-    """Labels uint8 (H, W) of a frame."""
-    size = frame["label"].shape
-    rgb = np.broadcast_to(np.array(NEUTRAL_RGB, np.uint8), (*size, 3)) if _lacks("rgb", frame, drop) else frame["rgb"]
-    depth = np.zeros(size, np.float32) if _lacks("depth", frame, drop) else frame["depth"]
-    return predictor.predict(rgb, depth).labels
-
-
-def _lacks(name: str, frame: Mapping[str, np.ndarray], drop: tuple[str, ...]) -> bool:
-    return name in drop or name not in frame
+    def _labels(self, frame: Mapping[str, np.ndarray]) -> np.ndarray:
+        size = frame["label"].shape
+        given = {name: frame[name] for name in frame if name not in self._drop}
+        rgb = given.get("rgb", np.broadcast_to(np.array(neutral("rgb"), np.uint8), (*size, 3)))
+        depth = given.get("depth", np.zeros(size, np.float32))
+        return self._predictor.predict(rgb, depth).labels

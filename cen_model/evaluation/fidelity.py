@@ -17,7 +17,8 @@ from torchmetrics.image.kid import KernelInceptionDistance
 FEATURES = 2048
 """Of the layer pool3, as in the paper."""
 SUBSETS, SUBSET_SIZE = 50, 1000
-"""KID is the mean over so many random subsets of so many images, or of all where there are fewer (the published code)."""
+"""KID is the mean over so many random subsets of so many images, or of all where there are fewer: the published
+code's."""
 URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 FILES = (URL.rpartition("/")[2], "pt_inception-2015-12-05-6726825d.pth")
 """Names under which torch-fidelity and pytorch-fid keep the weights."""
@@ -76,6 +77,6 @@ def _downloaded() -> Path:
     except OSError as error:  # URLError among them
         raise ValueError(
             f"FID and KID need Inception's weights. There are none in {path.parent} ({' or '.join(FILES)}), and "
-            f"downloading failed ({error}). Fetch {URL} on a machine with a network, and name the file: --inception FILE"
+            f"downloading failed ({error}). Fetch {URL} where there is a network, and name the file: --inception FILE"
         ) from error
     return path

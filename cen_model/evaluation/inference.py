@@ -15,7 +15,9 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.transforms.v2.functional import horizontal_flip
 
+from cen_model.data.transforms import KINDS, Plane
 from cen_model.modalities import normalise
 from cen_model.segmentation import resize
 
@@ -156,8 +158,5 @@ def _resized(name: str, image_BChw: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _mirrored(name: str, image_BChw: Tensor) -> Tensor:
-    """Left and right exchanged; a normal's x, 0 to 255 for -1 to 1, then points the other way."""
-    image = image_BChw.flip(-1)
-    if name == "normal":
-        image = torch.cat([255 - image[:, :1], image[:, 1:]], 1)
-    return image
+    """Left and right exchanged, and what a mirror does to the values, such as normals."""
+    return horizontal_flip(KINDS.get(name, Plane)(image_BChw)).as_subclass(Tensor)

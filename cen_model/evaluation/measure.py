@@ -3,15 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from cen_model.data.config import DataConfig
 from cen_model.data.dataset import Dataset
 from cen_model.evaluation.inference import InferenceConfig
-from cen_model.evaluation.segmentation import Watch, count
-from cen_model.loaders import evaluation_loader
+from cen_model.evaluation.labeller import NetworkLabeller
 from cen_model.metrics import Scores
 from cen_model.network import MultimodalNetwork
 from cen_model.processes import Ranks
@@ -38,28 +35,16 @@ def measure(
     Raises:
         ValueError: the dataset's classes are not the network's.
     """
-    confusion = confusions(model, dataset, data, inference or InferenceConfig(), drop)
+    refuse_other_classes(model.config.classes, dataset)
+    labeller = NetworkLabeller(model, dataset, data, inference or InferenceConfig(), drop)
+    confusion = summed(labeller.confusions(lambda index, matrix: None), Ranks.current())
     return {name: Scores.of(matrix) for name, matrix in confusion.items()}
 
 
-def confusions(
-    model: MultimodalNetwork,
-    dataset: Dataset,
-    data: DataConfig,
-    inference: InferenceConfig,
-    drop: tuple[str, ...] = (),
-    watch: Watch | None = None,
-) -> dict[str, np.ndarray]:
-    """The confusion matrices int64 (K, K) of every output, that `measure` makes scores of."""
-    refuse_other_classes(model.config.classes, dataset)
-    if inference.size is None and data.size is not None:
-        inference = replace(inference, size=data.size)
-    ranks = Ranks.current()
-    batches = evaluation_loader(
-        dataset, replace(data, size=None), model.config.modalities, data.evaluation_batch, ranks.rank, ranks.size
-    )
-    parts = ranks.each(count(model, batches, inference, drop, watch))
-    return {name: sum(part[name] for part in parts) for name in parts[0]}
+def summed(confusion: dict[str, np.ndarray], ranks: Ranks) -> dict[str, np.ndarray]:
+    """Confusion matrices of all processes together; exact, for they are integers."""
+    parts = ranks.each(confusion)
+    return {name: sum(part[name] for part in parts) for name in confusion}
 
 
 def refuse_other_classes(classes: tuple[str, ...], dataset: Dataset) -> None:

@@ -6,19 +6,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cen_model.modalities import IMAGENET_MEAN
+from cen_model.data.transforms import KINDS, NEUTRAL, Plane
 
-NEUTRAL_RGB = tuple(round(255 * mean) for mean in IMAGENET_MEAN)
-"""What is 0 after normalisation, as near as bytes come to it."""
+
+def neutral(name: str) -> tuple[int, ...]:
+    """Raw values, one for all channels or one for each, that say nothing: holes, or 0 after normalisation.
+
+    They are those that a network was trained with to do without a modality.
+    """
+    return tuple(NEUTRAL[KINDS.get(name, Plane)])
 
 
 def without(name: str, image_BCHW: Tensor) -> Tensor:
-    """Raw values that say nothing: depth has holes only (0 m), colour is ImageNet's mean, all else is mid-grey.
-
-    All of them become 0 at the network's entrance, or as good as that.
-    """
-    if name == "depth":
-        return torch.zeros_like(image_BCHW)
-    values = NEUTRAL_RGB if name == "rgb" else [127.5] * image_BCHW.shape[1]
-    neutral = torch.tensor(values, device=image_BCHW.device).view(1, -1, 1, 1)
-    return neutral.expand(image_BCHW.shape)
+    """Raw values of a modality that is missing, in the shape of what it would have been."""
+    values = torch.tensor(neutral(name), dtype=torch.float32, device=image_BCHW.device)
+    return values.view(1, -1, 1, 1).expand(image_BCHW.shape)

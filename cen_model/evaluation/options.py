@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, set_parsing_settings
+from jsonargparse.typing import PositiveInt
 
 from cen_model.data.config import DataConfig, Split
+from cen_model.deploy.backends import AUTO
 from cen_model.evaluation.inference import InferenceConfig
+from cen_model.predictor import NONE
 
 # What training alone makes use of; the size is the inference's.
 _SKIPPED = {"crop", "scale", "jitter", "mirror", "cutout", "modality_dropout", "on_device", "size"}
+_OTHERS = ("weights", "split", "drop", "frames", "backend", "precision", "output")
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,11 @@ class Options:
     inference: InferenceConfig
     split: Split
     drop: tuple[str, ...]
+    frames: int | None
+    """Only the first so many."""
+    backend: str
+    """What runs the network, as `cen_model.predictor.Deployment` has it."""
+    precision: str
     output: Path | None
 
 
@@ -39,14 +48,20 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument("--split", type=Split, default="test", help="of the dataset")
     parser.add_class_arguments(InferenceConfig)
     parser.add_argument("--drop", type=tuple[str, ...], default=(), help="modalities that are missing, such as [depth]")
+    parser.add_argument("--frames", type=PositiveInt | None, default=None, help="only the first so many")
+    parser.add_argument(
+        "--backend",
+        type=str,
+        default=NONE,
+        help="measure an engine: inductor, openvino, tensorrt, …, or auto",
+    )
+    parser.add_argument("--precision", type=str, default=AUTO, help="of the engine: fp32, fp16, bf16")
     parser.add_argument("--output", type=Path | None, default=None, help="folder of results.json and report.html")
     sized = [re.sub(r"^(--\w+=)?(\d+)x(\d+)$", r"\1[\2,\3]", text) for text in arguments]
     values = vars(parser.instantiate(parser.parse_args(sized)))
     inference = InferenceConfig(**_of(InferenceConfig, values))
     data = DataConfig(**{key: value for key, value in _of(DataConfig, values).items() if key not in _SKIPPED})
-    return Options(
-        data=data, inference=inference, **{key: values[key] for key in ("weights", "split", "drop", "output")}
-    )
+    return Options(data=data, inference=inference, **{key: values[key] for key in _OTHERS})
 
 
 def _of(cls: type, values: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What labels the frames of a dataset, be it a network or an engine.
+
+Axes: H W pixels, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from cen_model.data.config import DataConfig
+from cen_model.data.dataset import Dataset
+from cen_model.evaluation.chosen import Chosen
+from cen_model.evaluation.inference import InferenceConfig
+from cen_model.evaluation.segmentation import class_scores, count
+from cen_model.loaders import evaluation_loader
+from cen_model.network import MultimodalNetwork
+from cen_model.processes import Ranks
+
+Watch = Callable[[int, np.ndarray], None]
+"""Is told the index of a frame and the ensemble's confusion matrix int64 (K, K) on it."""
+
+
+class Labeller(Protocol):
+    """Labels the frames of one dataset."""
+
+    @property
+    def runs_on(self) -> str:
+        """In words."""
+
+    def confusions(self, watch: Watch) -> dict[str, np.ndarray]:
+        """Of this process's share of the frames: int64 (K, K), rows the truth, by output."""
+
+    def label(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Of the ensemble: labels uint8 (H, W) of a frame, and their probabilities float32 (H, W) where known."""
+
+
+class NetworkLabeller:
+    """The network itself.
+
+    Args:
+        model: on its device.
+        data: how frames are read; `size` is what they are resized to for the network, unless `inference` says so.
+        drop: modalities that are missing from every frame.
+    """
+
+    runs_on = "the network as it was trained"
+
+    def __init__(
+        self,
+        model: MultimodalNetwork,
+        dataset: Dataset,
+        data: DataConfig,
+        inference: InferenceConfig,
+        drop: tuple[str, ...] = (),
+    ) -> None:
+        self._model, self._dataset, self._drop = model, dataset, drop
+        self._inference = replace(inference, size=inference.size or data.size)
+        # Labels stay as they are: it is the answer that is resized.
+        self._data = replace(data, size=None)
+
+    def confusions(self, watch: Watch) -> dict[str, np.ndarray]:
+        ranks, data = Ranks.current(), self._data
+        names = self._model.config.modalities
+        batches = evaluation_loader(self._dataset, data, names, data.evaluation_batch, ranks.rank, ranks.size)
+        return count(self._model, batches, self._inference, self._drop, watch)
+
+    def label(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        one = Chosen(self._dataset, [index])
+        batch = next(iter(evaluation_loader(one, replace(self._data, workers=0), self._model.config.modalities, 1)))
+        scores = class_scores(self._model, batch, self._inference, self._drop)["ensemble"][0]
+        averaged = not self._inference.is_plain and self._inference.average == "probabilities"
+        probability, labels = (scores if averaged else scores.softmax(0)).max(0)
+        return labels.byte().cpu().numpy(), probability.cpu().numpy()

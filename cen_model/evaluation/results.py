@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was measured, as plain values for JSON.
+
+Shares and scores are in [0, 1], null where a thing is not defined:
+
+    task          segmentation or translation
+    data          dataset, root, split, layout, label_set, frames
+    inference     how the network was run; `drop`: the modalities that were missing; `runs_on`: the network or engine
+    network       modalities, parameters, exchanged: the share of exchangeable channels that are replaced
+    scores        by output. Segmentation: mean_iou, mean_accuracy, pixel_accuracy, iou by class. Translation: mae,
+                  mse and rmse of images in [-1, 1], fid and kid (null where they were not asked for)
+    confusion     segmentation, by output: pixels, rows the truth, columns the labels, in the order of `classes`
+    frames        by frame: index, files; of the ensemble: iou and pixel_accuracy, or mae
+    run           weights, command, commit, versions, device, processes, seconds
+
+Only `run` differs from one run to the next.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cen_model.files import write_atomically
+from cen_model.metrics import Scores
+
+RESULTS = "results.json"
+
+
+def segmentation(confusion: Mapping[str, np.ndarray], classes: Sequence[str]) -> dict[str, Any]:
+    """The sections `classes`, `scores` and `confusion` of confusion matrices int64 (K, K) by output."""
+    return {
+        "classes": list(classes),
+        "scores": {name: _scores(Scores.of(matrix), classes) for name, matrix in confusion.items()},
+        "confusion": {name: matrix.tolist() for name, matrix in confusion.items()},
+    }
+
+
+def frame(confusion: np.ndarray) -> dict[str, float | None]:
+    """What the section `frames` says of a frame's confusion matrix."""
+    scores = Scores.of(confusion)
+    return {"iou": defined(scores.mean_iou), "pixel_accuracy": defined(scores.pixel_accuracy)}
+
+
+def save(path: Path, results: Mapping[str, Any]) -> None:
+    """Write JSON, atomically."""
+    text = json.dumps(results, indent=1, allow_nan=False, ensure_ascii=False)
+    write_atomically(path, lambda file: file.write_text(text + "\n", encoding="utf-8"))
+
+
+def defined(value: float) -> float | None:
+    """JSON has no NaN."""
+    return None if math.isnan(value) else value
+
+
+def _scores(scores: Scores, classes: Sequence[str]) -> dict[str, Any]:
+    return {
+        "mean_iou": defined(scores.mean_iou),
+        "mean_accuracy": defined(scores.mean_accuracy),
+        "pixel_accuracy": defined(scores.pixel_accuracy),
+        "iou": dict(zip(classes, map(defined, scores.iou), strict=True)),
+    }

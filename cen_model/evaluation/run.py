@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One evaluation by command: from options to results and pictures.
+
+Axes: K classes, H W pixels.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from cen_model import checkpoint, provenance
+from cen_model.data.dataset import Dataset
+from cen_model.data.datasets import open_dataset
+from cen_model.evaluation import examples
+from cen_model.evaluation.chosen import Chosen
+from cen_model.evaluation.engine import EngineLabeller
+from cen_model.evaluation.labeller import NetworkLabeller
+from cen_model.evaluation.measure import refuse_other_classes
+from cen_model.evaluation.options import Options
+from cen_model.evaluation.segmented import Segmented
+from cen_model.network import MultimodalNetwork
+from cen_model.predictor import NONE, Deployment, Predictor
+from cen_model.processes import Ranks
+
+PACKAGES = ("cen_ros", "torch", "torchvision", "torchmetrics", "numpy")
+"""Whose versions the results name."""
+
+
+class Task(Protocol):
+    """What an evaluation does for one of the two tasks."""
+
+    by: str
+    """The value of the section `frames` by which frames are good or bad."""
+    lower_is_better: bool
+    runs_on: str
+
+    def sections(self, watch: Callable[[int], None]) -> dict[str, Any]:
+        """The sections of the results that are the task's own, "frames" among them; `watch` is told of every frame."""
+
+    def draw(self, index: int) -> dict[str, np.ndarray]:
+        """Images uint8 (H, W, 3) of a frame by title."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Results, as `cen_model.evaluation.results` describes them, and images by heading, frame and title."""
+
+    results: dict[str, Any]
+    dataset: Dataset
+    examples: Mapping[str, Mapping[int, Mapping[str, np.ndarray]]]
+
+
+def evaluate(options: Options, command: str, ranks: Ranks, start: Callable[[int], Callable[[int], None]]) -> Evaluation:
+    """Measure a network; every process has the results, the first one the pictures, if there is to be a report.
+
+    Args:
+        command: that this was asked by.
+        start: is told the number of frames of this process, and gives what is told of each of them.
+
+    Raises:
+        ValueError, OSError: the weights, the data or the options do not fit each other, or cannot be read.
+    """
+    began = time.monotonic()
+    model = checkpoint.load(options.weights)
+    device = torch.device(ranks.device() or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model.to(device)
+    _refuse_unknown_modalities(model, options.drop)
+    dataset = _dataset(options, model)
+    task = _task(model, dataset, options, device)
+    sections = task.sections(start(len(ranks.part(len(dataset)))))
+    shown = {}
+    if options.output and ranks.rank == 0:
+        chosen = examples.choose(sections["frames"], task.by, task.lower_is_better)
+        shown = {title: {index: task.draw(index) for index in indices} for title, indices in chosen.items()}
+    data = options.data
+    results = {
+        "task": model.config.task,
+        "data": {
+            **{name: getattr(data, name) for name in ("dataset", "layout", "label_set")},
+            "root": str(data.root) if data.root else None,
+            "split": options.split,
+            "frames": len(dataset),
+        },
+        "inference": {**_inference(options, model), "drop": list(options.drop), "runs_on": task.runs_on},
+        "network": {
+            "modalities": list(model.config.modalities),
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "exchanged": model.exchanged_share() if model.config.exchange else None,
+        },
+        **sections,
+        "run": {
+            "weights": options.weights,
+            "command": command,
+            "commit": provenance.commit(),
+            "versions": provenance.versions(PACKAGES),
+            "device": provenance.device_name(device),
+            "processes": ranks.size,
+            "seconds": round(time.monotonic() - began, 1),
+        },
+    }
+    return Evaluation(results, dataset, shown)
+
+
+def _dataset(options: Options, model: MultimodalNetwork) -> Dataset:
+    names = model.config.modalities
+    if model.config.task == "translation":
+        names = (*names, model.config.target)
+    dataset = open_dataset(options.data, options.split, names)
+    if model.config.task == "segmentation":
+        refuse_other_classes(model.config.classes, dataset)
+    return dataset if options.frames is None else Chosen(dataset, range(min(options.frames, len(dataset))))
+
+
+def _task(model: MultimodalNetwork, dataset: Dataset, options: Options, device: torch.device) -> Task:
+    shown = tuple(name for name in model.config.modalities if name not in options.drop)
+    if options.backend == NONE:
+        return Segmented(NetworkLabeller(model, dataset, options.data, options.inference, options.drop), dataset, shown)
+    if not replace(options.inference, average="probabilities").is_plain:
+        raise ValueError(f"backend {options.backend}: an engine sees each frame once and whole; mode single, no window")
+    deployment = Deployment(options.backend, options.precision)
+    predictor = Predictor(model, options.inference.size, str(device), deployment)
+    return Segmented(EngineLabeller(predictor, dataset, options.drop), dataset, shown)
+
+
+def _inference(options: Options, model: MultimodalNetwork) -> dict[str, Any]:
+    values = asdict(options.inference)
+    if options.inference.mode == "single":
+        values |= {"scales": None, "flip": None}
+    if options.inference.is_plain:
+        values["average"] = None
+    return values
+
+
+def _refuse_unknown_modalities(model: MultimodalNetwork, drop: tuple[str, ...]) -> None:
+    names = model.config.modalities
+    if other := set(drop) - set(names):
+        raise ValueError(f"drop: the network takes {', '.join(names)}, not {', '.join(sorted(other))}")
+    if set(drop) == set(names):
+        raise ValueError(f"drop: nothing is left of {', '.join(names)}")

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The evaluation of a segmentation network or engine: its sections of the results, its pictures.
+
+Axes: H W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from cen_model.data.dataset import Dataset
+from cen_model.evaluation import examples, results
+from cen_model.evaluation.labeller import Labeller
+from cen_model.evaluation.measure import summed
+from cen_model.processes import Ranks
+
+
+class Segmented:
+    """See `cen_model.evaluation.run.Task`."""
+
+    by = "iou"
+    lower_is_better = False
+
+    def __init__(self, labeller: Labeller, dataset: Dataset, shown: tuple[str, ...]) -> None:
+        self.runs_on = labeller.runs_on
+        self._labeller, self._dataset, self._shown = labeller, dataset, shown
+
+    def sections(self, watch: Callable[[int], None]) -> dict[str, Any]:
+        frames: list[tuple[int, dict[str, Any]]] = []
+
+        def note(index: int, confusion: np.ndarray) -> None:
+            figures = results.frame(confusion)
+            frames.append((index, {"index": index, "files": self._dataset.describe(index), **figures}))
+            watch(index)
+
+        ranks = Ranks.current()
+        confusion = summed(self._labeller.confusions(note), ranks)
+        return {**results.segmentation(confusion, self._dataset.labels.names), "frames": ranks.gather(frames)}
+
+    def draw(self, index: int) -> dict[str, np.ndarray]:
+        frame = self._dataset[index]
+        labels, confidence = self._labeller.label(index)
+        answers = examples.answers(frame, labels, confidence, self._dataset.labels)
+        return {**examples.inputs(frame, self._shown), **answers}
