@@ -58,6 +58,8 @@ def test_held_samples_are_read_once_and_stay_as_small_as_they_were() -> None:
 
 
 def test_views_differ_by_seed_epoch_and_index() -> None:
+    twins = Views(Samples([FRAMES[0]] * 2, NAMES), views().transform, 3)
+    assert not torch.equal(twins[0, 0]["rgb"], twins[0, 1]["rgb"])
     several = [views()[0, 0], views()[1, 0], views()[0, 1], views(seed=4)[0, 0]]
     for a, b in itertools.combinations(several, 2):
         assert not torch.equal(a["rgb"], b["rgb"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Transforms: one geometry for all modalities and the label; what is photometric, blanked or mirrored where it must be."""
+"""Transforms: one geometry for all modalities and the label; what is jittered, blanked or mirrored where it must be."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_depth_is_metres_from_either_unit() -> None:
 
 
 def test_a_cutout_is_one_rectangle_of_every_input() -> None:
-    sizes = set()
+    sizes, starts = set(), set()
     for seed in range(20):
         sample, original = view(replace(AS_IT_IS, cutout=1.0), seed), view(AS_IT_IS)
         rows, columns = np.nonzero(sample["depth"].numpy()[0] == 0)
@@ -114,13 +114,14 @@ def test_a_cutout_is_one_rectangle_of_every_input() -> None:
         assert len(rows) == height * width, "no rectangle"
         assert 0.1 * HEIGHT <= height <= 0.4 * HEIGHT and 0.1 * WIDTH <= width <= 0.4 * WIDTH
         sizes.add((height, width))
+        starts.add((rows.min(), columns.min()))
         for name in NAMES:
             expected = original[name].numpy().copy()
             neutral = {"rgb": np.array(GREY)[:, None, None], "depth": 0}.get(name, 128)
             expected[(slice(None), *rectangle)] = neutral
             assert np.array_equal(sample[name].numpy(), expected), name
         assert torch.equal(sample["label"], original["label"])
-    assert len(sizes) > 10
+    assert len(sizes) > 10 and len(starts) > 10
 
 
 @pytest.mark.parametrize("names", [("rgb", "depth"), ("rgb", "depth", "normal"), ("normal", "shade", "edge")])
