@@ -55,7 +55,7 @@ figure { margin: 0; } img, svg { width: 100%; height: auto; display: block; } sv
 svg text { font: 12px system-ui, sans-serif; fill: var(--soft); } svg .axis { stroke: var(--line); fill: none; }
 svg path.s0 { stroke: var(--s0); } svg path.s1 { stroke: var(--s1); } svg rect { fill: var(--s0); }
 svg path { fill: none; stroke-width: 1.5; stroke-linecap: round; } svg text.s0 { fill: var(--s0); }
-svg text.s1 { fill: var(--s1); } svg.wide { max-width: none; }
+svg text.s1 { fill: var(--s1); }
 code { overflow-wrap: anywhere; font-size: .85rem; }
 </style>
 </head>

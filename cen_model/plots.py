@@ -90,22 +90,28 @@ def _svg(parts: Sequence[str]) -> Markup:
 
 def heat_map(shares: Sequence[Sequence[float | None]], names: Sequence[str], counts: Sequence[Sequence[int]]) -> Markup:
     """A square matrix of shares in [0, 1] as darker or lighter cells, None left empty, with `counts` on hover."""
-    cell, margin = 18, 8 * max(map(len, names)) + 8
-    side = cell * len(names)
-    parts = []
+    roomy = len(names) <= 20
+    cell, margin = 32 if roomy else 18, 8 * max(map(len, names)) + 8
+    side, size = cell * len(names), margin + cell * len(names) + 2
+    parts = [f'<path class="axis" d="M{margin} {margin}h{side}v{side}h{-side}z"/>']
     for row, (name, values) in enumerate(zip(names, shares, strict=True)):
-        y = margin + row * cell
-        parts.append(f'<text x="{margin - 6}" y="{y + 13}" text-anchor="end">{escape(name)}</text>')
-        x = margin + row * cell + 13
-        parts.append(f'<text transform="translate({x} {margin - 6}) rotate(-90)">{escape(name)}</text>')
+        start = margin + row * cell
+        middle = start + cell // 2 + 4
+        parts.append(f'<text x="{margin - 6}" y="{middle}" text-anchor="end">{escape(name)}</text>')
+        parts.append(f'<text transform="translate({middle} {margin - 6}) rotate(-90)">{escape(name)}</text>')
         for column, share in enumerate(values):
-            if share is None:
-                continue
-            told = f"{names[row]} → {names[column]}: {100 * share:.1f} %, {counts[row][column]:,}"
-            parts.append(
-                f'<rect x="{margin + column * cell}" y="{y}" width="{cell - 1}" height="{cell - 1}" '
-                f'fill-opacity="{share:.3f}"><title>{escape(told)}</title></rect>'
-            )
-    frame = f'<path class="axis" d="M{margin} {margin}h{side}v{side}h{-side}z"/>'
-    size = margin + side + 2
-    return Markup(f'<svg class="wide" viewBox="0 0 {size} {size}" role="img">{frame}{"".join(parts)}</svg>')
+            if share is not None:
+                told = f"{name} → {names[column]}: {100 * share:.1f} %, {counts[row][column]:,}"
+                parts.append(_cell(margin + column * cell, start, cell, share, told, roomy))
+    style = f"max-width: {size}px"
+    return Markup(f'<svg viewBox="0 0 {size} {size}" role="img" style="{style}">{"".join(parts)}</svg>')
+
+
+def _cell(x: int, y: int, side: int, share: float, told: str, numbered: bool) -> str:
+    square = f'<rect x="{x}" y="{y}" width="{side - 1}" height="{side - 1}" fill-opacity="{share:.3f}"/>'
+    number = f"{100 * share:.0f}" if numbered else "0"
+    if number != "0":
+        style = f"fill: var(--{'page' if share > 0.5 else 'ink'}); font-size: 10px"
+        place = f'x="{x + side / 2}" y="{y + side / 2 + 4}" text-anchor="middle"'
+        square += f'<text {place} style="{style}">{number}</text>'
+    return f"<g>{square}<title>{escape(told)}</title></g>"

@@ -7,6 +7,7 @@ Axes: N images, D features.
 from __future__ import annotations
 
 import pickle
+import warnings
 from pathlib import Path
 
 import torch
@@ -53,7 +54,9 @@ def distances(real_ND: Tensor, fake_ND: Tensor) -> tuple[float, float]:
     seen = nn.Identity()  # the metrics are given features instead of images
     seen.num_features = real_ND.shape[1]
     fid = FrechetInceptionDistance(seen)
-    kid = KernelInceptionDistance(seen, subsets=SUBSETS, subset_size=min(SUBSET_SIZE, size))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it keeps all features, which are here anyway
+        kid = KernelInceptionDistance(seen, subsets=SUBSETS, subset_size=min(SUBSET_SIZE, size))
     for metric in (fid, kid):
         metric.update(real_ND.double(), real=True)
         metric.update(fake_ND.double(), real=False)
