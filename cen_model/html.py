@@ -50,7 +50,7 @@ td { white-space: nowrap; }
   text-align: right; font-variant-numeric: tabular-nums; }
 .legend span { display: inline-block; margin-right: 14px; white-space: nowrap; font-size: .85rem; }
 .legend i { display: inline-block; width: 12px; height: 12px; border: 1px solid var(--line); margin-right: 4px; }
-.row { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 6px; margin: 4px 0 16px; }
+.row { display: grid; grid-template-columns: repeat(auto-fit, minmax(120px, 1fr)); gap: 6px; margin: 4px 0 16px; }
 figure { margin: 0; } img, svg { width: 100%; height: auto; display: block; } svg { max-width: 600px; }
 svg text { font: 12px system-ui, sans-serif; fill: var(--soft); } svg .axis { stroke: var(--line); fill: none; }
 svg path.s0 { stroke: var(--s0); } svg path.s1 { stroke: var(--s1); } svg rect { fill: var(--s0); }

@@ -80,6 +80,7 @@ def _downloaded() -> Path:
     except OSError as error:  # URLError among them
         raise ValueError(
             f"FID and KID need Inception's weights. There are none in {path.parent} ({' or '.join(FILES)}), and "
-            f"downloading failed ({error}). Fetch {URL} where there is a network, and name the file: --inception FILE"
+            f"downloading failed ({error}). Fetch {URL} where there is a network and name the file, --inception FILE; "
+            "or do without: --fid false"
         ) from error
     return path

@@ -51,7 +51,10 @@ def save_html(
     }
     segmentation = _segmentation(results, labels) if results["task"] == "segmentation" else {"colours": {}}
     title = f"{Path(results['run']['weights']).name} on {results['data']['dataset']}"
-    columns = COLUMNS[results["task"]]
+    scores = results["scores"].values()
+    columns = {
+        key: name for key, name in COLUMNS[results["task"]].items() if any(each[key] is not None for each in scores)
+    }
     save_page(
         path, PAGE, title=title, results=results, rows=rows, columns=columns, plots=_plots(results), **segmentation
     )

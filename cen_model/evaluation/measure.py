@@ -9,6 +9,7 @@ from cen_model.data.config import DataConfig
 from cen_model.data.dataset import Dataset
 from cen_model.evaluation.inference import InferenceConfig
 from cen_model.evaluation.labeller import NetworkLabeller
+from cen_model.evaluation.translation import Generator, ImageScores, TranslationOptions, measure_images
 from cen_model.metrics import Scores
 from cen_model.network import MultimodalNetwork
 from cen_model.processes import Ranks
@@ -20,21 +21,25 @@ def measure(
     data: DataConfig,
     inference: InferenceConfig | None = None,
     drop: tuple[str, ...] = (),
-) -> dict[str, Scores]:
-    """Scores of every output of a segmentation network at the labels' own resolution.
+) -> dict[str, Scores] | dict[str, ImageScores]:
+    """Scores of every output: of a segmentation network at the labels' own resolution, or errors of translated images.
 
     Processes that are joined (torchrun, Fabric) each label their share, and all get the scores of the whole. The model
     must be one that each process can run alone: the network itself, not one wrapped for DDP or FSDP.
 
     Args:
         model: on its device; it is left in evaluation mode.
-        dataset: with labels.
+        dataset: with labels, or the network's target.
         data: `size` is what frames are resized to for the network, unless `inference` says so; labels are not resized.
+            Translation takes it, or else 256×256, for inputs and real images.
+        inference: of a segmentation network.
         drop: modalities that are missing from every frame.
 
     Raises:
         ValueError: the dataset's classes are not the network's.
     """
+    if model.config.task == "translation":
+        return measure_images(Generator(model, dataset, data, TranslationOptions(), drop))
     refuse_other_classes(model.config.classes, dataset)
     labeller = NetworkLabeller(model, dataset, data, inference or InferenceConfig(), drop)
     confusion = summed(labeller.confusions(lambda index, matrix: None), Ranks.current())

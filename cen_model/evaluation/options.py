@@ -15,11 +15,12 @@ from jsonargparse.typing import PositiveInt
 from cen_model.data.config import DataConfig, Split
 from cen_model.deploy.backends import AUTO
 from cen_model.evaluation.inference import InferenceConfig
+from cen_model.evaluation.translation import TranslationOptions
 from cen_model.predictor import NONE
 
 # What training alone makes use of; the size is the inference's.
 _SKIPPED = {"crop", "scale", "jitter", "mirror", "cutout", "modality_dropout", "on_device", "size"}
-_OTHERS = ("weights", "split", "drop", "frames", "backend", "precision", "output")
+_OTHERS = ("weights", "split", "drop", "frames", "backend", "precision", "fid", "inception", "output")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,9 @@ class Options:
     backend: str
     """What runs the network, as `cen_model.predictor.Deployment` has it."""
     precision: str
+    translation: TranslationOptions
+    fid: bool
+    inception: Path | None
     output: Path | None
 
 
@@ -56,12 +60,17 @@ def parse(arguments: Sequence[str]) -> Options:
         help="measure an engine: inductor, openvino, tensorrt, …, or auto",
     )
     parser.add_argument("--precision", type=str, default=AUTO, help="of the engine: fp32, fp16, bf16")
+    parser.add_class_arguments(TranslationOptions)
+    parser.add_argument("--fid", type=bool, default=True, help="translation: whether FID and KID are measured")
+    parser.add_argument("--inception", type=Path | None, default=None, help="translation: file of Inception's weights")
     parser.add_argument("--output", type=Path | None, default=None, help="folder of results.json and report.html")
     sized = [re.sub(r"^(--\w+=)?(\d+)x(\d+)$", r"\1[\2,\3]", text) for text in arguments]
     values = vars(parser.instantiate(parser.parse_args(sized)))
     inference = InferenceConfig(**_of(InferenceConfig, values))
     data = DataConfig(**{key: value for key, value in _of(DataConfig, values).items() if key not in _SKIPPED})
-    return Options(data=data, inference=inference, **{key: values[key] for key in _OTHERS})
+    translation = TranslationOptions(**_of(TranslationOptions, values))
+    others = {key: values[key] for key in _OTHERS}
+    return Options(data=data, inference=inference, translation=translation, **others)
 
 
 def _of(cls: type, values: dict[str, Any]) -> dict[str, Any]:

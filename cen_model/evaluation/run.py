@@ -20,10 +20,13 @@ from cen_model.data.datasets import open_dataset
 from cen_model.evaluation import examples
 from cen_model.evaluation.chosen import Chosen
 from cen_model.evaluation.engine import EngineLabeller
+from cen_model.evaluation.fidelity import inception
 from cen_model.evaluation.labeller import NetworkLabeller
 from cen_model.evaluation.measure import refuse_other_classes
 from cen_model.evaluation.options import Options
 from cen_model.evaluation.segmented import Segmented
+from cen_model.evaluation.translated import Translated
+from cen_model.evaluation.translation import SIZE, Generator
 from cen_model.network import MultimodalNetwork
 from cen_model.predictor import NONE, Deployment, Predictor
 from cen_model.processes import Ranks
@@ -87,7 +90,7 @@ def evaluate(options: Options, command: str, ranks: Ranks, start: Callable[[int]
             "split": options.split,
             "frames": len(dataset),
         },
-        "inference": {**_inference(options, model), "drop": list(options.drop), "runs_on": task.runs_on},
+        "inference": {**_inference(options, model.config.task), "drop": list(options.drop), "runs_on": task.runs_on},
         "network": {
             "modalities": list(model.config.modalities),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -118,17 +121,24 @@ def _dataset(options: Options, model: MultimodalNetwork) -> Dataset:
 
 
 def _task(model: MultimodalNetwork, dataset: Dataset, options: Options, device: torch.device) -> Task:
+    if model.config.task == "translation":
+        data = replace(options.data, size=options.inference.size)
+        network = inception(options.inception).to(device) if options.fid else None
+        return Translated(Generator(model, dataset, data, options.translation, options.drop), dataset, network)
     shown = tuple(name for name in model.config.modalities if name not in options.drop)
     if options.backend == NONE:
         return Segmented(NetworkLabeller(model, dataset, options.data, options.inference, options.drop), dataset, shown)
-    if not replace(options.inference, average="probabilities").is_plain:
+    if not options.inference.is_plain:
         raise ValueError(f"backend {options.backend}: an engine sees each frame once and whole; mode single, no window")
     deployment = Deployment(options.backend, options.precision)
     predictor = Predictor(model, options.inference.size, str(device), deployment)
     return Segmented(EngineLabeller(predictor, dataset, options.drop), dataset, shown)
 
 
-def _inference(options: Options, model: MultimodalNetwork) -> dict[str, Any]:
+def _inference(options: Options, task: str) -> dict[str, Any]:
+    """What had a say in how the network was run."""
+    if task == "translation":
+        return {"size": options.inference.size or SIZE, **asdict(options.translation)}
     values = asdict(options.inference)
     if options.inference.mode == "single":
         values |= {"scales": None, "flip": None}

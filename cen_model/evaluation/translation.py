@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How near translated images come to the real ones.
+
+Axes: B batch, C channels, H W pixels, D features.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from cen_model.data.config import DataConfig
+from cen_model.data.dataset import Dataset
+from cen_model.evaluation.chosen import Chosen
+from cen_model.evaluation.fidelity import distances
+from cen_model.evaluation.missing import without
+from cen_model.loaders import evaluation_loader
+from cen_model.network import MultimodalNetwork
+from cen_model.processes import Ranks
+from cen_model.translator import Translator
+
+SIZE = (256, 256)
+"""Height and width of images in the paper."""
+REAL = "real"
+
+
+@dataclass(frozen=True)
+class TranslationOptions:
+    """How a generator is run in evaluation."""
+
+    dropout: bool = False
+    """Translation: leave dropout on, as the published code does; the images are then random ones."""
+    running_statistics: bool = False
+    """Translation: normalise with the statistics gathered in training, not with each image's own as published."""
+
+
+@dataclass(frozen=True)
+class ImageScores:
+    """Errors of images in [-1, 1], means over the frames; lower is better.
+
+    The published code measures so, and gives the root of the mean square: Table 6 of the paper has ten times `mae` and
+    ten times `rmse`, though it calls the latter MSE.
+    """
+
+    mae: float
+    mse: float
+    rmse: float
+    fid: float | None = None
+    """None where no Inception network was given; the same of kid, of which the paper gives a hundred times."""
+    kid: float | None = None
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Of one image: mean absolute and mean squared error, and Inception's features (D,)."""
+
+    mae: float
+    mse: float
+    features: Tensor | None
+
+
+class Generator:
+    """A translation network with the frames of a dataset.
+
+    Args:
+        model: on its device; it is left in evaluation mode, as `options` say.
+        dataset: with the network's modalities and its target.
+        data: how frames are read. Inputs and real images are resized to `size`, or else to the paper's 256×256.
+        drop: modalities that are missing from every frame.
+    """
+
+    def __init__(
+        self,
+        model: MultimodalNetwork,
+        dataset: Dataset,
+        data: DataConfig,
+        options: TranslationOptions,
+        drop: tuple[str, ...] = (),
+    ) -> None:
+        self._device = next(model.parameters()).device
+        Translator(model.eval(), str(self._device), options.dropout, options.running_statistics)  # sets the layers
+        self._model, self._dataset, self._drop = model, dataset, drop
+        self._data = replace(data, size=data.size or SIZE)
+        self._names = (*model.config.modalities, model.config.target)
+
+    def batches(self, rank: int, size: int) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
+        """Indices of the frames, and images (B, C, H, W) in [-1, 1] by output, and "real", of a process's share."""
+        data = self._data
+        for batch in evaluation_loader(self._dataset, data, self._names, data.evaluation_batch, rank, size):
+            yield batch["index"].tolist(), self._outputs(batch)
+
+    def images_of(self, index: int) -> dict[str, Tensor]:
+        """Of one frame: the inputs, "real", and the outputs, named with an arrow: (1, C, H, W) in [-1, 1]."""
+        one = Chosen(self._dataset, [index])
+        batch = next(iter(evaluation_loader(one, replace(self._data, workers=0), self._names, 1)))
+        inputs = {name: to_image(name, batch[name]) for name in self._model.config.modalities if name not in self._drop}
+        outputs = self._outputs(batch)
+        return {**inputs, REAL: outputs.pop(REAL), **{f"→ {name}": image for name, image in outputs.items()}}
+
+    @torch.no_grad()
+    def _outputs(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        config = self._model.config
+        raw = {name: without(name, batch[name]) if name in self._drop else batch[name] for name in config.modalities}
+        outputs = self._model({name: to_image(name, values.to(self._device)) for name, values in raw.items()})
+        real = to_image(config.target, batch[config.target].to(self._device))
+        # The published code makes three equal channels of every target.
+        return {**outputs, REAL: real.expand_as(outputs["ensemble"])}
+
+
+def measure_images(
+    generator: Generator,
+    inception: nn.Module | None = None,
+    watch: Callable[[int, float], None] | None = None,
+) -> dict[str, ImageScores]:
+    """Scores of every output, with those processes together that are joined.
+
+    Args:
+        inception: images uint8 (B, 3, H, W) → features (B, D), on the model's device; None leaves FID and KID out.
+        watch: is told the index of every frame of this process, and the ensemble's mean absolute error on it.
+    """
+    ranks = Ranks.current()
+    parts: list[tuple[int, dict[str, _Frame]]] = []
+    for indices, images in generator.batches(ranks.rank, ranks.size):
+        measured = {name: _frames(image, images[REAL], inception) for name, image in images.items()}
+        for place, index in enumerate(indices):
+            parts.append((index, {name: frames[place] for name, frames in measured.items()}))
+            if watch:
+                watch(index, measured["ensemble"][place].mae)
+    frames = ranks.gather(parts)
+    by_output = {name: [frame[name] for frame in frames] for name in frames[0]}
+    real = by_output.pop(REAL)
+    return {name: _scores(each, real if inception else None) for name, each in by_output.items()}
+
+
+def to_image(name: str, raw: Tensor) -> Tensor:
+    """Raw values of a modality → [-1, 1]; metres on the logarithmic scale of the published Taskonomy data."""
+    if name == "depth":
+        return (raw.float().clamp(0, 128) * 512).log1p() / 11.1 * 2 - 1
+    return raw.float() / 127.5 - 1
+
+
+def to_bytes(image: Tensor) -> Tensor:
+    """[-1, 1] → uint8."""
+    return ((image + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+@torch.no_grad()
+def _frames(image_BCHW: Tensor, real_BCHW: Tensor, inception: nn.Module | None) -> list[_Frame]:
+    difference = (image_BCHW - real_BCHW).double().flatten(1)
+    features = [None] * len(image_BCHW)
+    if inception is not None:
+        coloured = to_bytes(image_BCHW).expand(-1, 3, -1, -1)
+        features = list(inception(coloured).float().cpu())
+    errors = zip(difference.abs().mean(1).tolist(), difference.square().mean(1).tolist(), features, strict=True)
+    return [_Frame(*each) for each in errors]
+
+
+def _scores(frames: list[_Frame], real: list[_Frame] | None) -> ImageScores:
+    mae, mse = (sum(getattr(frame, key) for frame in frames) / len(frames) for key in ("mae", "mse"))
+    scores = ImageScores(mae, mse, math.sqrt(mse))
+    if real is None:
+        return scores
+    fid, kid = distances(*(torch.stack([frame.features for frame in each]) for each in (real, frames)))
+    return replace(scores, fid=fid, kid=kid)
