@@ -11,9 +11,7 @@ files are their total. Bags may be shared between processes: torchrun --nproc-pe
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -23,6 +21,7 @@ from rich.progress import Progress
 
 from cen_model.predictor import Deployment, Predictor
 from cen_model.processes import Ranks, joined
+from cen_model.provenance import command, versions
 from cen_ros.evaluation import results, words
 from cen_ros.evaluation.html import save_html
 from cen_ros.evaluation.run import NO_TRUTH, EvaluationConfig, evaluate
@@ -59,7 +58,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.every < 1 or not 0 <= args.slop < 3600:
         parser.error(f"expected --every of at least 1 and --slop in seconds, got {args.every} and {args.slop}")
-    args.command = shlex.join(["python", "-m", "cen_ros.evaluate_bag", *(sys.argv[1:] if argv is None else argv)])
+    args.command = command("cen_ros.evaluate_bag", argv)
     return args
 
 
@@ -123,7 +122,7 @@ class Command:
         target = self._predictor.target or f"the network as it was trained, on {self._predictor.device}"
         return {
             "command": self._args.command,
-            "versions": {name: found for name in PACKAGES if (found := _version(name))},
+            "versions": versions(PACKAGES),
             "weights": str(self._args.weights),
             "classes": list(self._predictor.classes),
             "runs_on": str(target),
@@ -131,13 +130,6 @@ class Command:
 
     def _say(self, line: str) -> None:
         self._console.print(line, markup=False)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # run from a source tree that is not installed
-        return None
 
 
 def run(args: argparse.Namespace, ranks: Ranks) -> int:

@@ -36,8 +36,18 @@ def segmentation(confusion: Mapping[str, np.ndarray], classes: Sequence[str]) ->
     """The sections `classes`, `scores` and `confusion` of confusion matrices int64 (K, K) by output."""
     return {
         "classes": list(classes),
-        "scores": {name: _scores(Scores.of(matrix), classes) for name, matrix in confusion.items()},
+        "scores": {name: of_scores(Scores.of(matrix), classes) for name, matrix in confusion.items()},
         "confusion": {name: matrix.tolist() for name, matrix in confusion.items()},
+    }
+
+
+def of_scores(scores: Scores, classes: Sequence[str]) -> dict[str, Any]:
+    """One output's part of the section `scores`."""
+    return {
+        "mean_iou": defined(scores.mean_iou),
+        "mean_accuracy": defined(scores.mean_accuracy),
+        "pixel_accuracy": defined(scores.pixel_accuracy),
+        "iou": dict(zip(classes, map(defined, scores.iou), strict=True)),
     }
 
 
@@ -56,12 +66,3 @@ def save(path: Path, results: Mapping[str, Any]) -> None:
 def defined(value: float) -> float | None:
     """JSON has no NaN."""
     return None if math.isnan(value) else value
-
-
-def _scores(scores: Scores, classes: Sequence[str]) -> dict[str, Any]:
-    return {
-        "mean_iou": defined(scores.mean_iou),
-        "mean_accuracy": defined(scores.mean_accuracy),
-        "pixel_accuracy": defined(scores.pixel_accuracy),
-        "iou": dict(zip(classes, map(defined, scores.iou), strict=True)),
-    }

@@ -28,19 +28,17 @@ and are added: it does not matter which process counted what.
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cen_model.data.classes import VOID
-from cen_model.files import write_atomically
+from cen_model.evaluation.results import of_scores, save
 from cen_model.metrics import Scores, confusion_matrix
 from cen_ros.evaluation.flicker import Change
 
+__all__ = ["compare", "flicker", "save", "scores", "timing", "total"]
 KINDS = ("plain", "warped")
 
 
@@ -66,13 +64,9 @@ def scores(confusion: np.ndarray, classes: Sequence[str], frames: int) -> dict[s
     """The section `scores`; None where no frame had truth."""
     if not frames:
         return None
-    values = Scores.of(confusion)
     return {
         "frames": frames,
-        "mean_iou": defined(values.mean_iou),
-        "mean_accuracy": defined(values.mean_accuracy),
-        "pixel_accuracy": defined(values.pixel_accuracy),
-        "iou": {name: defined(iou) for name, iou in zip(classes, values.iou, strict=True)},
+        **of_scores(Scores.of(confusion), classes),
         "confusion": confusion.tolist(),
     }
 
@@ -127,14 +121,3 @@ def total(reports: Sequence[dict[str, Any]], seconds: float) -> dict[str, Any]:
         ),
         "run": reports[0]["run"],
     }
-
-
-def save(path: Path, report: dict[str, Any]) -> None:
-    """Write JSON, atomically."""
-    text = json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False)
-    write_atomically(path, lambda file: file.write_text(text + "\n", encoding="utf-8"))
-
-
-def defined(value: float) -> float | None:
-    """JSON has no NaN."""
-    return None if math.isnan(value) else value
