@@ -160,6 +160,18 @@ def test_a_missing_modality_is_holes_or_neutral(model, missing):
     assert scores != measure(model, Frames(), DATA)
 
 
+def test_frames_that_lack_a_modality_can_be_measured_without_it(model):
+    class Colour(Frames):
+        modalities = ("rgb",)
+
+        def __getitem__(self, index):
+            frame = super().__getitem__(index)
+            del frame["depth"]
+            return frame
+
+    assert measure(model, Colour(), DATA, drop=("depth",)) == measure(model, Frames(), DATA, drop=("depth",))
+
+
 def test_a_model_in_training_is_measured_in_evaluation(model):
     model.train()
     statistics = [x.clone() for x in model.buffers()]
@@ -233,6 +245,7 @@ def test_several_scales_by_command(model, weights, opened, tmp_path):
 
 def test_what_is_missing_is_told(weights, opened, tmp_path, capsys):
     main([weights, "--drop", "[depth]", "--output", str(tmp_path)])
+    assert opened[0][2] == ("rgb",)
     scores = results_of(tmp_path)["scores"]
     worth = ", ".join(f"{name} {100 * each['mean_iou']:.1f} %" for name, each in scores.items())
     assert f"without depth, mean IoU: {worth}" in capsys.readouterr().out

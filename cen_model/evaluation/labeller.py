@@ -59,19 +59,19 @@ class NetworkLabeller:
         drop: tuple[str, ...] = (),
     ) -> None:
         self._model, self._dataset, self._drop = model, dataset, drop
+        self._names = [name for name in model.config.modalities if name not in drop]
         self._inference = replace(inference, size=inference.size or data.size)
         # Labels stay as they are: it is the answer that is resized.
         self._data = replace(data, size=None)
 
     def confusions(self, watch: Watch) -> dict[str, np.ndarray]:
         ranks, data = Ranks.current(), self._data
-        names = self._model.config.modalities
-        batches = evaluation_loader(self._dataset, data, names, data.evaluation_batch, ranks.rank, ranks.size)
+        batches = evaluation_loader(self._dataset, data, self._names, data.evaluation_batch, ranks.rank, ranks.size)
         return count(self._model, batches, self._inference, self._drop, watch)
 
     def label(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         one = Chosen(self._dataset, [index])
-        batch = next(iter(evaluation_loader(one, replace(self._data, workers=0), self._model.config.modalities, 1)))
+        batch = next(iter(evaluation_loader(one, replace(self._data, workers=0), self._names, 1)))
         scores = class_scores(self._model, batch, self._inference, self._drop)["ensemble"][0]
         averaged = not self._inference.is_plain and self._inference.average == "probabilities"
         probability, labels = (scores if averaged else scores.softmax(0)).max(0)

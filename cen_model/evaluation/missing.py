@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from cen_model.data.transforms import KINDS, NEUTRAL, Plane
+from cen_model.modalities import modality
 
 
 def neutral(name: str) -> tuple[int, ...]:
@@ -17,7 +18,8 @@ def neutral(name: str) -> tuple[int, ...]:
     return tuple(NEUTRAL[KINDS.get(name, Plane)])
 
 
-def without(name: str, image_BCHW: Tensor) -> Tensor:
-    """Raw values of a modality that is missing, in the shape of what it would have been."""
-    values = torch.tensor(neutral(name), dtype=torch.float32, device=image_BCHW.device)
-    return values.view(1, -1, 1, 1).expand(image_BCHW.shape)
+def without(name: str, other_BCHW: Tensor) -> Tensor:
+    """Raw values float32 (B, C, H, W) of a modality that is missing, beside an image of another one."""
+    batch, _, height, width = other_BCHW.shape
+    values = torch.tensor(neutral(name), dtype=torch.float32, device=other_BCHW.device)
+    return values.view(1, -1, 1, 1).expand(batch, modality(name).channels, height, width)

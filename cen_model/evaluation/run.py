@@ -111,7 +111,7 @@ def evaluate(options: Options, command: str, ranks: Ranks, start: Callable[[int]
 
 
 def _dataset(options: Options, model: MultimodalNetwork) -> Dataset:
-    names = model.config.modalities
+    names = tuple(name for name in model.config.modalities if name not in options.drop)
     if model.config.task == "translation":
         names = (*names, model.config.target)
     dataset = open_dataset(options.data, options.split, names)

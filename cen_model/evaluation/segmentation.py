@@ -30,7 +30,7 @@ def count(
     Args:
         model: the network itself, on its device; it is left in evaluation mode.
         batches: as `cen_model.loaders.evaluation_loader` gives them.
-        drop: modalities that are missing from every frame.
+        drop: modalities that are missing from every frame; the batches need not have them.
         watch: is told the index of every frame and the ensemble's confusion matrix on it.
 
     Raises:
@@ -57,8 +57,9 @@ def class_scores(
     """Class scores (B, K, H, W) of every output at the labels' size, as `predict` has them."""
     model.eval()
     device = next(model.parameters()).device
-    images = {name: batch[name].to(device) for name in model.config.modalities}
-    images |= {name: without(name, images[name]) for name in drop}
+    images = {name: batch[name].to(device) for name in model.config.modalities if name not in drop}
+    beside = next(iter(images.values()))
+    images |= {name: without(name, beside) for name in drop}
     return predict(model, images, tuple(batch["label"].shape[-2:]), config)
 
 

@@ -85,7 +85,8 @@ class Generator:
         Translator(model.eval(), str(self._device), options.dropout, options.running_statistics)  # sets the layers
         self._model, self._dataset, self._drop = model, dataset, drop
         self._data = replace(data, size=data.size or SIZE)
-        self._names = (*model.config.modalities, model.config.target)
+        self._inputs = [name for name in model.config.modalities if name not in drop]
+        self._names = (*self._inputs, model.config.target)
 
     def batches(self, rank: int, size: int) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
         """Indices of the frames, and images (B, C, H, W) in [-1, 1] by output, and "real", of a process's share."""
@@ -97,16 +98,17 @@ class Generator:
         """Of one frame: the inputs, "real", and the outputs, named with an arrow: (1, C, H, W) in [-1, 1]."""
         one = Chosen(self._dataset, [index])
         batch = next(iter(evaluation_loader(one, replace(self._data, workers=0), self._names, 1)))
-        inputs = {name: to_image(name, batch[name]) for name in self._model.config.modalities if name not in self._drop}
+        inputs = {name: to_image(name, batch[name]) for name in self._inputs}
         outputs = self._outputs(batch)
         return {**inputs, REAL: outputs.pop(REAL), **{f"→ {name}": image for name, image in outputs.items()}}
 
     @torch.no_grad()
     def _outputs(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        config = self._model.config
-        raw = {name: without(name, batch[name]) if name in self._drop else batch[name] for name in config.modalities}
-        outputs = self._model({name: to_image(name, values.to(self._device)) for name, values in raw.items()})
-        real = to_image(config.target, batch[config.target].to(self._device))
+        target = self._model.config.target
+        real = to_image(target, batch[target].to(self._device))
+        raw = {name: batch[name].to(self._device) for name in self._inputs}
+        raw |= {name: without(name, real) for name in self._drop}
+        outputs = self._model({name: to_image(name, values) for name, values in raw.items()})
         # The published code makes three equal channels of every target.
         return {**outputs, REAL: real.expand_as(outputs["ensemble"])}
 
