@@ -98,7 +98,7 @@ def test_the_page_loads_nothing_and_is_well_formed(report, tmp_path):
 def test_the_page_says_what_was_measured(report, tmp_path):
     _, parsed = page(report, tmp_path)
     for words in (
-        *("50.8 %", "86.7 %", "85.0 %", "25.0 %", "1,234,567"),  # the ensemble's means, exchanged, parameters
+        *("50.8 %", "86.7 %", "85.0 %", "25.0 %", "1.235 M"),  # the ensemble's means, exchanged, parameters
         *("nyudv2", "split test", "/data", "without depth", "runs/x/best.safetensors", "0123abc", "torch 2.14.1"),
         *("python -m cen_model.evaluate 'a b'", "2 processes", "3.5 s"),
     ):

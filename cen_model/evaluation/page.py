@@ -8,6 +8,9 @@ PAGE = """{% extends "base.html" %}
 <p class="soft">{{ results.run.weights }} on {{ results.data.frames }} frames of {{ results.data.dataset }},
 split {{ results.data.split }}{% if results.data.root %} ({{ results.data.root }}){% endif %};
 {{ results.inference.runs_on }}
+{%- if results.inference.mode == "multi" %}, at {{ results.inference.scales|length }} scales
+{{- ", each also mirrored" if results.inference.flip }}{% endif %}
+{%- if results.inference.window %}, by windows of {{ results.inference.window|join("×") }} pixels{% endif %}
 {%- if results.inference.drop %}, without {{ results.inference.drop|join(", ") }}{% endif %}
 </p>
 <div class="figures">
@@ -24,7 +27,7 @@ split {{ results.data.split }}{% if results.data.root %} ({{ results.data.root }
 {% endif %}
 {% endif %}
 <div><b>{{ results.network.exchanged|percent }}</b><span>of the exchangeable channels are exchanged</span></div>
-<div><b>{{ results.network.parameters|number }}</b><span>parameters</span></div>
+<div><b>{{ (results.network.parameters / 1e6)|number }} M</b><span>parameters</span></div>
 </div>
 <h2>Outputs</h2>
 <div class="scroll"><table>
@@ -55,6 +58,7 @@ split {{ results.data.split }}{% if results.data.root %} ({{ results.data.root }
 <p class="soft">Rows are the truth, columns the ensemble's labels; the darker, the larger the share of the row's
 pixels.</p>
 {{ heat_map }}
+<h2>Most confused</h2>
 <div class="scroll"><table>
 <tr><th>truth</th><th>labelled</th><th>of its pixels</th><th>pixels</th></tr>
 {% for each in confused %}
