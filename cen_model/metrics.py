@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Segmentation metrics from a confusion matrix: IoU per class, mean IoU, pixel accuracy, mean accuracy. NumPy only."""
+"""Scores: of labels, from a confusion matrix, with IoU by class and the means; of translated images. NumPy only."""
 
 from __future__ import annotations
 
@@ -47,6 +47,22 @@ class Scores:
             mean_accuracy=_mean(_ratio(correct, truth)),
             pixel_accuracy=float(_ratio(correct.sum(), truth.sum())),
         )
+
+
+@dataclass(frozen=True)
+class ImageScores:
+    """Errors of images in [-1, 1], means over the frames; lower is better.
+
+    The published code measures so, and gives the root of the mean square: Table 6 of the paper has ten times `mae` and
+    ten times `rmse`, though it calls the latter MSE.
+    """
+
+    mae: float
+    mse: float
+    rmse: float
+    fid: float | None = None
+    """None where no Inception network was given; the same of kid, of which the paper gives a hundred times."""
+    kid: float | None = None
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

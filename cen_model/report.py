@@ -6,15 +6,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
 from rich.console import RenderableType
 from rich.table import Table
 
-from cen_model.metrics import Scores
+from cen_model.metrics import ImageScores, Scores
 
-IMAGE_SCORES = ("mae", "mse", "rmse", "fid", "kid")
 IMAGE_UNITS = (
     "MAE, MSE and its root: of images in [-1, 1]; the paper's Table 6 has ten times MAE and ten times the root. "
     "KID: its tables have a hundred times this."
@@ -61,26 +61,27 @@ def branches(scores: Mapping[str, Scores]) -> str:
 
 
 def _images(scores: Mapping[str, Mapping[str, float | None]], title: str) -> Table:
-    shown = [key for key in IMAGE_SCORES if any(each[key] is not None for each in scores.values())]
+    shown = [each.name for each in fields(ImageScores)]
+    shown = [key for key in shown if any(each[key] is not None for each in scores.values())]
     result = Table("", *map(str.upper, shown), title=title)
     for name, each in scores.items():
         result.add_row(name, *(f"{each[key]:.4f}" for key in shown))
     return result
 
 
-def metadata(scores: Mapping[str, Scores], classes: Sequence[str], seeds: range) -> dict[str, str]:
-    """Measured scores as text: mean IoU of every output, IoU of every class as JSON, and what they were measured on."""
-    iou = {
-        output: {name: _rounded(value) for name, value in zip(classes, s.iou, strict=True)}
-        for output, s in scores.items()
-    }
-    return {
-        **{f"mean_iou.{output}": f"{s.mean_iou:.4f}" for output, s in scores.items()},
-        **{f"pixel_accuracy.{output}": f"{s.pixel_accuracy:.4f}" for output, s in scores.items()},
-        "class_iou": json.dumps(iou),
-        "held_out_scenes": str(len(seeds)),
-        "held_out_seeds": f"{seeds.start}..{seeds.stop - 1}",
-    }
+def metadata(
+    scores: Mapping[str, Scores] | Mapping[str, ImageScores], classes: Sequence[str], measured_on: str
+) -> dict[str, str]:
+    """Measured scores as text: the means of every output, IoU of every class as JSON, and what they were measured on."""
+    text, iou = {"measured_on": measured_on}, {}
+    for output, each in scores.items():
+        if isinstance(each, Scores):
+            means = {"mean_iou": each.mean_iou, "pixel_accuracy": each.pixel_accuracy}
+            iou[output] = {name: _rounded(value) for name, value in zip(classes, each.iou, strict=True)}
+        else:
+            means = asdict(each)
+        text |= {f"{name}.{output}": f"{value:.4f}" for name, value in means.items() if value is not None}
+    return {**text, "class_iou": json.dumps(iou)} if iou else text
 
 
 def _percent(value: float) -> str:

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torchmetrics.classification import MulticlassJaccardIndex
 
+from cen_model import report
 from cen_model.data.classes import VOID
-from cen_model.metrics import Scores, confusion_matrix
+from cen_model.metrics import ImageScores, Scores, confusion_matrix
 
 
 def slow_scores(prediction: np.ndarray, truth: np.ndarray, classes: int) -> tuple[list[float], float, float, float]:
@@ -64,3 +65,20 @@ def test_nothing_scored_is_no_number() -> None:
 def test_labels_of_another_size_are_refused() -> None:
     with pytest.raises(ValueError, match=r"\(2, 3\).*\(4, 6\)"):
         confusion_matrix(np.zeros((4, 6), np.uint8), np.zeros((2, 3), np.uint8), 5)
+
+
+def test_scores_as_text_of_a_checkpoint() -> None:
+    labels = {"ensemble": Scores((0.5, math.nan), 0.5, 0.25, 0.125)}
+    assert report.metadata(labels, ("wall", "floor"), "nyudv2 test, 654 frames") == {
+        "measured_on": "nyudv2 test, 654 frames",
+        "mean_iou.ensemble": "0.5000",
+        "pixel_accuracy.ensemble": "0.1250",
+        "class_iou": '{"ensemble": {"wall": 0.5, "floor": null}}',
+    }
+    images = {"shade": ImageScores(0.5, 0.36, 0.6), "ensemble": ImageScores(0.25, 0.09, 0.3, fid=60.9, kid=0.0156)}
+    assert report.metadata(images, (), "taskonomy") == {
+        "measured_on": "taskonomy",
+        **{"mae.shade": "0.5000", "mse.shade": "0.3600", "rmse.shade": "0.6000"},
+        **{"mae.ensemble": "0.2500", "mse.ensemble": "0.0900", "rmse.ensemble": "0.3000"},
+        **{"fid.ensemble": "60.9000", "kid.ensemble": "0.0156"},
+    }

@@ -9,8 +9,8 @@ from cen_model.data.config import DataConfig
 from cen_model.data.dataset import Dataset
 from cen_model.evaluation.inference import InferenceConfig
 from cen_model.evaluation.labeller import NetworkLabeller
-from cen_model.evaluation.translation import Generator, ImageScores, TranslationOptions, measure_images
-from cen_model.metrics import Scores
+from cen_model.evaluation.translation import Generator, TranslationOptions, measure_images
+from cen_model.metrics import ImageScores, Scores
 from cen_model.network import MultimodalNetwork
 from cen_model.processes import Ranks
 

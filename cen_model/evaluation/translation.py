@@ -19,6 +19,7 @@ from cen_model.evaluation.chosen import Chosen
 from cen_model.evaluation.fidelity import distances
 from cen_model.evaluation.missing import without
 from cen_model.loaders import evaluation_loader
+from cen_model.metrics import ImageScores
 from cen_model.network import MultimodalNetwork
 from cen_model.processes import Ranks
 from cen_model.translator import Translator
@@ -36,22 +37,6 @@ class TranslationOptions:
     """Translation: leave dropout on, as the published code does; the images are then random ones."""
     running_statistics: bool = False
     """Translation: normalise with the statistics gathered in training, not with each image's own as published."""
-
-
-@dataclass(frozen=True)
-class ImageScores:
-    """Errors of images in [-1, 1], means over the frames; lower is better.
-
-    The published code measures so, and gives the root of the mean square: Table 6 of the paper has ten times `mae` and
-    ten times `rmse`, though it calls the latter MSE.
-    """
-
-    mae: float
-    mse: float
-    rmse: float
-    fid: float | None = None
-    """None where no Inception network was given; the same of kid, of which the paper gives a hundred times."""
-    kid: float | None = None
 
 
 @dataclass(frozen=True)
