@@ -72,7 +72,7 @@ def _images(scores: Mapping[str, Mapping[str, float | None]], title: str) -> Tab
 def metadata(
     scores: Mapping[str, Scores] | Mapping[str, ImageScores], classes: Sequence[str], measured_on: str
 ) -> dict[str, str]:
-    """Measured scores as text: the means of every output, IoU of every class as JSON, and what they were measured on."""
+    """Measured scores as text: means of every output, IoU of every class as JSON, and what they were measured on."""
     text, iou = {"measured_on": measured_on}, {}
     for output, each in scores.items():
         if isinstance(each, Scores):

@@ -127,6 +127,13 @@ def test_statistics_and_dropout_are_as_asked_for(model):
     assert errors() == own  # nothing is left behind
 
 
+def test_a_model_in_training_is_measured_in_evaluation(model):
+    expected = measure(model, Frames(), DATA)
+    statistics = [x.clone() for x in model.buffers()]
+    assert measure(model.train(), Frames(), DATA) == expected
+    assert all(map(torch.equal, statistics, model.buffers()))
+
+
 def test_a_missing_modality_is_mid_grey(model):
     without = measure(model, Frames(), DATA, drop=("texture",))
     assert without == measure(model, Frames(blank=("texture",)), DATA)
