@@ -14,6 +14,18 @@ from cen_model.names import look_up
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+DEPTH_UNITS, MAX_LOG_DEPTH = 512, 11.1
+"""Of Taskonomy's 16-bit depth: units a metre, and the greatest log(1 + units)."""
+
+
+def _normalise_8bit(image: Tensor) -> Tensor:
+    """[0, 255] → [-1, 1]."""
+    return image.float() / 127.5 - 1
+
+
+def _image_to_8bit(image: Tensor) -> Tensor:
+    return ((image + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
 
 @dataclass(frozen=True)
 class Modality:
@@ -22,10 +34,14 @@ class Modality:
     Attributes:
         channels: of one image.
         normalise: raw (..., channels, H, W) → float32 network input of the same shape.
+        to_image: raw → float32 in [-1, 1], for translation.
+        from_image: its inverse.
     """
 
     channels: int
     normalise: Callable[[Tensor], Tensor]
+    to_image: Callable[[Tensor], Tensor] = _normalise_8bit
+    from_image: Callable[[Tensor], Tensor] = _image_to_8bit
 
 
 def _normalise_rgb(rgb: Tensor) -> Tensor:
@@ -44,20 +60,32 @@ def _normalise_depth(depth: Tensor) -> Tensor:
     return torch.where(torch.isfinite(depth) & (depth > 0), depth, 0.0)
 
 
-def _normalise_8bit(image: Tensor) -> Tensor:
-    """[0, 255] → [-1, 1]."""
-    return image.float() / 127.5 - 1
+def _depth_to_image(depth: Tensor) -> Tensor:
+    """Metres → [-1, 1], logarithmically, as the published code encodes Taskonomy's depth; a hole is -1."""
+    return torch.log1p(_normalise_depth(depth) * DEPTH_UNITS) / MAX_LOG_DEPTH * 2 - 1
 
+
+def _image_to_depth(image: Tensor) -> Tensor:
+    return torch.expm1((image + 1) / 2 * MAX_LOG_DEPTH) / DEPTH_UNITS
+
+
+_8BIT_IN_COLOUR, _8BIT = Modality(3, _normalise_8bit), Modality(1, _normalise_8bit)
 
 MODALITIES = {
     "rgb": Modality(3, _normalise_rgb),
-    "depth": Modality(1, _normalise_depth),
+    "depth": Modality(1, _normalise_depth, _depth_to_image, _image_to_depth),
     # 8-bit images, as in Taskonomy.
-    "normal": Modality(3, _normalise_8bit),
-    "shade": Modality(1, _normalise_8bit),
-    "texture": Modality(1, _normalise_8bit),
-    "edge": Modality(1, _normalise_8bit),
-    "curvature": Modality(3, _normalise_8bit),
+    "normal": _8BIT_IN_COLOUR,
+    "shade": _8BIT,
+    "texture": _8BIT,
+    "edge": _8BIT,
+    "curvature": _8BIT_IN_COLOUR,
+    "segment2d": _8BIT_IN_COLOUR,
+    "segment25d": _8BIT_IN_COLOUR,
+    # Horizontal disparity, height above ground, angle with gravity (Gupta et al. 2014).
+    "hha": _8BIT_IN_COLOUR,
+    # Along the optical axis, where `depth` is along the ray (Taskonomy has both).
+    "zbuffer": Modality(1, _normalise_depth, _depth_to_image, _image_to_depth),
 }
 
 
@@ -67,5 +95,15 @@ def modality(name: str) -> Modality:
 
 
 def normalise(name: str, image: Tensor) -> Tensor:
-    """Raw values of the named modality → float32 network input: depth in metres, all others in [0, 255]."""
+    """Raw values of the named modality → float32 input of segmentation: depth in metres, all others in [0, 255]."""
     return modality(name).normalise(image)
+
+
+def to_image(name: str, raw: Tensor) -> Tensor:
+    """Raw values of the named modality → float32 image in [-1, 1]: what translation takes and makes (§ 4.2)."""
+    return modality(name).to_image(raw)
+
+
+def from_image(name: str, image: Tensor) -> Tensor:
+    """The inverse of `to_image`: depth in metres, all others uint8."""
+    return modality(name).from_image(image)

@@ -72,6 +72,45 @@ NYU40 = (
 """The 40 classes of NYUDv2 (Gupta et al. 2013), in their usual order."""
 
 
+NYU13_OF_NYU40 = tuple(
+    NYU13.index(name)
+    for name in (
+        *("wall", "floor", "furniture", "bed", "chair", "sofa", "table", "wall", "window", "furniture"),
+        *("picture", "furniture", "window", "table", "furniture", "window", "furniture", "objects", "objects", "floor"),
+        *("objects", "ceiling", "books", "furniture", "tv", "objects", "objects", "objects", "objects", "objects"),
+        *("objects", "furniture", "objects", "objects", "objects", "objects", "objects", "objects", "furniture"),
+        "objects",
+    )
+)
+"""The id in NYU13 of each of the 40 classes."""
+
+SUN37 = NYU40[:37]
+"""The 37 classes of SUN RGB-D (Song et al. 2015)."""
+
+CITYSCAPES19 = {
+    "road": (128, 64, 128),
+    "sidewalk": (244, 35, 232),
+    "building": (70, 70, 70),
+    "wall": (102, 102, 156),
+    "fence": (190, 153, 153),
+    "pole": (153, 153, 153),
+    "traffic light": (250, 170, 30),
+    "traffic sign": (220, 220, 0),
+    "vegetation": (107, 142, 35),
+    "terrain": (152, 251, 152),
+    "sky": (70, 130, 180),
+    "person": (220, 20, 60),
+    "rider": (255, 0, 0),
+    "car": (0, 0, 142),
+    "truck": (0, 0, 70),
+    "bus": (0, 60, 100),
+    "train": (0, 80, 100),
+    "motorcycle": (0, 0, 230),
+    "bicycle": (119, 11, 32),
+}
+"""The 19 classes that Cityscapes evaluates, in the order of their train ids, with its colours."""
+
+
 def palette(n: int) -> np.ndarray:
     """Colours for `n` classes: uint8 (n, 3) RGB, the PASCAL VOC colour map without its black first entry."""
     ids = np.arange(1, n + 1, dtype=np.uint8)
@@ -99,3 +138,11 @@ class LabelSet:
     def of(cls, names: tuple[str, ...]) -> LabelSet:
         """With the colours of `palette`."""
         return cls(names, tuple(map(tuple, palette(len(names)).tolist())))
+
+
+LABEL_SETS = {
+    "nyu40": LabelSet.of(NYU40),
+    "nyu13": LabelSet.of(NYU13),
+    "sun37": LabelSet.of(SUN37),
+    "cityscapes19": LabelSet(tuple(CITYSCAPES19), tuple(CITYSCAPES19.values())),
+}

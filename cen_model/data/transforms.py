@@ -48,7 +48,7 @@ def _mirror_normals(normals: Normals) -> Normals:
     return tv_tensors.wrap(mirrored, like=normals)
 
 
-KINDS = {"rgb": tv_tensors.Image, "depth": Depth, "normal": Normals, "label": tv_tensors.Mask}
+KINDS = {"rgb": tv_tensors.Image, "depth": Depth, "zbuffer": Depth, "normal": Normals, "label": tv_tensors.Mask}
 """Of tensors by name; all others are `Plane`."""
 
 NEUTRAL: dict[type[Tensor], Sequence[int]] = {

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Your own data, described by a YAML file:
+
+    classes: [floor, wall, person]        # names, or {name: [r, g, b]}
+    labels: from_zero                     # or zero_is_void; or {first: 1, void: [0, 255]}
+    depth_scale: 1000                     # units a metre
+    intrinsics: [fx, fy, cx, cy]          # optional, in pixels
+    train:
+      rgb: images/train                   # a folder, or a list file with a path on each line
+      depth: depth/train
+      label: labels/train
+    validation: {rgb: images/val, depth: depth/val, label: labels/val}
+
+Files of folders belong together by their names without the endings; those of lists by their lines. Paths are relative
+to the YAML file. Without `test`, validation is measured; without `label`, a split can be translated, not segmented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from cen_model.data.classes import VOID, LabelSet
+from cen_model.data.config import DataConfig, Split
+from cen_model.data.file_dataset import FileDataset, Files, Reader, images_in, label_reader, read_lines, refuse_missing
+from cen_model.data.images import read_array, read_grey, read_rgb
+from cen_model.data.labels import CONVENTIONS, Convention
+from cen_model.modalities import MODALITIES, modality
+from cen_model.names import look_up, unknown
+
+_KEYS = ("classes", "labels", "depth_scale", "intrinsics", "train", "validation", "test")
+
+
+def open_custom(config: DataConfig, split: Split) -> FileDataset:
+    """A split of the data that the YAML file `config.root` describes.
+
+    Raises:
+        FileNotFoundError: the file, or one that it names, is not there.
+        ValueError: the description is wrong; the key, and what it should be, is named.
+    """
+    path = config.root
+    if path is None or not path.is_file():
+        raise FileNotFoundError(f"data.root: expected the YAML file that describes the data, got {path}")
+    try:
+        described = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not YAML: {error}") from error
+    try:
+        return _open(described, path.parent, split)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _open(described: Any, base: Path, split: Split) -> FileDataset:
+    if not isinstance(described, Mapping):
+        raise ValueError("expected keys and values")
+    for key in described:
+        if key not in _KEYS:
+            raise unknown("the key", key, _KEYS)
+    part = described.get(split) or (described.get("validation") if split == "test" else None)
+    if not isinstance(part, Mapping) or ("rgb" not in part and len(part) < 1):
+        raise ValueError(f"{split}: expected the folders or lists of rgb, depth, label, …")
+    for name in part:
+        if name != "label":
+            modality(name)
+    frames = _frames({name: base / str(where) for name, where in part.items()})
+    refuse_missing(frames)
+    labels = _label_set(described) if "label" in part else None
+    readers = {name: _image_reader(name) for name in MODALITIES}
+    readers["depth"] = partial(_depth, scale=_number(described, "depth_scale", 1000.0))
+    if labels:
+        readers["label"] = label_reader(_convention(described), len(labels.names))
+    return FileDataset(frames, readers, labels, _intrinsics(described))
+
+
+def _frames(where: Mapping[str, Path]) -> list[Files]:
+    if all(path.is_dir() for path in where.values()):
+        found = {name: {path.stem: path for path in images_in(folder)} for name, folder in where.items()}
+        stems = next(iter(found.values()))
+        for name, files in found.items():
+            if lonely := sorted(stems.keys() ^ files.keys()):
+                raise ValueError(f"{where[name]}: {len(lonely)} images without a partner, such as {lonely[0]}")
+        if not stems:
+            raise ValueError(f"{next(iter(where.values()))}: no .png or .jpg there")
+        return [{name: files[stem] for name, files in found.items()} for stem in sorted(stems)]
+    if missing := [path for path in where.values() if not path.exists()]:
+        raise FileNotFoundError(f"{missing[0]}: no such folder or list")
+    lists = {name: [path.parent / line for line in read_lines(path)] for name, path in where.items()}
+    lengths = {name: len(paths) for name, paths in lists.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"the lists differ in length: {lengths}")
+    return [dict(zip(lists, paths, strict=True)) for paths in zip(*lists.values(), strict=True)]
+
+
+def _image_reader(name: str) -> Reader:
+    return read_rgb if MODALITIES[name].channels == 3 else read_grey
+
+
+def _depth(path: Path, scale: float) -> np.ndarray:
+    values = read_array(path) if path.suffix == ".npy" else read_grey(path)
+    return values.astype(np.float32) / scale
+
+
+def _label_set(described: Mapping[str, Any]) -> LabelSet:
+    classes = described.get("classes")
+    if isinstance(classes, Mapping):
+        for name, colour in classes.items():
+            if not isinstance(colour, list) or len(colour) != 3 or not all(0 <= value <= 255 for value in colour):
+                raise ValueError(f"classes: expected [r, g, b] from 0 to 255 for {name}, got {colour!r}")
+        return LabelSet(tuple(map(str, classes)), tuple(tuple(colour) for colour in classes.values()))
+    if not isinstance(classes, list) or not 0 < len(classes) <= VOID:
+        raise ValueError(f"classes: expected the names of 1 to {VOID} classes, got {classes!r}")
+    return LabelSet.of(tuple(map(str, classes)))
+
+
+def _convention(described: Mapping[str, Any]) -> Convention:
+    value = described.get("labels")
+    if isinstance(value, Mapping):
+        return Convention(int(value.get("first", 0)), tuple(value.get("void", ())))
+    if value is None:
+        raise ValueError("labels: say how label files number the classes: from_zero, zero_is_void, or {first, void}")
+    return look_up("labels", str(value), CONVENTIONS)
+
+
+def _number(described: Mapping[str, Any], key: str, default: float) -> float:
+    value = described.get(key, default)
+    if not isinstance(value, (int, float)) or value <= 0:
+        raise ValueError(f"{key}: expected a number above 0, got {value!r}")
+    return float(value)
+
+
+def _intrinsics(described: Mapping[str, Any]) -> np.ndarray | None:
+    value = described.get("intrinsics")
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) != 4:
+        raise ValueError(f"intrinsics: expected [fx, fy, cx, cy] in pixels, got {value!r}")
+    fx, fy, cx, cy = map(float, value)
+    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every dataset by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from cen_model.data import cityscapes, nyudv2, sunrgbd, taskonomy
+from cen_model.data.classes import LABEL_SETS
+from cen_model.data.config import DataConfig, Split
+from cen_model.data.custom import open_custom
+from cen_model.data.dataset import Dataset
+from cen_model.data.derived import Derived
+from cen_model.data.layouts import Layout, open_layout
+from cen_model.data.packed import open_packed
+from cen_model.data.synthetic import SyntheticScenes, prerender
+from cen_model.files import cache_directory
+from cen_model.names import look_up
+
+
+class Synthetic(SyntheticScenes):
+    """Synthetic scenes, rendered on all cores into the project's cache where they are not there yet."""
+
+    modalities = ("rgb", "depth")
+    labels = LABEL_SETS["nyu13"]
+
+    def __init__(self, seeds: range, size: tuple[int, int]) -> None:
+        cache = cache_directory() / "scenes"
+        prerender(seeds, size, cache, workers=os.cpu_count() or 1)
+        super().__init__(seeds, size, cache)
+
+    def describe(self, index: int) -> str:
+        return f"synthetic scene {self.seeds[index]}"
+
+    def intrinsics(self, index: int) -> np.ndarray | None:
+        return None  # the camera of a scene differs from seed to seed, and is not kept
+
+
+def _open_synthetic(config: DataConfig, split: Split) -> Dataset:
+    return Synthetic(config.synthetic.seeds(split), config.synthetic.size)
+
+
+def _in(layouts: dict[str, Layout]) -> Callable[[DataConfig, Split], Dataset]:
+    return lambda config, split: open_layout(config, split, layouts)
+
+
+DATASETS: dict[str, Callable[[DataConfig, Split], Dataset]] = {
+    "synthetic": _open_synthetic,
+    "nyudv2": _in(nyudv2.LAYOUTS),
+    "sunrgbd": _in(sunrgbd.LAYOUTS),
+    "cityscapes": _in(cityscapes.LAYOUTS),
+    "taskonomy": _in(taskonomy.LAYOUTS),
+    "custom": open_custom,
+    "packed": open_packed,
+}
+
+
+def open_dataset(config: DataConfig, split: Split, modalities: Sequence[str]) -> Dataset:
+    """A split of the dataset that `config` names; modalities that it lacks are derived from those it has.
+
+    Raises:
+        FileNotFoundError: a folder or file that is named is not there.
+        ValueError: the dataset, its layout or its label set is unknown, or a modality cannot be derived.
+    """
+    dataset = look_up("data.dataset", config.dataset, DATASETS)(config, split)
+    if set(modalities) <= set(dataset.modalities):
+        return dataset
+    return Derived(dataset, modalities)

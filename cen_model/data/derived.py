@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Modalities that any RGB-D frame has implicitly: normals, shading, occlusion and texture edges, HHA.
+
+Axes: H W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import cv2
+import numpy as np
+
+from cen_model.data.dataset import Dataset
+from cen_model.data.geometry import default_intrinsics, gravity, metres, normals, rays
+
+UNKNOWN = 128
+"""Of normals and HHA where there is no depth."""
+_DEEPEST_JUMP = 0.5
+"""Relative step of depth that makes the strongest occlusion edge."""
+
+Frame = Mapping[str, np.ndarray]
+
+
+def normal(frame: Frame, intrinsics: np.ndarray) -> np.ndarray:
+    """Normals in the camera's frame (x right, y down, z forward), (n + 1) · 127.5: uint8 (H, W, 3); 128 = unknown."""
+    return _encoded(normals(frame["depth"], intrinsics))
+
+
+def shade(frame: Frame, intrinsics: np.ndarray) -> np.ndarray:
+    """Grey matte surfaces, lit from the camera: uint8 (H, W), 255 where one looks straight at them."""
+    directions = normals(frame["depth"], intrinsics)
+    x, y = rays(directions.shape[:2], intrinsics)
+    towards = np.stack([x, y, np.ones_like(x)], axis=2)
+    cosine = -(directions * towards).sum(2) / np.linalg.norm(towards, axis=2)
+    return np.rint(np.clip(cosine, 0, 1) * 255).astype(np.uint8)
+
+
+def edge(frame: Frame, intrinsics: np.ndarray) -> np.ndarray:
+    """Occlusion edges, the greatest relative step of depth among a pixel and its neighbours: uint8 (H, W)."""
+    z = metres(frame["depth"]).astype(np.float32)
+    around = np.ones((3, 3), np.uint8)
+    nearest = cv2.erode(np.where(z > 0, z, np.inf).astype(np.float32), around)
+    farthest = cv2.dilate(z, around)
+    step = np.divide(farthest - nearest, nearest, out=np.zeros_like(z), where=np.isfinite(nearest) & (farthest > 0))
+    return np.rint(np.clip(step / _DEEPEST_JUMP, 0, 1) * 255).astype(np.uint8)
+
+
+def texture(frame: Frame, intrinsics: np.ndarray) -> np.ndarray:
+    """Texture edges, the gradient of the smoothed colour image's brightness: uint8 (H, W)."""
+    grey = cv2.GaussianBlur(cv2.cvtColor(frame["rgb"], cv2.COLOR_RGB2GRAY), (5, 5), 1.0).astype(np.float32)
+    gradient = cv2.magnitude(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
+    return np.rint(np.clip(gradient / 2, 0, 255)).astype(np.uint8)
+
+
+def hha(frame: Frame, intrinsics: np.ndarray) -> np.ndarray:
+    """Horizontal disparity, height above ground, angle with gravity (Gupta et al. 2014, § 3): uint8 (H, W, 3).
+
+    310 / z in metres; the height in centimetres above the lowest point; the angle between the normal and "up" in
+    degrees, plus 38. Where there is no depth all of them are 128.
+    """
+    z = metres(frame["depth"])
+    known = z > 0
+    directions = normals(frame["depth"], intrinsics)
+    down = gravity(directions)
+    x, y = rays(z.shape, intrinsics)
+    height = -z * (x * down[0] + y * down[1] + down[2]) * 100
+    # Not the very lowest: one wrong pixel would lift the whole room.
+    height -= np.percentile(height[known], 0.5) if known.any() else 0
+    angle = np.degrees(np.arccos(np.clip(-(directions @ down), -1, 1))) + 38
+    disparity = np.divide(310, z, out=np.zeros_like(z), where=known)
+    planes = np.stack([disparity, height, angle], axis=2)
+    return np.where(known[..., None], np.rint(np.clip(planes, 0, 255)), UNKNOWN).astype(np.uint8)
+
+
+def _encoded(directions: np.ndarray) -> np.ndarray:
+    values = np.rint((directions + 1) * 127.5).astype(np.uint8)
+    values[~directions.any(2)] = UNKNOWN
+    return values
+
+
+DERIVATIONS: Mapping[str, tuple[str, Callable[[Frame, np.ndarray], np.ndarray]]] = {
+    "normal": ("depth", normal),
+    "shade": ("depth", shade),
+    "edge": ("depth", edge),
+    "texture": ("rgb", texture),
+    "hha": ("depth", hha),
+}
+"""By modality, the one it is made of, and how."""
+
+
+def derive(name: str, frame: Frame, intrinsics: np.ndarray | None = None) -> np.ndarray:
+    """A modality of `DERIVATIONS` from a frame that has what it is made of.
+
+    Args:
+        intrinsics: (3, 3) in pixels; None takes a Kinect's.
+    """
+    source, make = DERIVATIONS[name]
+    size = frame[source].shape[:2]
+    return make(frame, default_intrinsics(size) if intrinsics is None else intrinsics)
+
+
+class Derived:
+    """A dataset with modalities that its files lack.
+
+    Raises:
+        ValueError: one of them can neither be read nor derived.
+    """
+
+    def __init__(self, dataset: Dataset, modalities: Sequence[str]) -> None:
+        self.dataset, self.labels = dataset, dataset.labels
+        self._made = [name for name in modalities if name not in dataset.modalities]
+        for name in self._made:
+            source = DERIVATIONS[name][0] if name in DERIVATIONS else None
+            if source not in dataset.modalities:
+                made = ", ".join(each for each, (of, _) in DERIVATIONS.items() if of in dataset.modalities)
+                raise ValueError(
+                    f"the dataset has no {name}: it has {', '.join(dataset.modalities)}; of them can be made {made}"
+                )
+        self.modalities = (*dataset.modalities, *self._made)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        frame = self.dataset[index]
+        intrinsics = self.dataset.intrinsics(index)
+        return {**frame, **{name: derive(name, frame, intrinsics) for name in self._made}}
+
+    def describe(self, index: int) -> str:
+        return self.dataset.describe(index)
+
+    def intrinsics(self, index: int) -> np.ndarray | None:
+        return self.dataset.intrinsics(index)

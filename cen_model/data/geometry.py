@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Surfaces from depth: normals, and the direction of gravity.
+
+In the camera's frame x points right, y down, z forward; a surface that is seen has a normal that points to the camera.
+
+Axes: H W pixels, N points.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+_KINECT = np.array([[518.857901, 0, 325.58245], [0, 519.469611, 253.73617], [0, 0, 1]]) / [[640], [480], [1]]
+"""Intrinsics of NYUDv2's colour camera as shares of the image: what is taken where none are known."""
+
+
+def default_intrinsics(size: tuple[int, int]) -> np.ndarray:
+    """A Kinect's (3, 3), for frames of height and width `size`."""
+    return _KINECT * [[size[1]], [size[0]], [1]]
+
+
+def metres(depth: np.ndarray) -> np.ndarray:
+    """Depth uint16 mm or float32 m as float64 metres, 0 = hole."""
+    values = depth / 1000 if depth.dtype == np.uint16 else depth.astype(np.float64)
+    return np.where(np.isfinite(values) & (values > 0), values, 0.0)
+
+
+def rays(size: tuple[int, int], intrinsics: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """x/z and y/z of every pixel: (H, W) each."""
+    v, u = np.indices(size, np.float64)
+    return (u - intrinsics[0, 2]) / intrinsics[0, 0], (v - intrinsics[1, 2]) / intrinsics[1, 1]
+
+
+def normals(depth: np.ndarray, intrinsics: np.ndarray, window: int | None = None) -> np.ndarray:
+    """Unit normals float64 (H, W, 3), zero where there is no depth, or too little around.
+
+    A plane is linear in inverse depth over the image: 1/z = a·x/z + b·y/z + c with (a, b, c) along its normal. It is
+    fitted to each window by least squares, holes left out, which bears coarse steps of depth.
+
+    Args:
+        window: side in pixels, odd; None takes 1/48 of the height, at least 5.
+    """
+    z = metres(depth)
+    known = z > 0
+    side = window or max(5, z.shape[0] // 48 | 1)
+    x, y = rays(z.shape, intrinsics)
+    w = np.divide(1.0, z, out=np.zeros_like(z), where=known)
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        total = cv2.boxFilter(np.where(known, values, 0.0), cv2.CV_64F, (side, side), normalize=False)
+        return np.divide(total, count, out=np.zeros_like(total), where=count > 0)
+
+    count = cv2.boxFilter(known.astype(np.float64), cv2.CV_64F, (side, side), normalize=False)
+    mx, my, mw = mean(x), mean(y), mean(w)
+    cxx, cxy, cyy = mean(x * x) - mx * mx, mean(x * y) - mx * my, mean(y * y) - my * my
+    cxw, cyw = mean(x * w) - mx * mw, mean(y * w) - my * mw
+    determinant = cxx * cyy - cxy * cxy
+    fitted = known & (count >= 3) & (determinant > 1e-3 * cxx * cyy)
+    a = np.divide(cxw * cyy - cyw * cxy, determinant, out=np.zeros_like(z), where=fitted)
+    b = np.divide(cyw * cxx - cxw * cxy, determinant, out=np.zeros_like(z), where=fitted)
+    plane = -np.stack([a, b, mw - a * mx - b * my], axis=2)
+    length = np.linalg.norm(plane, axis=2, keepdims=True)
+    return np.divide(plane, length, out=np.zeros_like(plane), where=fitted[..., None] & (length > 0))
+
+
+def gravity(normals_HW3: np.ndarray) -> np.ndarray:
+    """Unit direction of gravity (3,): most surfaces stand or lie (Gupta et al. 2013, § 4.1).
+
+    Starting from the camera's own "down", it is the direction to which normals that are nearly parallel are most
+    parallel, and those nearly perpendicular most perpendicular: five rounds within 45°, five within 15°.
+    """
+    vectors_N3 = normals_HW3.reshape(-1, 3)
+    vectors_N3 = vectors_N3[np.abs(vectors_N3).sum(1) > 0]
+    down = np.array([0.0, 1.0, 0.0])
+    for degrees in (45,) * 5 + (15,) * 5:
+        along = np.abs(vectors_N3 @ down)
+        parallel = vectors_N3[along > np.cos(np.radians(degrees))]
+        perpendicular = vectors_N3[along < np.sin(np.radians(degrees))]
+        if not len(parallel) + len(perpendicular):
+            break
+        _, axes = np.linalg.eigh(perpendicular.T @ perpendicular - parallel.T @ parallel)
+        down = axes[:, 0] * np.sign(axes[:, 0] @ down or 1.0)
+    return down

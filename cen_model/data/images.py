@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Image files as arrays, whatever their encoding; a file that cannot be read is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """Colour: uint8 (H, W, 3) RGB; grey images are repeated, transparency is left out."""
+    # Not rotated by EXIF: depth and labels are not either.
+    image = _decoded(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    return np.ascontiguousarray(image[..., ::-1])
+
+
+def read_grey(path: Path) -> np.ndarray:
+    """One channel, 8 or 16 bits, as it is stored: (H, W).
+
+    Raises:
+        ValueError: it cannot be read, or its channels differ.
+    """
+    image = _decoded(path, cv2.IMREAD_UNCHANGED)
+    if image.ndim == 3:
+        colours = image[..., :3]
+        if (colours != colours[..., :1]).any():
+            raise ValueError(f"{path}: expected one channel, found a colour image")
+        image = colours[..., 0]
+    return np.ascontiguousarray(image)
+
+
+def read_label(path: Path) -> np.ndarray:
+    """Label values as they are stored (H, W), before any convention; of a palette PNG its indices, not its colours."""
+    if path.suffix == ".npy":
+        return np.load(path, allow_pickle=False)
+    try:
+        with Image.open(path) as image:
+            if image.mode == "P":
+                return np.asarray(image)
+    except (OSError, UnidentifiedImageError) as error:
+        raise _unreadable(path) from error
+    return read_grey(path)
+
+
+def read_array(path: Path) -> np.ndarray:
+    """A .npy file. Raises ValueError if it is none."""
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: cannot be read as a .npy file: {error}") from error
+
+
+def _decoded(path: Path, flags: int) -> np.ndarray:
+    # Not cv2.imread: it prints a warning of its own, and cannot open every name on every system.
+    try:
+        image = cv2.imdecode(np.fromfile(path, np.uint8), flags)
+    except (OSError, cv2.error) as error:
+        raise _unreadable(path) from error
+    if image is None:
+        raise _unreadable(path)
+    return image
+
+
+def _unreadable(path: Path) -> ValueError:
+    why = "it is not there" if not path.exists() else "it is no image, or damaged"
+    return ValueError(f"{path}: cannot be read: {why}")

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""NYUDv2 (Silberman et al. 2012), the standard split of 795 and 654 frames, in the layouts that people have.
+
+It has no third part: validation and test are the same frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from cen_model.data.classes import LABEL_SETS, NYU13_OF_NYU40, NYU40, LabelSet
+from cen_model.data.config import DataConfig, Split
+from cen_model.data.file_dataset import (
+    FileDataset,
+    Files,
+    find_image,
+    label_reader,
+    paired_lists,
+    read_lines,
+    refuse_missing,
+)
+from cen_model.data.images import read_array, read_grey, read_rgb
+from cen_model.data.labels import FROM_ZERO, ZERO_IS_VOID, Convention
+from cen_model.data.layouts import Layout, folder
+from cen_model.data.nyudv2_raw import RawNYUDv2, open_raw
+from cen_model.names import look_up
+
+CAMERA = np.array([[518.857901, 0, 325.58245], [0, 519.469611, 253.73617], [0, 0, 1]])
+"""The Kinect's colour camera at 640×480 (the authors' toolbox), to which depth is registered."""
+
+_PARTS = {"train": "train", "validation": "test", "test": "test"}
+
+
+def label_set(config: DataConfig) -> LabelSet:
+    """The 40 classes, or 13. Raises ValueError for others."""
+    known = {name: LABEL_SETS[name] for name in ("nyu40", "nyu13")}
+    return look_up("data.label_set", config.label_set or "nyu40", known)
+
+
+def _dataset(
+    config: DataConfig, frames: list[Files], depth: Callable[[Path], np.ndarray], convention: Convention
+) -> FileDataset:
+    refuse_missing(frames)
+    labels = label_set(config)
+    merge = NYU13_OF_NYU40 if labels is LABEL_SETS["nyu13"] else None
+    readers = {"rgb": read_rgb, "depth": depth, "hha": read_rgb, "label": label_reader(convention, len(NYU40), merge)}
+    return FileDataset(frames, readers, labels, CAMERA)
+
+
+def _numbered(config: DataConfig, split: Split) -> FileDataset:
+    """rgb/, depth/ and label/ with the same names, train.txt and test.txt."""
+    root = folder(config)
+    frames = [
+        {name: find_image(root / name, stem, "NYUDv2") for name in ("rgb", "depth", "label")}
+        for stem in read_lines(root / f"{_PARTS[split]}.txt")
+    ]
+    return _dataset(config, frames, depth_of_any_bits, ZERO_IS_VOID)
+
+
+def depth_of_any_bits(path: Path) -> np.ndarray:
+    """16 bits are millimetres; 8 bits 25.5 levels a metre, in the middle of each, without holes."""
+    values = read_grey(path)
+    return values if values.dtype == np.uint16 else np.rint((values + 0.5) / 25.5 * 1000).astype(np.uint16)
+
+
+def _lists(config: DataConfig, split: Split) -> FileDataset:
+    """Lists of tab-separated paths of colour, label and depth (light-weight RefineNet, CEN, TokenFusion)."""
+    root = folder(config)
+    names = ("train",) if split == "train" else ("val", "test")
+    path = next((path for name in names for path in sorted(root.glob(f"*{name}*.txt"))), None)
+    if path is None:
+        raise FileNotFoundError(f"{root}: no list *val*.txt or *test*.txt beside that of the training frames")
+    frames = []
+    for line in read_lines(path):
+        columns = line.split("\t")
+        if len(columns) != 3:
+            raise ValueError(f"{path}: expected three columns (colour, label, depth) between tabs, found {line!r}")
+        paths = [root / each.strip() for each in columns]
+        frames.append(dict(zip(("rgb", "label", "depth"), paths, strict=True)))
+    return _dataset(config, frames, partial(metres, units=5000), FROM_ZERO)
+
+
+def metres(path: Path, units: float) -> np.ndarray:
+    """Depth of a 16-bit image with so many units a metre: float32 metres, 0 = hole."""
+    return read_grey(path).astype(np.float32) / units
+
+
+def _sagate(config: DataConfig, split: Split) -> FileDataset:
+    """RGB/, Label/, and HHA/ or Depth/, with lists of pairs (SA-Gate, CMX, DFormer)."""
+    return _dataset(config, paired_lists(folder(config), _PARTS[split]), _sagate_depth, ZERO_IS_VOID)
+
+
+def _sagate_depth(path: Path) -> np.ndarray:
+    if path.suffix == ".npy":
+        return read_array(path).astype(np.float32)
+    values = read_grey(path)
+    if values.dtype == np.uint8:
+        raise ValueError(f"{path}: 8-bit depth without a scale, made to be looked at; ask for hha, or use other depth")
+    return values
+
+
+def _esanet(config: DataConfig, split: Split) -> FileDataset:
+    """train/ and test/ with rgb/, depth_raw/ or depth/, and labels_40/ (ESANet)."""
+    root = folder(config) / _PARTS[split]
+    depth = "depth_raw" if (root / "depth_raw").is_dir() else "depth"
+    folders = {"rgb": "rgb", "depth": depth, "label": "labels_40"}
+    stems = sorted(path.stem for path in (root / "labels_40").iterdir() if path.suffix.lower() == ".png")
+    frames = [{name: find_image(root / each, stem, "NYUDv2") for name, each in folders.items()} for stem in stems]
+    return _dataset(config, frames, read_grey, ZERO_IS_VOID)
+
+
+def _raw(config: DataConfig, split: Split) -> RawNYUDv2:
+    return open_raw(config, split, label_set(config), CAMERA)
+
+
+LAYOUTS = {
+    "raw": Layout(("nyu_depth_v2_labeled.mat",), _raw),
+    "esanet": Layout(("train/labels_40", "test/labels_40"), _esanet),
+    "sagate": Layout(("RGB", "Label", "train.txt", "test.txt"), _sagate),
+    "numbered": Layout(("rgb", "depth", "label", "train.txt", "test.txt"), _numbered),
+    "lists": Layout(("*train*.txt",), _lists),
+}

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A whole dataset in one file: encoded images of one size, in a safetensors file that fits into memory.
+
+Tensors by split and name: ``train/rgb`` are the images of all frames one after the other, ``train/rgb.offsets`` where
+each begins. Colour images are JPEG, all else PNG, without loss; depth of at most 256 different values has 8 bits, and
+``depth.levels`` says which. The metadata holds a JSON object: version, classes, colours, modalities, size, names of the
+frames, intrinsics.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from cen_model.data.classes import LabelSet
+from cen_model.data.config import DataConfig, Split
+
+KEY, VERSION = "packed_dataset", 1
+
+
+class Packed:
+    """One split of a packed dataset; the encoded images are in memory.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no packed dataset, damaged, or has no such split.
+    """
+
+    def __init__(self, path: Path, split: Split) -> None:
+        if not path.is_file():
+            raise FileNotFoundError(f"data.root: {path} is no file; make one with python -m cen_model.data pack")
+        self.path, self.split = path, split
+        try:
+            with safe_open(path, "np") as file:
+                described = json.loads((file.metadata() or {}).get(KEY, "null"))
+                if described is None or described["version"] != VERSION:
+                    raise ValueError(f"{path}: not a dataset packed by this version; pack it again")
+                part = _part(described["frames"], split, path)
+                prefix = f"{part}/"
+                self._blobs = {name: file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
+                self._levels = file.get_tensor("depth.levels") if "depth.levels" in file.keys() else None  # noqa: SIM118
+        except SafetensorError as error:
+            raise ValueError(f"{path}: damaged, or not a packed dataset: {error}") from error
+        self._prefix, self._names = prefix, described["frames"][part]
+        self._intrinsics = described["intrinsics"]
+        self.modalities = tuple(described["modalities"])
+        classes, colours = described["classes"], described["colours"]
+        self.labels = LabelSet(tuple(classes), tuple(map(tuple, colours))) if classes else None
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        names = [*self.modalities, "label"] if self.labels else self.modalities
+        return {name: self._decoded(name, index) for name in names}
+
+    def describe(self, index: int) -> str:
+        return f"{self._names[index]} (in {self.path})"
+
+    def intrinsics(self, index: int) -> np.ndarray | None:
+        return None if self._intrinsics is None else np.array(self._intrinsics)
+
+    def _decoded(self, name: str, index: int) -> np.ndarray:
+        key = self._prefix + name
+        start, stop = self._blobs[f"{key}.offsets"][index : index + 2]
+        image = cv2.imdecode(self._blobs[key][start:stop], cv2.IMREAD_UNCHANGED)
+        if image is None:
+            raise ValueError(f"{self.describe(index)}: {name} is damaged")
+        if name == "depth" and image.dtype == np.uint8:
+            return self._levels[image]
+        return np.ascontiguousarray(image[..., ::-1]) if image.ndim == 3 else image
+
+
+def _part(frames: dict[str, list[str]], split: Split, path: Path) -> str:
+    for part in (split, "test" if split == "validation" else "validation"):
+        if part in frames and (part == split or split != "train"):
+            return part
+    raise ValueError(f"{path}: has no {split} frames, only {', '.join(frames)}")
+
+
+def open_packed(config: DataConfig, split: Split) -> Packed:
+    """A split of the file `config.root`."""
+    if config.root is None:
+        raise ValueError("data.root: name the packed file")
+    return Packed(config.root, split)

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SUN RGB-D (Song et al. 2015), 5285 and 5050 frames of 37 classes, in the layouts that people have.
+
+It has no third part: validation and test are the same frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cen_model.data.classes import LABEL_SETS
+from cen_model.data.config import DataConfig, Split
+from cen_model.data.file_dataset import (
+    FileDataset,
+    Files,
+    find_image,
+    images_in,
+    label_reader,
+    paired_lists,
+    read_lines,
+    refuse_missing,
+)
+from cen_model.data.images import read_grey, read_rgb
+from cen_model.data.labels import ZERO_IS_VOID, to_ids
+from cen_model.data.layouts import Layout, folder
+from cen_model.data.matlab import MatFile, load_mat
+
+LABELS = LABEL_SETS["sun37"]
+TEST_FRAMES = 5050
+"""In re-exports the frames are numbered from 1; the first so many are the test frames."""
+
+_PARTS = {"train": "train", "validation": "test", "test": "test"}
+_HOME = "/n/fs/sun3d/data/SUNRGBD/"  # on the authors' machine, in front of every path
+
+
+def shifted_depth(path: Path) -> np.ndarray:
+    """Depth of the original files, rotated by three bits: uint16 mm."""
+    values = read_grey(path)
+    if values.dtype != np.uint16:
+        raise ValueError(f"{path}: expected depth of 16 bits, found {values.dtype}")
+    return (values >> 3) | (values << 13)
+
+
+class Original(FileDataset):
+    """The authors' tree; the labels are in one MATLAB file of the toolbox.
+
+    Args:
+        places: of the frames in that file.
+    """
+
+    def __init__(self, frames: Sequence[Files], segmentations: MatFile, places: Sequence[int]) -> None:
+        super().__init__(frames, {"rgb": read_rgb, "depth": shifted_depth}, LABELS)
+        self._segmentations, self._places = segmentations, places
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        values = self._segmentations.read("SUNRGBD2Dseg/seglabel", self._places[index]).T.astype(np.int64)
+        ids = to_ids(values, ZERO_IS_VOID, len(LABELS.names), self._segmentations.path)
+        return self.checked({**super().__getitem__(index), "label": ids}, index)
+
+
+def _original(config: DataConfig, split: Split) -> Original:
+    root = folder(config)
+    toolbox = root / "SUNRGBDtoolbox"
+    chosen = set(map(str, load_mat(toolbox / "traintestSUNRGBD" / "allsplit.mat")[f"all{_PARTS[split]}"]))
+    frames, places = [], []
+    for place, meta in enumerate(load_mat(toolbox / "Metadata" / "SUNRGBDMeta.mat")["SUNRGBDMeta"]):
+        scene = str(meta["rgbpath"]).rsplit("/", 2)[0]
+        if scene in chosen or f"{scene}/" in chosen:
+            there = root / "SUNRGBD" / scene.removeprefix(_HOME)
+            depth = next((there / each for each in ("depth_bfx", "depth") if (there / each).is_dir()), there / "depth")
+            frames.append({"rgb": there / "image" / str(meta["rgbname"]), "depth": depth / str(meta["depthname"])})
+            places.append(place)
+    if not frames:
+        raise ValueError(f"{toolbox}: none of the frames of SUNRGBDMeta.mat is in allsplit.mat")
+    refuse_missing(frames)
+    return Original(frames, MatFile(toolbox / "Metadata" / "SUNRGBD2Dseg.mat"), places)
+
+
+def _files(frames: list[Files], depth: Callable[[Path], np.ndarray]) -> FileDataset:
+    refuse_missing(frames)
+    readers = {"rgb": read_rgb, "depth": depth, "hha": read_rgb, "label": label_reader(ZERO_IS_VOID, len(LABELS.names))}
+    return FileDataset(frames, readers, LABELS)
+
+
+def _exported(config: DataConfig, split: Split) -> FileDataset:
+    """image/, depth/ and label/ of files numbered from 1; depth as in the original."""
+    root = folder(config)
+    frames = []
+    for path in images_in(root / "label"):
+        number = int("".join(filter(str.isdigit, path.stem)) or 0)
+        if (number > TEST_FRAMES) == (split == "train"):
+            found = {name: _numbered(root / each, number) for name, each in (("rgb", "image"), ("depth", "depth"))}
+            frames.append({**found, "label": path})
+    if not frames:
+        side = "above" if split == "train" else "up to"
+        raise ValueError(f"{root / 'label'}: no label numbered {side} {TEST_FRAMES}")
+    return _files(frames, shifted_depth)
+
+
+def _numbered(root: Path, number: int) -> Path:
+    for stem in (f"img-{number:06d}", f"{number:06d}", f"{number:05d}", f"{number}"):
+        if any(root.glob(f"{stem}.*")):
+            return find_image(root, stem, "SUN RGB-D")
+    raise FileNotFoundError(f"SUN RGB-D: no image number {number} in {root}")
+
+
+def _dformer(config: DataConfig, split: Split) -> FileDataset:
+    """RGB/, Depth/ or HHA/, and labels, with lists of pairs (SA-Gate, CMX, DFormer)."""
+    return _files(paired_lists(folder(config), _PARTS[split]), read_grey)
+
+
+def _esanet(config: DataConfig, split: Split) -> FileDataset:
+    """The authors' tree with labels as .npy, and a list of each kind of file (ESANet)."""
+    root = folder(config)
+    columns = {name: read_lines(root / f"{_PARTS[split]}_{name}.txt") for name in ("rgb", "depth", "label")}
+    lengths = {name: len(lines) for name, lines in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"{root}: the lists of {_PARTS[split]} differ in length: {lengths}")
+    base = root if (root / columns["rgb"][0]).is_file() else root / "SUNRGBD"
+    frames = [
+        {name: base / path for name, path in zip(columns, paths, strict=True)}
+        for paths in zip(*columns.values(), strict=True)
+    ]
+    return _files(frames, shifted_depth)
+
+
+LAYOUTS = {
+    "esanet": Layout(("train_rgb.txt", "train_depth.txt", "train_label.txt"), _esanet),
+    "original": Layout(("SUNRGBD", "SUNRGBDtoolbox"), _original),
+    "dformer": Layout(("RGB", "[Ll]abel*", "train.txt", "test.txt"), _dformer),
+    "exported": Layout(("image", "depth", "label"), _exported),
+}
