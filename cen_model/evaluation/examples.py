@@ -38,7 +38,7 @@ def choose(frames: Sequence[Mapping[str, Any]], key: str, lower_is_better: bool 
 
 def inputs(frame: Mapping[str, np.ndarray], modalities: Sequence[str]) -> dict[str, np.ndarray]:
     """Images uint8 (H, W, 3) of a frame's modalities."""
-    return {name: _painted(name, frame[name]) for name in modalities}
+    return {name: _painted(frame[name]) for name in modalities}
 
 
 def answers(
@@ -71,8 +71,8 @@ def _errors(frame: Mapping[str, np.ndarray], wrong: np.ndarray) -> np.ndarray:
     return image
 
 
-def _painted(name: str, image: np.ndarray) -> np.ndarray:
-    if name == "depth":
+def _painted(image: np.ndarray) -> np.ndarray:
+    if image.dtype != np.uint8:  # depth
         metres = image * np.float32(1e-3) if image.dtype == np.uint16 else image
         known = metres[np.isfinite(metres) & (metres > 0)]
         nearest, farthest = np.percentile(known, (2, 98)) if known.size else (0, 1)

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.transforms.v2.functional import horizontal_flip
 
-from cen_model.data.transforms import KINDS, Plane
+from cen_model.data.transforms import KINDS, Depth, Plane
 from cen_model.modalities import normalise
 from cen_model.segmentation import resize
 
@@ -152,7 +152,7 @@ def _resized(name: str, image_BChw: Tensor, size: tuple[int, int]) -> Tensor:
     if tuple(image_BChw.shape[-2:]) == size:
         return image_BChw
     image = image_BChw.float()
-    if name == "depth":
+    if KINDS.get(name) is Depth:
         return F.interpolate(image, size=size, mode="nearest")
     return F.interpolate(image, size=size, mode="bilinear", antialias=True, align_corners=False)
 
