@@ -38,12 +38,13 @@ class ChainedResidualPooling(nn.Module):
 
     def __init__(self, channels: int, kernel_size: int, stages: int = 4) -> None:
         super().__init__()
+        self.pool = nn.MaxPool2d(5, stride=1, padding=2)
         self.convs = nn.ModuleList(conv(channels, channels, kernel_size) for _ in range(stages))
 
     def forward(self, x: Tensor) -> Tensor:
         top = x
         for convolution in self.convs:
-            top = convolution(F.max_pool2d(top, 5, stride=1, padding=2))
+            top = convolution(self.pool(top))
             x = x + top
         return x
 
