@@ -19,6 +19,7 @@ from cen_model.plots import heat_map
 
 CLASSES = ("wall", "floor", "<b>chair</b>")
 LABELS = LabelSet(CLASSES, ((255, 0, 0), (0, 255, 0), (0, 0, 255)))
+SIZE = (315, 420)
 CONFUSION = np.array([[90, 10, 0], [5, 40, 5], [0, 0, 0]])
 
 
@@ -76,10 +77,10 @@ def report():
 
 
 def frame():
-    label = np.zeros((24, 32), np.uint8)
-    label[:, 16:], label[:4] = 1, VOID
-    rgb = np.full((24, 32, 3), (200, 150, 100), np.uint8)
-    return {"rgb": rgb, "depth": np.full((24, 32), 1500, np.uint16), "label": label}
+    label = np.zeros(SIZE, np.uint8)
+    label[:, 213:], label[:50] = 1, VOID
+    rgb = np.full((*SIZE, 3), (200, 150, 100), np.uint8)
+    return {"rgb": rgb, "depth": np.full(SIZE, 1500, np.uint16), "label": label}
 
 
 def page(report, tmp_path, shown=None):
@@ -114,8 +115,8 @@ def test_the_page_says_what_was_measured(report, tmp_path):
 
 def test_pictures_show_the_truth_the_labels_and_their_errors(report, tmp_path):
     shown = frame()
-    labels = np.zeros((24, 32), np.uint8)
-    confidence = np.linspace(0, 1, 32, dtype=np.float32)[None].repeat(24, 0)
+    labels = np.zeros(SIZE, np.uint8)
+    confidence = np.linspace(0, 1, SIZE[1], dtype=np.float32)[None].repeat(SIZE[0], 0)
     images = {
         **examples.inputs(shown, ("rgb", "depth")),
         **examples.answers(shown, labels, confidence, LABELS),
@@ -131,6 +132,7 @@ def test_pictures_show_the_truth_the_labels_and_their_errors(report, tmp_path):
         assert tuple(truth[200, column]) == colour
         assert tuple(pictures["labels of frame 2"][200, column]) == (255, 0, 0)
         assert (tuple(errors[200, column]) == tuple(examples.WRONG)) == wrong
+    assert {tuple(colour) for colour in truth.reshape(-1, 3)} == {(0, 0, 0), *LABELS.colours[:2]}  # none is blended
     np.testing.assert_allclose(pictures["rgb of frame 2"][120, 160], (200, 150, 100), atol=3)
     assert "frame 2 (2.png), mean IoU" in parsed.text
 
