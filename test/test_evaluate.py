@@ -220,7 +220,10 @@ def test_the_command_writes_what_it_measured(model, weights, opened, tmp_path, c
     for index, each in enumerate(results["frames"]):
         frame = Frames()[index]
         known = frame["label"] != VOID
-        right = labelled(model, frame, (24, 40))["ensemble"] == frame["label"]
+        said_labels = labelled(model, frame, (24, 40))["ensemble"]
+        right = said_labels == frame["label"]
+        confusion = np.histogram2d(frame["label"][known], said_labels[known], bins=range(6))[0].astype(int)
+        assert each["iou"] == pytest.approx(expected(confusion)[0], rel=1e-5)
         assert each["files"] == f"frame-{index}.png"
         assert each["pixel_accuracy"] == pytest.approx(right[known].mean())
     assert len(results["frames"]) == results["data"]["frames"] == 7

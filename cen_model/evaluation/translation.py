@@ -124,12 +124,17 @@ def measure_images(
     return {name: _scores(each, real if inception else None) for name, each in by_output.items()}
 
 
+def to_bytes(image: Tensor) -> Tensor:
+    """An image in [-1, 1], whatever it shows, as uint8 to look at."""
+    return from_image("rgb", image)
+
+
 @torch.no_grad()
 def _frames(image_BCHW: Tensor, real_BCHW: Tensor, inception: nn.Module | None) -> list[_Frame]:
     difference = (image_BCHW - real_BCHW).double().flatten(1)
     features = [None] * len(image_BCHW)
     if inception is not None:
-        coloured = from_image("rgb", image_BCHW).expand(-1, 3, -1, -1)
+        coloured = to_bytes(image_BCHW).expand(-1, 3, -1, -1)
         features = list(inception(coloured).float().cpu())
     errors = zip(difference.abs().mean(1).tolist(), difference.square().mean(1).tolist(), features, strict=True)
     return [_Frame(*each) for each in errors]
