@@ -10,7 +10,6 @@ Axes: B batch, C channels, H W pixels.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -20,18 +19,9 @@ from torch.utils.data import DataLoader, default_collate
 from cen_model.data.config import DataConfig
 from cen_model.data.dataset import Dataset
 from cen_model.data.samples import HeldSamples, Samples, Views, shuffled_batches
-from cen_model.data.synthetic import SyntheticScenes, prerender
 from cen_model.data.transforms import Sample, training_transform
-from cen_model.files import cache_directory
 
 Batch = dict[str, Tensor]
-
-
-def cached_scenes(seeds: range, size: tuple[int, int]) -> SyntheticScenes:
-    """The scenes of `seeds`, rendered on all cores into the project's cache where they are not there yet."""
-    folder = cache_directory() / "scenes"
-    prerender(seeds, size, folder, workers=os.cpu_count() or 1)
-    return SyntheticScenes(seeds, size, folder)
 
 
 def training_loader(

@@ -1,21 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The task of semantic segmentation: network inputs of a batch, loss, evaluation.
+"""The task of semantic segmentation: network inputs of a batch, and the loss.
 
 Axes: B batch, C channels, K classes, H W pixels, h w the network's own resolution.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from torchmetrics.classification import MulticlassConfusionMatrix
+from torch import Tensor
 
 from cen_model.data.classes import VOID
-from cen_model.metrics import Scores
 from cen_model.modalities import normalise
 
 ENSEMBLE = "ensemble"
@@ -38,7 +35,13 @@ def resize(logits_BKhw: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(logits_BKhw.contiguous(), size=size, mode="bilinear", align_corners=False)
 
 
-def losses(outputs: Mapping[str, Tensor], target_BHW: Tensor, alignment_weight: float = 1.0) -> dict[str, Tensor]:
+def losses(
+    outputs: Mapping[str, Tensor],
+    target_BHW: Tensor,
+    alignment_weight: float = 1.0,
+    pixels: Tensor | None = None,
+    label_smoothing: float = 0.0,
+) -> dict[str, Tensor]:
     """The weighted terms of the task's loss; their sum is its part of Eq. 3 or 4, as the published code has it.
 
     Cross-entropy of every output. The ensemble is a mix of detached logits, so its term trains the weights α alone, and
@@ -48,34 +51,17 @@ def losses(outputs: Mapping[str, Tensor], target_BHW: Tensor, alignment_weight: 
     Args:
         outputs: logits (B, K, h, w) of every stream, of the ensemble and of auxiliary heads; "alignment" is a scalar.
         target_BHW: class ids, 255 = void (ignored).
+        pixels: how many pixels the cross-entropy is averaged over; None takes those of the target that are not void.
     """
     terms = dict(outputs)
     alignment = terms.pop(ALIGNMENT, None)
     if sum(not name.startswith(AUXILIARY) for name in terms) == 2:
         del terms[ENSEMBLE]
     target = target_BHW.long()
+    count = ((target != VOID).sum() if pixels is None else pixels).clamp(min=1)
     for name, logits in terms.items():
         weight = AUXILIARY_WEIGHT if name.startswith(AUXILIARY) else 1.0
-        terms[name] = weight * F.cross_entropy(resize(logits, target.shape[-2:]), target, ignore_index=VOID)
+        resized = resize(logits, target.shape[-2:])
+        total = F.cross_entropy(resized, target, ignore_index=VOID, reduction="sum", label_smoothing=label_smoothing)
+        terms[name] = weight * total / count
     return terms if alignment is None else {**terms, ALIGNMENT: alignment_weight * alignment}
-
-
-@torch.no_grad()
-def evaluate(
-    model: nn.Module, modalities: tuple[str, ...], classes: int, batches: Iterable[Mapping[str, Tensor]]
-) -> dict[str, Scores]:
-    """Scores of every output at the labels' full resolution; the model is left in evaluation mode.
-
-    Args:
-        batches: ``{rgb uint8 (B, 3, H, W), depth float32 (B, 1, H, W) metres, label uint8 (B, H, W)}``.
-    """
-    model.eval()
-    device = next(model.parameters()).device
-    confusion = defaultdict(
-        lambda: MulticlassConfusionMatrix(classes, ignore_index=VOID, validate_args=False).to(device)
-    )
-    for batch in batches:
-        target = batch["label"].to(device).long()
-        for name, logits in model(inputs(batch, modalities, device)).items():
-            confusion[name].update(resize(logits, target.shape[-2:]).argmax(1), target)
-    return {name: Scores.of(matrix.compute().cpu().numpy()) for name, matrix in confusion.items()}

@@ -1,174 +1,145 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Train a network: `python -m cen_model.train --config config/train/synthetic.yaml [key=value ...]`."""
+"""Train a network: `python -m cen_model.train --config config/train/synthetic.yaml [key=value ...]`.
+
+The same command continues a run that was interrupted, in whatever way. On several GPUs: hardware.devices=N, or
+`torchrun --nproc-per-node N -m cen_model.train …`.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
 from lightning.fabric import Fabric
 from lightning.fabric.loggers import TensorBoardLogger
+from lightning.fabric.strategies import DDPStrategy
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import nn
 
 from cen_model import checkpoint, report
-from cen_model.config import SegmentationConfig
-from cen_model.data.classes import NYU13
-from cen_model.data.transforms import steps_per_epoch
-from cen_model.evaluate import measure
-from cen_model.exchange import ExchangeNorm, exchanged_share
-from cen_model.loaders import cached_scenes, evaluation_loader, training_loader
-from cen_model.models import build
-from cen_model.optimiser import build_optimiser, initialise_gamma, learning_rate_factor, set_learning_rates
-from cen_model.segmentation import ENSEMBLE, evaluate, inputs, losses
-from cen_model.train_config import TrainConfig, parse
-from cen_model.training_state import RunProgress, load_state, save_state, stop_on_signal
+from cen_model.data.config import Split
+from cen_model.data.dataset import Dataset
+from cen_model.data.datasets import open_dataset
+from cen_model.data.samples import steps_per_epoch
+from cen_model.evaluation.measure import measure
+from cen_model.loaders import training_loader
+from cen_model.optimiser import set_learning_rates
+from cen_model.processes import Ranks
+from cen_model.train_config import AnyTrainConfig, TrainConfig, parse
+from cen_model.training import display
+from cen_model.training.run import Run
+from cen_model.training.segmentation import SegmentationTask
+from cen_model.training.sentinel import Sentinel
+from cen_model.training.state import stop_on_signal
+from cen_model.training.translation import TranslationTask
 
 LOG_EVERY = 10
+TASKS = {"segmentation": SegmentationTask, "translation": TranslationTask}
 
 
-def train(config: TrainConfig, console: Console) -> bool:
+def train(config: AnyTrainConfig, console: Console) -> bool:
     """Train until the schedule's end, or until Ctrl-C. Returns whether the end was reached.
 
     Raises:
-        FileNotFoundError: there is nothing to resume.
+        FileNotFoundError: the data is not there.
         ValueError: a part of the configuration makes no sense, or the loss is no longer finite.
+        OSError: a file cannot be written; those that were written before are whole.
     """
-    _refuse_other_data(config.model)
-    output = Path(config.output)
-    best, last, state = output / "best.safetensors", output / "last.safetensors", output / "last.state.pt"
-    if state.exists() and not config.resume:
-        raise ValueError(f"output: {output} holds a run already; continue it with resume=true or choose another folder")
+    fabric = _launch(config)
+    dataset, validation = open_split(config, "train"), open_split(config, "validation")
+    task = TASKS[config.task](config, dataset, fabric)
+    batch, epoch_steps = config.optimiser.batch, steps_per_epoch(len(dataset), config.optimiser.batch)
+    if config.dry_run:
+        display.print_plan(console, config, task, len(dataset), epoch_steps)
+        return False
+    run = Run(config, task, fabric)
+    run.begin()
 
-    logger = TensorBoardLogger(output, name="tensorboard", version="")
-    fabric = Fabric(devices=1, precision=config.precision, loggers=logger)
-    fabric.seed_everything(config.seed, verbose=False)
-    network = build(config.model)
-    initialise_gamma(network, config.exchange.gamma_init)
-    network.to(memory_format=torch.channels_last)
-    sgd = build_optimiser(network, config.optimiser, config.exchange)
-    model, optimiser = fabric.setup(network, sgd)
-    progress = load_state(state, network, sgd, config) if config.resume else RunProgress()
-
-    data, modalities = config.data, config.model.modalities
-    alignment_weight = config.model.fusion.weight if config.model.fusion else 0.0
-    scenes = cached_scenes(data.training, data.size)
-    validation = cached_scenes(data.validation, data.size)
-    epoch_steps = steps_per_epoch(len(scenes), config.optimiser.batch)
+    progress = run.progress
     steps = range(progress.step, config.schedule.epochs * epoch_steps)
-    batches = training_loader(scenes, data, config.optimiser.batch, config.seed, steps)
+    rank, world = fabric.global_rank, fabric.world_size
+    batches = training_loader(
+        dataset, config.data, task.inputs, batch, config.seed, steps, fabric.device, rank, world, task.targets
+    )
+    sentinel = Sentinel(dataset, run.folder / "last.safetensors")
+    with display.bar(console, steps, fabric.is_global_zero) as bar, stop_on_signal() as stop:
+        for step, samples in zip(steps, batches, strict=True):
+            for optimiser in task.optimisers.values():
+                set_learning_rates(optimiser, step, epoch_steps, config.schedule)
+            terms = task.step(samples)
+            sentinel.note(step, terms, samples["index"])
 
-    with _bar(console) as bar, stop_on_signal() as stop:
-        task = bar.add_task("", total=steps.stop, completed=steps.start, loss=float("nan"), miou=0.0, share=0.0)
-        for step, batch in zip(steps, batches, strict=True):
-            set_learning_rates(sgd, learning_rate_factor(step, epoch_steps, config.schedule))
-            _training_mode(model, config.optimiser.frozen_statistics)
-            outputs = model(inputs(batch, modalities, fabric.device))
-            terms = losses(outputs, batch["label"].to(fabric.device), alignment_weight)
-            terms["penalty"] = config.exchange.penalty * network.sparsity()  # Eq. 4
-            loss = sum(terms.values())
-            fabric.backward(loss)
-            optimiser.step()
-            optimiser.zero_grad()
             progress.step = step + 1
-
             epoch, remainder = divmod(progress.step, epoch_steps)
-            if progress.step % LOG_EVERY == 0 or remainder == 0:
-                _refuse_divergence(loss, step)
-                share = network.exchanged_share()
-                values = {f"loss/{name}": term.item() for name, term in terms.items()}
-                fabric.log_dict({**values, "exchanged": share, "lr": sgd.param_groups[0]["lr"]}, progress.step)
-                bar.update(task, loss=loss.item(), share=share)
-            bar.update(task, completed=progress.step)
-
-            if remainder == 0 and (epoch % config.validate_every == 0 or progress.step == steps.stop):
-                scores = evaluate(
-                    model, modalities, len(config.model.classes), evaluation_loader(validation, data.evaluation_batch)
-                )
-                miou = {f"mIoU/{name}": s.mean_iou for name, s in scores.items()}
-                fabric.log_dict({**miou, **_exchanged_by_layer(network)}, progress.step)
-                bar.update(task, miou=scores[ENSEMBLE].mean_iou)
-                console.print(_line(epoch, loss.item(), miou, network.exchanged_share()), soft_wrap=True)
-                if scores[ENSEMBLE].mean_iou > progress.best_mean_iou:
-                    progress.best_mean_iou = scores[ENSEMBLE].mean_iou
-                    checkpoint.save(best, network, {"epoch": str(epoch)}, half=config.half_weights)
-            if remainder == 0 or stop.requested:
-                _refuse_divergence(loss, step)
-                save_state(state, network, sgd, progress, config)
-                checkpoint.save(last, network, {"step": str(progress.step)}, half=config.half_weights)
-            if stop.requested:
+            ends, logs = remainder == 0, progress.step % LOG_EVERY == 0
+            # Several processes must agree; asking each other at every step would slow them down.
+            stops = (world == 1 or logs) and any(Ranks.current().each(stop.requested))
+            saves = ends or stops or (config.save_every and progress.step % config.save_every == 0)
+            if ends or logs or saves:
+                sentinel.check()
+                run.log(terms)
+            bar.update(progress.step, terms, task.network.exchanged_share() if logs else None)
+            if ends and (epoch % config.validate_every == 0 or progress.step == steps.stop):
+                scores = run.validate(validation, epoch)
+                bar.print(display.line(epoch, terms, scores, task.network.exchanged_share()))
+            if saves:
+                run.save()
+            if stops:
                 break
-    logger.finalize("success")
+    if progress.step == steps.stop:
+        run.finish(open_split(config, "test"))
+    fabric.logger.finalize("success")
     return progress.step == steps.stop
 
 
+def open_split(config: AnyTrainConfig, split: Split) -> Dataset:
+    """A split of the run's data, with what its network takes and makes."""
+    targets = [config.model.target] if config.task == "translation" else []
+    return open_dataset(config.data, split, [*config.model.modalities, *targets])
+
+
 def measure_best(config: TrainConfig, console: Console) -> None:
-    """Measure the best checkpoint on the held-out scenes; the scores and the configuration go into its metadata."""
+    """Measure the best checkpoint on the test frames; the scores and the configuration go into its metadata."""
     path = Path(config.output) / "best.safetensors"
-    model = checkpoint.load(path)
-    seeds = config.data.held_out
-    scores = measure(model, seeds, config.data)
+    model, dataset = checkpoint.load(path), open_split(config, "test")
+    scores = measure(model, dataset, config.data)
     text = {
-        **report.metadata(scores, config.model.classes, seeds),
+        **report.metadata(scores, model.config.classes, f"{config.data.dataset}: {len(dataset)} test frames"),
         "exchanged_share": f"{model.exchanged_share():.4f}",
         "epoch": checkpoint.read_metadata(path).get("epoch", ""),
-        "training": json.dumps(asdict(config)),
+        "training": json.dumps(asdict(config), default=str),
     }
     checkpoint.save(path, model, text, half=config.half_weights)
-    console.print(report.table(scores, config.model.classes, f"{path}: {len(seeds)} held-out scenes"))
+    console.print(report.table(scores, model.config.classes, f"{path}: {len(dataset)} test frames"))
 
 
-def _refuse_other_data(model: SegmentationConfig) -> None:
-    """Synthetic scenes have colour, depth and their own classes."""
-    if missing := set(model.modalities) - {"rgb", "depth"}:
-        raise ValueError(f"model.modalities: synthetic scenes have rgb and depth, not {', '.join(sorted(missing))}")
-    if model.classes != NYU13:
-        raise ValueError(
-            f"model.classes: synthetic scenes have {len(NYU13)} classes ({', '.join(NYU13)}), "
-            f"got {len(model.classes)} other ones"
-        )
-
-
-def _training_mode(model: nn.Module, frozen_statistics: bool) -> None:
-    model.train()
-    if frozen_statistics:
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
-
-
-def _exchanged_by_layer(model: nn.Module) -> dict[str, float]:
-    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, ExchangeNorm)}
-    return {f"exchanged/{name}": exchanged_share(layer) for name, layer in layers.items()}
-
-
-def _refuse_divergence(loss: torch.Tensor, step: int) -> None:
-    if not loss.isfinite():
-        raise ValueError(f"the loss is {loss.item()} at step {step}: lower optimiser.encoder_lr and decoder_lr")
-
-
-def _bar(console: Console) -> Progress:
-    text = "loss {task.fields[loss]:.3f}  mIoU {task.fields[miou]:.3f}  exchanged {task.fields[share]:.0%}"
-    return Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn(text), console=console)
-
-
-def _line(epoch: int, loss: float, miou: dict[str, float], share: float) -> str:
-    scores = "  ".join(f"{name} {value:.3f}" for name, value in miou.items())
-    return f"epoch {epoch:3d}  loss {loss:.3f}  {scores}  exchanged {share:.0%}"
+def _launch(config: AnyTrainConfig) -> Fabric:
+    logger = TensorBoardLogger(config.output, name="tensorboard", version="")
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", config.hardware.devices))  # torchrun's, where it started this
+    nodes = int(os.environ.get("WORLD_SIZE", here)) // here
+    # Statistics are frozen, or follow each process's own samples; sending them around helps neither.
+    strategy = DDPStrategy(broadcast_buffers=False) if here * nodes > 1 else "auto"
+    precision = config.hardware.precision
+    fabric = Fabric(devices=here, num_nodes=nodes, strategy=strategy, precision=precision, loggers=logger)
+    fabric.launch()
+    fabric.seed_everything(config.seed, verbose=False)
+    return fabric
 
 
 def main() -> int:
     console = Console(highlight=False)
     try:
         config = parse(sys.argv[1:])
-        if not train(config, console):
-            console.print(f"stopped; continue with resume=true (output={config.output})")
+        finished = train(config, console)
+        if config.dry_run:
+            return 0
+        if not finished:
+            console.print(f"stopped; the same command continues (output={config.output})")
             return 130
-        measure_best(config, console)
+        if config.task == "segmentation" and Ranks.current().rank == 0:
+            measure_best(config, console)
     except KeyboardInterrupt:  # before the first step, while scenes are rendered
         return 130
     except (ValueError, OSError) as error:

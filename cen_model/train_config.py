@@ -5,68 +5,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from jsonargparse import auto_cli
 
-from cen_model.config import SegmentationConfig
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """Synthetic scenes, by seed. The three ranges of seeds must not overlap."""
-
-    size: tuple[int, int] = (240, 320)
-    """Height and width of a scene in pixels."""
-    train_scenes: int = 2000
-    train_seed: int = 0
-    validation_scenes: int = 50
-    validation_seed: int = 1_000_000
-    """Scenes that choose the best checkpoint."""
-    held_out_scenes: int = 200
-    held_out_seed: int = 2_000_000
-    """Scenes that measure it, once, at the end."""
-    crop: tuple[int, int] = (160, 208)
-    scale: tuple[float, float] = (0.5, 1.0)
-    """Range of the random resizing factor before the crop."""
-    jitter: float = 0.3
-    """Strength of the random change of brightness, contrast and saturation."""
-    workers: int = 0
-    """Loader processes; 0 loads in the training process."""
-    evaluation_batch: int = 4
-
-    def __post_init__(self) -> None:
-        ranges = sorted([self.training, self.validation, self.held_out], key=lambda seeds: seeds.start)
-        for lower, upper in pairwise(ranges):
-            if upper.start < lower.stop:
-                raise ValueError(f"data: the seeds {lower} and {upper} overlap; scenes must not be shared")
-
-    @property
-    def training(self) -> range:
-        return range(self.train_seed, self.train_seed + self.train_scenes)
-
-    @property
-    def validation(self) -> range:
-        return range(self.validation_seed, self.validation_seed + self.validation_scenes)
-
-    @property
-    def held_out(self) -> range:
-        return range(self.held_out_seed, self.held_out_seed + self.held_out_scenes)
+from cen_model.config import SegmentationConfig, TranslationConfig
+from cen_model.data.config import DataConfig
+from cen_model.names import look_up
 
 
 @dataclass(frozen=True)
 class OptimiserConfig:
-    """SGD; the defaults are the paper's (§ 4.1)."""
+    """The defaults are the paper's for segmentation (§ 4.1)."""
 
+    kind: Literal["sgd", "adam", "adamw"] = "sgd"
     encoder_lr: float = 5e-4
     decoder_lr: float = 3e-3
     """Of the decoder and of the ensemble's weights."""
     momentum: float = 0.9
+    """Of SGD."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Of Adam and AdamW."""
     weight_decay: float = 1e-5
     """Of everything but the norms."""
     batch: int = 6
+    """Samples a step, of all processes together."""
+    accumulate: int = 1
+    """Passes that a process makes of its share of the batch, one after the other, in less memory."""
+    clip: float | None = None
+    """Greatest norm of the gradient; None does not clip."""
     frozen_statistics: bool = False
     """Keep BatchNorm's running statistics instead of the batch's, as the published code does with ImageNet's."""
 
@@ -90,38 +59,90 @@ class ExchangeTrainingConfig:
 class ScheduleConfig:
     """Learning rate over the run."""
 
-    kind: Literal["halving", "cosine"] = "halving"
-    """Halved every `halve_every` epochs (the paper), or a half cosine down to 0."""
+    kind: Literal["halving", "steps", "cosine", "constant"] = "halving"
+    """Halved every `every` epochs (the paper), changed to the next of `encoder_factors` and `decoder_factors` instead,
+    a half cosine down to 0, or constant."""
     epochs: int = 300
-    halve_every: int = 100
+    every: int = 100
+    encoder_factors: tuple[float, ...] = (1.0, 0.5, 0.2)
+    decoder_factors: tuple[float, ...] = (1.0, 0.5, 7 / 30)
+    """Of "steps"; the published code's."""
     warmup_steps: int = 0
     """Steps of linear growth at the start."""
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """A training run."""
+class HardwareConfig:
+    """What a run computes on, and how. Processes that torchrun started are found by themselves."""
 
-    model: SegmentationConfig = field(default_factory=SegmentationConfig)
+    devices: int = 1
+    """Processes to start on this machine, one for each GPU; under torchrun it tells how many there are."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Of the forward and backward pass, in Lightning Fabric's words."""
+    compile: bool = False
+    """Run torch.compile on it first: slow to begin, faster to go on."""
+    recompute: bool = False
+    """Keep less for the backward pass and compute it again; segmentation alone."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What training runs of both tasks have in common."""
+
     data: DataConfig = field(default_factory=DataConfig)
-    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     exchange: ExchangeTrainingConfig = field(default_factory=ExchangeTrainingConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    output: str = "runs/synthetic"
+    hardware: HardwareConfig = field(default_factory=HardwareConfig)
+    output: str = "runs/mine"
     """Folder of the checkpoints and of TensorBoard's events."""
-    resume: bool = False
-    """Continue from the last checkpoint in `output`."""
+    resume: bool = True
+    """Continue a run of the same configuration in `output`; else there must be none."""
     seed: int = 0
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    """Of the forward and backward pass, in Lightning Fabric's words."""
+    ema: float | None = None
+    """Decay of a moving average of the weights, which is measured and written instead of them; None has none."""
     half_weights: bool = False
     """Write convolutions as float16 into the checkpoints: half the size."""
     validate_every: int = 1
     """Epochs between validations."""
+    save_every: int = 0
+    """Steps between saved states, besides those at the end of every epoch; 0 for these alone."""
+    dry_run: bool = False
+    """Print what would be done, and do nothing."""
 
+
+@dataclass(frozen=True)
+class TrainConfig(RunConfig):
+    """Training of segmentation."""
+
+    task: Literal["segmentation"] = "segmentation"
+    model: SegmentationConfig = field(default_factory=SegmentationConfig)
+    """Its classes are those of the data."""
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    label_smoothing: float = 0.0
+
+
+def _pix2pix() -> OptimiserConfig:
+    return OptimiserConfig("adam", 2e-4, 2e-4, betas=(0.5, 0.999), weight_decay=0.0, batch=1)
+
+
+@dataclass(frozen=True)
+class TranslationTrainConfig(RunConfig):
+    """Training of image-to-image translation (§ 4.2, pix2pix's optimiser)."""
+
+    task: Literal["translation"] = "translation"
+    model: TranslationConfig = field(default_factory=TranslationConfig)
+    optimiser: OptimiserConfig = field(default_factory=_pix2pix)
+    """Of the generator and of the discriminator, which takes `encoder_lr`."""
+    schedule: ScheduleConfig = field(default_factory=lambda: ScheduleConfig("constant"))
+
+
+AnyTrainConfig = TrainConfig | TranslationTrainConfig
+TASKS: dict[str, type[AnyTrainConfig]] = {"segmentation": TrainConfig, "translation": TranslationTrainConfig}
 
 # What a continued run may change: none of it decides which step follows which.
-_FREE = {"output", "resume", "validate_every", "data.workers", "data.evaluation_batch", "schedule.epochs"}
+_FREE = {"output", "resume", "dry_run", "validate_every", "save_every", "schedule.epochs"}
+_FREE |= {f"data.{name}" for name in ("root", "workers", "evaluation_batch")}
+_FREE |= {f"hardware.{name}" for name in ("devices", "compile", "recompute")}
 
 
 def refuse_changes(started: Mapping[str, Any], continued: Mapping[str, Any], file: Path) -> None:
@@ -138,20 +159,47 @@ def refuse_changes(started: Mapping[str, Any], continued: Mapping[str, Any], fil
         raise ValueError(f"{file}: the run was started with another configuration: {words}; repeat its overrides")
 
 
+def plain(value: Any) -> Any:
+    """Nested values as YAML, JSON and `torch.load(weights_only=True)` know them: no tuples, no paths."""
+    if isinstance(value, Mapping):
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    return str(value) if isinstance(value, Path) else value
+
+
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
             flat |= _flat(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = list(value) if isinstance(value, tuple) else value
+            flat[prefix + key] = value
     return flat
 
 
-def parse(arguments: Sequence[str]) -> TrainConfig:
+def parse(arguments: Sequence[str]) -> AnyTrainConfig:
     """Read ``--config FILE`` and overrides written ``key=value`` or ``--key=value``, later ones win.
+
+    The key `task`, in a file or on the command line, says which of the two configurations it is.
 
     Unknown keys and values of the wrong type end the program with a message that names them.
     """
     dashed = [f"--{text}" if "=" in text and not text.startswith("-") else text for text in arguments]
-    return auto_cli(TrainConfig, args=dashed, as_positional=False)
+    dashed = ["--dry_run=true" if text == "--dry-run" else text for text in dashed]
+    return auto_cli(look_up("task", _task(dashed), TASKS), args=dashed, as_positional=False)
+
+
+def _task(arguments: Sequence[str]) -> str:
+    task = "segmentation"
+    for text, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, _, value = text.partition("=")
+        if name == "--task":
+            task = value or following
+        elif name == "--config" and Path(value or following).is_file():
+            try:
+                stored = yaml.safe_load(Path(value or following).read_text(encoding="utf-8"))
+            except yaml.YAMLError:  # jsonargparse says it better
+                continue
+            task = stored.get("task", task) if isinstance(stored, Mapping) else task
+    return task

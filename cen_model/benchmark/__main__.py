@@ -1,17 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measure this machine: `python -m cen_model.benchmark inference [--networks …] [--output docs/inference]`."""
+"""Measure this machine: `python -m cen_model.benchmark inference|train [--output docs/inference] [--help]`."""
 
 from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from jsonargparse import auto_cli
 
 from cen_model.benchmark.inference import NONE, measure
-from cen_model.benchmark.tables import markdown
+from cen_model.benchmark.step import TrainingEntry
+from cen_model.benchmark.tables import markdown, training_markdown
+from cen_model.benchmark.training import measure as measure_training
+from cen_model.config import SegmentationConfig
+from cen_model.data.classes import NYU40
+from cen_model.data.config import DataConfig
+from cen_model.data.datasets import open_dataset
 from cen_model.deploy.backends import BACKENDS
 from cen_model.files import write_atomically
 
@@ -36,18 +43,63 @@ def inference(
         rounds: how often every contestant has its turn.
         output: files to write, without their endings .json and .md.
     """
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    results = measure(networks, size, device, backends, rounds)
-    text = markdown(results, shlex.join(["python", "-m", "cen_model.benchmark", *sys.argv[1:]]))
+    results = measure(networks, size, device or _default_device(), backends, rounds)
+    _publish(results.to_json(), markdown(results, _command()), output)
+
+
+def train(
+    network: SegmentationConfig = SegmentationConfig(encoder="resnet50", classes=NYU40),  # noqa: B008 - frozen
+    batch: int = 2,
+    size: tuple[int, int] = (240, 320),
+    frozen_statistics: bool = False,
+    data: DataConfig = DataConfig(scale=(0.5, 2.0)),  # noqa: B008 - frozen
+    workers: list[int] = [0, 2],  # noqa: B006 - jsonargparse shows it; nothing changes it
+    compiled: bool = False,
+    device: str | None = None,
+    rounds: int = 3,
+    output: Path | None = None,
+) -> None:
+    """Time training steps against the way the paper's code takes them, and the loader that feeds them.
+
+    Args:
+        network: of two modalities, with RefineNet.
+        batch: samples a step.
+        size: height and width of the images.
+        frozen_statistics: BatchNorm with running statistics instead of the batch's.
+        data: what the loader reads and how it augments; its crop is `size`.
+        workers: processes of the loader, each number measured on its own.
+        compiled: torch.compile takes part, too.
+        device: cpu, cuda, …; without it a GPU where there is one.
+        rounds: how often every contestant has its turn.
+        output: files to write, without their endings .json and .md.
+    """
+    setting = TrainingEntry(network, "ours", batch=batch, size=size, frozen=frozen_statistics)
+    setting = replace(setting, device=device or _default_device())
+    read = replace(data, crop=size, on_device=False)
+    loaders = [*(replace(read, workers=count) for count in workers), replace(read, on_device=True)]
+    dataset = open_dataset(data, "train", network.modalities)
+    results = measure_training(setting, rounds, compiled, dataset, loaders)
+    _publish(results.to_json(), training_markdown(results, _command()), output)
+
+
+def _default_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _command() -> str:
+    return shlex.join(["python", "-m", "cen_model.benchmark", *sys.argv[1:]])
+
+
+def _publish(json_text: str, text: str, output: Path | None) -> None:
     print(text)
     if output:
-        for ending, content in ((".json", results.to_json()), (".md", text)):
+        for ending, content in ((".json", json_text), (".md", text)):
             path = output.with_name(output.name + ending)
             write_atomically(path, lambda temporary, content=content: temporary.write_text(content, encoding="utf-8"))
 
 
 if __name__ == "__main__":
     try:
-        auto_cli({"inference": inference})
+        auto_cli({"inference": inference, "train": train})
     except (ValueError, OSError) as error:
         sys.exit(f"benchmark: {error}")

@@ -1,48 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One way to run a network, in a process of its own: so that its memory is its own, and frames can be timed in turn.
-
-Axes: H W the sensor's pixels.
-"""
+"""Something to be timed, in a process of its own: so that its memory is its own, and several can be timed in turn."""
 
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing.connection import Connection
-from pathlib import Path
 from time import perf_counter
-
-import numpy as np
+from typing import Any, Protocol
 
 from cen_model.benchmark.machine import peak_memory
-from cen_model.benchmark.reference import ListNetwork, frame
-from cen_model.checkpoint import load
-from cen_model.deploy.sample import sample_images
-from cen_model.predictor import Deployment, Predictor
-
-REFERENCE = "published"
 
 
-@dataclass(frozen=True)
-class Entry:
-    """What is to be measured.
+class Entry(Protocol):
+    """What is to be measured; it travels to the process by pickle.
 
     Attributes:
-        weights: checkpoint file.
-        backend: of `cen_model.deploy`, "none" for the network as it is, or "published" for the paper's way to run it.
-        sensor: (height, width) of the images.
-        cache: folder for its engine.
+        device: that it runs on.
     """
 
-    weights: Path
-    backend: str
-    precision: str
-    branch: str
-    sensor: tuple[int, int]
     device: str
-    cache: Path
+
+    def prepare(self) -> Callable[[], Any]:
+        """Makes what is timed: a call is one turn, and is over when it returns."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +31,12 @@ class Readiness:
     """What a contestant says once it can run.
 
     Attributes:
-        build_seconds: from the checkpoint to the first frame's labels.
-        labels: of the sample frame, uint8 (H, W).
+        build_seconds: from nothing to the end of the first turn.
+        answer: of the first turn.
     """
 
     build_seconds: float
-    labels: np.ndarray
+    answer: Any
 
 
 class Contestant:
@@ -84,9 +65,9 @@ class Contestant:
         self._connection.send(None)
         self._process.join()
 
-    def seconds(self, frames: int = 1) -> list[float]:
-        """Time of each of so many frames, from arrays to labels."""
-        self._connection.send(frames)
+    def seconds(self, turns: int = 1) -> list[float]:
+        """Time of each of so many turns."""
+        self._connection.send(turns)
         return self._connection.recv()
 
     def peak_memory(self) -> int:
@@ -95,33 +76,30 @@ class Contestant:
         return self._connection.recv()
 
 
+def in_turn(contestants: Sequence[Contestant], rounds: int, seconds: float) -> list[list[list[float]]]:
+    """Times by contestant, round and turn; in a round, each is timed for about so many seconds, once at least."""
+    turns = [max(1, min(50, round(seconds / each.seconds()[0]))) for each in contestants]
+    times: list[list[list[float]]] = [[] for _ in contestants]
+    for _ in range(rounds):
+        for contestant, count, kept in zip(contestants, turns, times, strict=True):
+            kept.append(contestant.seconds(count))
+    return times
+
+
 def _serve(entry: Entry, connection: Connection) -> None:
-    images = sample_images(entry.sensor)
     try:
         start = perf_counter()
-        run = _prepare(entry)
-        labels = run(*images)
-        connection.send(Readiness(perf_counter() - start, labels))
+        run = entry.prepare()
+        answer = run()
+        connection.send(Readiness(perf_counter() - start, answer))
     except Exception as error:  # whatever a compiler raises is this contestant's result
         connection.send(f"{type(error).__name__}: {error}")
         return
     while (order := connection.recv()) is not None:
-        connection.send(peak_memory(entry.device) if order == "memory" else [_time(run, images) for _ in range(order)])
+        connection.send(peak_memory(entry.device) if order == "memory" else [_time(run) for _ in range(order)])
 
 
-def _time(run: Callable[..., np.ndarray], images: tuple[np.ndarray, ...]) -> float:
+def _time(run: Callable[[], Any]) -> float:
     start = perf_counter()
-    run(*images)
+    run()
     return perf_counter() - start
-
-
-def _prepare(entry: Entry) -> Callable[..., np.ndarray]:
-    model = load(entry.weights)
-    if entry.backend == REFERENCE:
-        return partial(frame, ListNetwork(model).to(entry.device))
-    deployment = Deployment(entry.backend, entry.precision, entry.branch, cache=entry.cache)
-    return partial(_labels, Predictor(model, device=entry.device, deployment=deployment))
-
-
-def _labels(predictor: Predictor, rgb: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    return predictor.predict(rgb, depth).labels

@@ -16,8 +16,9 @@ import numpy as np
 import torch
 
 from cen_model import checkpoint
-from cen_model.benchmark.contestant import REFERENCE, Contestant, Entry
-from cen_model.benchmark.machine import describe, matmul_ceiling
+from cen_model.benchmark.contestant import Contestant, in_turn
+from cen_model.benchmark.deployed import REFERENCE, Deployed
+from cen_model.benchmark.machine import describe, matmul_ceiling, precisions
 from cen_model.benchmark.reference import exchange_a_third
 from cen_model.deploy.backends import BACKENDS
 from cen_model.deploy.frame import Frame, FrameConfig
@@ -86,7 +87,7 @@ def measure(
         backends: names, "none" among them for the network as it was trained.
         rounds: in each, every contestant is timed for about a second, and the reference for one frame at least.
     """
-    ceilings = {precision: matmul_ceiling(DTYPES[precision], device) for precision in _precisions(device)}
+    ceilings = {precision: matmul_ceiling(DTYPES[precision], device) for precision in precisions(device)}
     rows: list[Row] = []
     with TemporaryDirectory() as folder:
         for name in networks:
@@ -94,14 +95,6 @@ def measure(
             entries = _entries(weights, sensor, device, backends, Path(folder) / "engines")
             rows += _compete(name, entries, ceilings, rounds)
     return Results(sensor, describe(device), ceilings, rows)
-
-
-def _precisions(device: str) -> list[str]:
-    """Those with instructions of their own; others would crawl."""
-    if device.startswith("cuda"):
-        return ["fp32", "fp16", "bf16"]
-    has_bf16 = any(flag.endswith("bf16") for flag in describe(device)["instructions"].split())
-    return ["fp32", "bf16"] if has_bf16 else ["fp32"]
 
 
 def _weights(name: str, folder: Path) -> Path:
@@ -115,8 +108,8 @@ def _weights(name: str, folder: Path) -> Path:
 
 def _entries(
     weights: Path, sensor: tuple[int, int], device: str, backends: Sequence[str], cache: Path
-) -> Iterator[Entry]:
-    yield Entry(weights, REFERENCE, "fp32", "ensemble", sensor, device, cache)
+) -> Iterator[Deployed]:
+    yield Deployed(weights, REFERENCE, "fp32", "ensemble", sensor, device, cache)
     kind = torch.device(device)
     streams = checkpoint.load(weights).config.streams
     for name in backends:
@@ -124,12 +117,12 @@ def _entries(
             print(f"without {name}: {BACKENDS[name].unavailable(kind)}", file=sys.stderr)
             continue
         known = BACKENDS[name].precisions.get(kind.type, ()) if name in BACKENDS else ("fp32",)
-        for precision in (each for each in _precisions(device) if each in known):
+        for precision in (each for each in precisions(device) if each in known):
             for branch in ("ensemble", *(["rgb"] if "rgb" in streams else [])):
-                yield Entry(weights, name, precision, branch, sensor, device, cache)
+                yield Deployed(weights, name, precision, branch, sensor, device, cache)
 
 
-def _compete(name: str, entries: Iterator[Entry], ceilings: dict[str, float], rounds: int) -> list[Row]:
+def _compete(name: str, entries: Iterator[Deployed], ceilings: dict[str, float], rounds: int) -> list[Row]:
     rows: list[Row] = []
     with ExitStack() as stack:
         ready: list[Contestant] = []
@@ -139,24 +132,14 @@ def _compete(name: str, entries: Iterator[Entry], ceilings: dict[str, float], ro
                 ready.append(stack.enter_context(Contestant(entry)))
             except RuntimeError as error:
                 rows.append(Row(name, entry.backend, entry.precision, entry.branch, failure=str(error)))
-        times = _in_turn(ready, rounds)
+        times = in_turn(ready, rounds, _SECONDS_PER_ROUND)
         memory = [each.peak_memory() for each in ready]
     # The processes have ended: together they hold much of the machine's memory.
-    own_labels = {each.entry.branch: each.readiness.labels for each in ready if each.entry.backend == NONE}
+    own_labels = {each.entry.branch: each.readiness.answer for each in ready if each.entry.backend == NONE}
     for contestant, rounds_of_one, peak in zip(ready, times, memory, strict=True):
         row = _row(name, contestant, rounds_of_one, times[0], own_labels, ceilings)
         rows.append(replace(row, peak_memory=peak))
     return rows
-
-
-def _in_turn(contestants: Sequence[Contestant], rounds: int) -> list[list[list[float]]]:
-    """Times by contestant, round and frame."""
-    frames = [max(1, min(50, round(_SECONDS_PER_ROUND / each.seconds()[0]))) for each in contestants]
-    times: list[list[list[float]]] = [[] for _ in contestants]
-    for _ in range(rounds):
-        for contestant, count, kept in zip(contestants, frames, times, strict=True):
-            kept.append(contestant.seconds(count))
-    return times
 
 
 def _row(
@@ -181,11 +164,11 @@ def _row(
         gflop=(before, after),
         ceiling_share=1e9 * after / median(frames) / ceilings[entry.precision],
         build_seconds=contestant.readiness.build_seconds,
-        agreement=float((contestant.readiness.labels == own_labels[entry.branch]).mean()),
+        agreement=float((contestant.readiness.answer == own_labels[entry.branch]).mean()),
     )
 
 
-def _gflop(entry: Entry) -> tuple[float, float]:
+def _gflop(entry: Deployed) -> tuple[float, float]:
     """Before and after rewriting."""
     model = checkpoint.load(entry.weights)
     frame = Frame(model, FrameConfig.of(model.config, entry.sensor, branch=entry.branch))

@@ -109,6 +109,14 @@ def _versions() -> dict[str, str]:
     return found
 
 
+def precisions(device: torch.device | str) -> list[str]:
+    """Those that a device has instructions for; others would crawl."""
+    if torch.device(device).type == "cuda":
+        return ["fp32", "fp16", "bf16"]
+    has_bf16 = any(flag.endswith("bf16") for flag in describe(device)["instructions"].split())
+    return ["fp32", "bf16"] if has_bf16 else ["fp32"]
+
+
 def peak_memory(device: torch.device | str = "cpu") -> int:
     """Bytes: the most that this process has held so far, or on a GPU the most that its tensors have occupied there."""
     if torch.device(device).type == "cuda":

@@ -33,7 +33,8 @@ class ListNetwork(nn.Module):
 
     Every shared layer is called once for every modality in turn, every private norm on its own modality's tensor, and
     channels are exchanged by boolean masks that are made afresh for every frame. In float32, in the default layout
-    (NCHW), in evaluation mode; weights are copied, and the network that is given stays as it is.
+    (NCHW), at first in evaluation mode; weights are copied, and the network that is given stays as it is. It trains,
+    too, though without a PSPNet's auxiliary heads.
 
     Args:
         model: of two modalities, with shared convolutions and the exchange policy "threshold", without fusion modules.
@@ -50,8 +51,13 @@ class ListNetwork(nn.Module):
         model = _default_layout(copy.deepcopy(model).float())
         self.layers = nn.Sequential(model.encoder, model.decoder)
         self.ensemble = model.ensemble
-        self.eval()  # what is traced depends on it
+        self.eval()
+
+    def train(self, mode: bool = True) -> ListNetwork:
+        super().train(mode)
+        # What is traced depends on the mode.
         self._interpreter = _ListInterpreter(self.layers, graph=_Tracer().trace(self.layers))
+        return self
 
     def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Normalised images (B, C_m, H, W) by modality → logits by modality, and "ensemble", as `MultimodalNetwork`."""
@@ -59,6 +65,10 @@ class ListNetwork(nn.Module):
         images = modal.broaden([inputs[name] for name in names], self.in_channels)
         outputs = self._interpreter.run(images)
         return {**dict(zip(names, outputs, strict=True)), "ensemble": self.ensemble(outputs)}
+
+    def sparsity(self) -> Tensor:
+        """Σ |γ̂| (Eq. 4, without λ)."""
+        return exchange.sparsity(self)
 
 
 class _Tracer(fx.Tracer):

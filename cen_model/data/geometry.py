@@ -39,11 +39,11 @@ def normals(depth: np.ndarray, intrinsics: np.ndarray, window: int | None = None
     fitted to each window by least squares, holes left out, which bears coarse steps of depth.
 
     Args:
-        window: side in pixels, odd; None takes 1/48 of the height, at least 5.
+        window: side in pixels, odd; None takes 1/24 of the height, at least 5.
     """
     z = metres(depth)
     known = z > 0
-    side = window or max(5, z.shape[0] // 48 | 1)
+    side = window or max(5, z.shape[0] // 24 | 1)
     x, y = rays(z.shape, intrinsics)
     w = np.divide(1.0, z, out=np.zeros_like(z), where=known)
 

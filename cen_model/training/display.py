@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run shows on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from torch import Tensor
+
+from cen_model.train_config import AnyTrainConfig, plain
+from cen_model.training.task import Task
+
+
+class Bar:
+    """The progress bar of a run: steps, time left, loss, share of exchanged channels."""
+
+    def __init__(self, progress: Progress, steps: range) -> None:
+        self._progress = progress
+        self._task = progress.add_task("", total=steps.stop, completed=steps.start, loss=float("nan"), share=0.0)
+
+    def update(self, step: int, terms: Mapping[str, Tensor], share: float | None) -> None:
+        """A step is done; now and then, with the share, the loss is read too."""
+        shown = {} if share is None else {"loss": sum(term.item() for term in terms.values()), "share": share}
+        self._progress.update(self._task, completed=step, **shown)
+
+    def print(self, line: str) -> None:
+        if not self._progress.disable:
+            self._progress.console.print(line, soft_wrap=True)
+
+
+@contextmanager
+def bar(console: Console, steps: range, shown: bool) -> Iterator[Bar]:
+    """A bar; only one process shows it."""
+    text = "loss {task.fields[loss]:.3f}  exchanged {task.fields[share]:.0%}"
+    columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn(text)
+    with Progress(*columns, console=console, disable=not shown) as progress:
+        yield Bar(progress, steps)
+
+
+def line(epoch: int, terms: Mapping[str, Tensor], scores: Mapping[str, Mapping[str, Any]], share: float) -> str:
+    """An epoch in one line."""
+    loss = sum(term.item() for term in terms.values())
+    key = "mean_iou" if "mean_iou" in scores["ensemble"] else "mae"
+    shown = "  ".join(f"{name} {each[key]:.3f}" for name, each in scores.items())
+    return f"epoch {epoch:3d}  loss {loss:.3f}  {shown}  exchanged {share:.0%}"
+
+
+def print_plan(console: Console, config: AnyTrainConfig, task: Task, frames: int, epoch_steps: int) -> None:
+    """The resolved configuration, the parameter groups and the steps of a run."""
+    console.print(yaml.safe_dump(plain(asdict(config)), sort_keys=False), markup=False)
+    table = Table("parameter group", "parameters", "learning rate", "weight decay")
+    for name, optimiser in task.optimisers.items():
+        for group in optimiser.param_groups:
+            count = sum(parameter.numel() for parameter in group["params"])
+            table.add_row(
+                f"{name}: {group['part']}", f"{count:,}", f"{group['initial_lr']:g}", f"{group['weight_decay']:g}"
+            )
+    console.print(table)
+    epochs = config.schedule.epochs
+    console.print(
+        f"{frames} training frames, {epoch_steps} steps an epoch, {epochs} epochs, {epochs * epoch_steps} steps"
+    )

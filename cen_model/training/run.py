@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run's folder: what is written there, and when.
+
+last.state.pt        everything that is needed to continue
+last.safetensors     the network at that step, or its moving average
+best.safetensors     the best at a validation
+gamma/<step>…        γ of every exchanging norm at each validation: float32 (M, C) by the layer's name
+tensorboard/         losses, scores, learning rates, shares of exchanged channels, pictures
+config.yaml          the configuration, every key
+results.json         at the end: scores of the last weights on the test frames, and what they cost
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.fabric import Fabric
+from safetensors.torch import save as serialise
+from torch import Tensor, nn
+
+from cen_model import checkpoint, provenance
+from cen_model.data.dataset import Dataset
+from cen_model.evaluation.results import RESULTS, save
+from cen_model.exchange import ExchangeNorm, exchanged_share
+from cen_model.files import write_atomically
+from cen_model.network import MultimodalNetwork
+from cen_model.train_config import AnyTrainConfig, plain
+from cen_model.training.state import RunProgress, load_state, save_state
+from cen_model.training.task import Task
+
+PICTURES = 4
+STATE = "last.state.pt"
+
+
+class Run:
+    """One training run in its folder; every process has one, the first of them writes."""
+
+    def __init__(self, config: AnyTrainConfig, task: Task, fabric: Fabric) -> None:
+        self.config, self.task, self.fabric = config, task, fabric
+        self.folder = Path(config.output)
+        self.progress = RunProgress()
+        self._resumed_at = time.monotonic()
+
+    def begin(self) -> None:
+        """Continue what the folder holds, or start there.
+
+        Raises:
+            ValueError: it holds a run of another configuration, or any run with `resume=false`.
+        """
+        state = self.folder / STATE
+        if state.exists():
+            if not self.config.resume:
+                raise ValueError(
+                    f"output: {self.folder} holds a run already; continue it with resume=true or choose another folder"
+                )
+            self.progress = load_state(state, self.task, self.config, self.fabric)
+        elif self.fabric.is_global_zero:
+            text = yaml.safe_dump(plain(asdict(self.config)), sort_keys=False)
+            write_atomically(self.folder / "config.yaml", lambda file: file.write_text(text, encoding="utf-8"))
+            self._save_gamma()
+
+    def log(self, terms: Mapping[str, Tensor]) -> None:
+        """Losses, learning rates and the share of exchanged channels."""
+        values = {f"loss/{name}": term.item() for name, term in terms.items()}
+        for name, optimiser in self.task.optimisers.items():
+            rates = {f"lr/{name}/{i}": group["lr"] for i, group in enumerate(optimiser.param_groups)}
+            values |= rates
+        values["exchanged"] = self.task.network.exchanged_share()
+        self.fabric.log_dict(values, self.progress.step)
+
+    def validate(self, dataset: Dataset, epoch: int) -> dict[str, dict[str, Any]]:
+        """Measure, log, and keep the network if it is the best so far."""
+        network = self.measured()
+        scores = self.task.measure(network, dataset)
+        step, goodness = self.progress.step, self.task.goodness(scores)
+        if goodness > self.progress.best:
+            self.progress.best, self.progress.best_step = goodness, step
+            self._save_network("best", network, {"epoch": str(epoch)})
+        if self.fabric.is_global_zero:
+            self._save_gamma()
+            key = "mean_iou" if "mean_iou" in scores["ensemble"] else "mae"
+            label = {"mean_iou": "mIoU", "mae": "MAE"}[key]
+            named = {f"{label}/{name}": each[key] for name, each in scores.items()}
+            self.fabric.log_dict({**named, **exchanged_by_layer(network)}, step)
+            indices = range(min(PICTURES, len(dataset)))
+            for index, picture in zip(indices, self.task.pictures(network, dataset, indices), strict=True):
+                self.fabric.logger.experiment.add_image(f"frames/{index}", picture, step, dataformats="HWC")
+        return scores
+
+    def save(self) -> None:
+        """The state, then the network that goes with it."""
+        now = time.monotonic()
+        self.progress.seconds += now - self._resumed_at
+        self._resumed_at = now
+        save_state(self.folder / STATE, self.task, self.progress, self.config, self.fabric)
+        self._save_network("last", self.measured(), {"step": str(self.progress.step)})
+
+    def measured(self) -> MultimodalNetwork:
+        """The network to be measured and written: the moving average where there is one."""
+        return self.task.average.module if self.task.average else self.task.network
+
+    def finish(self, dataset: Dataset) -> dict[str, dict[str, Any]]:
+        """Measure the last weights on the test frames, and write results.json."""
+        network = self.measured()
+        scores = self.task.measure(network, dataset)
+        results = {
+            "scores": scores,
+            "exchanged": network.exchanged_share() if network.config.exchange else None,
+            "exchanged_by_layer": exchanged_by_layer(network),
+            "frames": len(dataset),
+            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+            "steps": self.progress.step,
+            "seconds": round(self.progress.seconds, 1),
+            "seed": self.config.seed,
+            "device": provenance.device_name(self.fabric.device),
+            "commit": provenance.commit(),
+            "config": plain(asdict(self.config)),
+        }
+        if self.fabric.is_global_zero:
+            save(self.folder / RESULTS, results)
+        return scores
+
+    def _save_network(self, name: str, network: MultimodalNetwork, metadata: Mapping[str, str]) -> None:
+        if self.fabric.is_global_zero:
+            path = self.folder / f"{name}.safetensors"
+            checkpoint.save(path, network, metadata, half=self.config.half_weights)
+
+    def _save_gamma(self) -> None:
+        network = self.measured()
+        gamma = {
+            name: layer.scaling_factors().detach().float().cpu().contiguous()
+            for name, layer in network.named_modules()
+            if isinstance(layer, ExchangeNorm)
+        }
+        if gamma:
+            path = self.folder / "gamma" / f"{self.progress.step:08d}.safetensors"
+            write_atomically(path, lambda file: file.write_bytes(serialise(gamma)))
+
+
+def exchanged_by_layer(model: nn.Module) -> dict[str, float]:
+    """Share of the exchangeable channels that are replaced now, by layer."""
+    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, ExchangeNorm)}
+    return {f"exchanged/{name}": exchanged_share(layer) for name, layer in layers.items()}

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training of segmentation.
+
+Axes: B batch, H W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+
+from cen_model.data.classes import VOID
+from cen_model.data.config import DataConfig
+from cen_model.data.dataset import Dataset
+from cen_model.evaluation.inference import InferenceConfig
+from cen_model.evaluation.labeller import NetworkLabeller
+from cen_model.evaluation.measure import measure
+from cen_model.metrics import Scores
+from cen_model.models import build
+from cen_model.network import MultimodalNetwork
+from cen_model.optimiser import build_optimiser, initialise_gamma
+from cen_model.recompute import recompute
+from cen_model.segmentation import ENSEMBLE, inputs, losses
+from cen_model.train_config import TrainConfig
+from cen_model.training.task import gradients_kept_apart, moving_average, parts_of, refuse_unequal_parts, training_mode
+from cen_model.visualize import colorize_depth, colorize_labels
+
+
+class Loss(nn.Module):
+    """The network with its loss, Eq. 4's penalty included: one module for DDP, FSDP and the compiler to wrap."""
+
+    def __init__(self, network: MultimodalNetwork, config: TrainConfig) -> None:
+        super().__init__()
+        self.network = network
+        self.penalty, self.smoothing = config.exchange.penalty, config.label_smoothing
+        self.alignment = config.model.fusion.weight if config.model.fusion else 0.0
+
+    def forward(self, batch: Mapping[str, Tensor], pixels: Tensor, share: float) -> dict[str, Tensor]:
+        """The weighted terms of a part of a batch.
+
+        Args:
+            pixels: by which the cross-entropy's sum is divided.
+            share: of the batch that this part is; terms that are no sums over pixels are weighted by it.
+        """
+        names = self.network.config.modalities
+        outputs = self.network(inputs(batch, names, batch["label"].device))
+        terms = losses(outputs, batch["label"], share * self.alignment, pixels, self.smoothing)
+        terms["penalty"] = share * self.penalty * self.network.sparsity()
+        return terms
+
+
+class SegmentationTask:
+    """Segmentation; see `cen_model.training.task.Task`."""
+
+    targets: Sequence[str] = ()
+
+    def __init__(self, config: TrainConfig, dataset: Dataset, fabric: Fabric) -> None:
+        self._config, self._fabric = config, fabric
+        self.network = build(_with_classes(config, dataset))
+        _refuse_single_samples(config, fabric.world_size)
+        self.inputs = self.network.config.modalities
+        initialise_gamma(self.network, config.exchange.gamma_init)
+        self.network.to(memory_format=torch.channels_last)
+        if config.hardware.recompute and not config.hardware.compile:
+            recompute(self.network)
+        loss: nn.Module = Loss(self.network, config)
+        if config.hardware.compile:
+            loss = torch.compile(loss)
+        optimiser = build_optimiser(self.network, config.optimiser, config.exchange)
+        self.average = moving_average(self.network, config.ema)
+        self._loss, self._optimiser = fabric.setup(loss, optimiser)
+        if self.average:
+            self.average.to(fabric.device)
+        self.modules, self.optimisers = {"network": self.network}, {"network": optimiser}
+
+    def step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        training_mode(self._loss, self._config.optimiser.frozen_statistics)
+        fabric, count = self._fabric, self._config.optimiser.accumulate
+        # Void pixels are spread unevenly. Gradients of the processes are averaged; so are the pixels.
+        pixels = fabric.all_reduce((batch["label"] != VOID).sum().float(), reduce_op="mean")
+        total: dict[str, Tensor] = {}
+        for place, part in enumerate(parts_of(batch, count)):
+            with gradients_kept_apart(fabric, self._loss, apart=place + 1 < count):
+                terms = self._loss(part, pixels, 1 / count)
+                fabric.backward(sum(terms.values()))
+            total = {name: total.get(name, 0) + term.detach() for name, term in terms.items()}
+        if self._config.optimiser.clip is not None:
+            fabric.clip_gradients(self._loss, self._optimiser, max_norm=self._config.optimiser.clip)
+        self._optimiser.step()
+        self._optimiser.zero_grad()
+        if self.average:
+            self.average.update_parameters(self.network)
+        return total
+
+    def measure(self, network: MultimodalNetwork, dataset: Dataset) -> dict[str, dict[str, Any]]:
+        return {name: asdict(scores) for name, scores in self.scores(network, dataset).items()}
+
+    def scores(self, network: MultimodalNetwork, dataset: Dataset) -> dict[str, Scores]:
+        """The same, as objects."""
+        return measure(network, dataset, self._config.data)
+
+    def goodness(self, scores: Mapping[str, Mapping[str, Any]]) -> float:
+        return scores[ENSEMBLE]["mean_iou"]
+
+    def pictures(self, network: MultimodalNetwork, dataset: Dataset, indices: Sequence[int]) -> Iterator[np.ndarray]:
+        data: DataConfig = replace(self._config.data, workers=0)
+        labeller = NetworkLabeller(network, dataset, data, InferenceConfig())
+        classes = len(network.config.classes)
+        for index in indices:
+            frame, (labels, _) = dataset[index], labeller.label(index)
+            shown = [frame["rgb"]] if "rgb" in frame else []
+            shown += [colorize_depth(frame["depth"])] if "depth" in frame else []
+            yield np.hstack([*shown, colorize_labels(frame["label"], classes), colorize_labels(labels, classes)])
+
+
+def _with_classes(config: TrainConfig, dataset: Dataset) -> Any:
+    """The network's configuration with the dataset's classes. Raises ValueError where it names other ones."""
+    if dataset.labels is None:
+        raise ValueError(f"data: {config.data.dataset} has no labels; segmentation cannot be learnt from it")
+    own, names = config.model.classes, dataset.labels.names
+    if own not in (names, type(config.model)().classes):
+        raise ValueError(
+            f"model.classes: the data has {len(names)} classes ({', '.join(names[:4])}, …), "
+            f"got {len(own)} other ones ({', '.join(own[:4])}, …); leave the key out"
+        )
+    return replace(config.model, classes=names)
+
+
+def _refuse_single_samples(config: TrainConfig, processes: int) -> None:
+    optimiser = config.optimiser
+    refuse_unequal_parts(optimiser.batch, processes, optimiser.accumulate)
+    alone = optimiser.batch == processes * optimiser.accumulate
+    if config.model.decoder == "pspnet" and alone and not optimiser.frozen_statistics:
+        raise ValueError(
+            "model.decoder='pspnet' cannot be trained on one sample at a time: its coarsest pool leaves one pixel, and "
+            "BatchNorm needs more than one value; raise optimiser.batch, or set optimiser.frozen_statistics=true"
+        )

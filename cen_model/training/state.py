@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a training run needs to continue (on a CPU bit for bit), in one file, and the wish to stop it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+
+from cen_model.files import write_atomically
+from cen_model.processes import Ranks
+from cen_model.train_config import AnyTrainConfig, plain, refuse_changes
+from cen_model.training.task import Task
+
+
+@dataclass
+class RunProgress:
+    """How far a run has come."""
+
+    step: int = 0
+    """Training steps taken."""
+    best: float = float("-inf")
+    """Of all validations so far, as the task's `goodness` has it."""
+    best_step: int = 0
+    """When that was."""
+    seconds: float = 0.0
+    """Spent on it so far."""
+
+
+def save_state(path: Path, task: Task, progress: RunProgress, config: AnyTrainConfig, fabric: Fabric) -> None:
+    """Write everything atomically into one file, so that weights and momentum are always of the same step.
+
+    Called by every process; the first one writes.
+    """
+    rng = Ranks.current().each((torch.get_rng_state(), torch.cuda.get_rng_state_all()))
+    state = {
+        "modules": {name: module.state_dict() for name, module in task.modules.items()},
+        "optimisers": {name: optimiser.state_dict() for name, optimiser in task.optimisers.items()},
+        "average": task.average.state_dict() if task.average else None,
+        "precision": fabric.strategy.precision.state_dict(),
+        "progress": vars(progress),
+        "config": plain(asdict(config)),
+        "rng": [each for each, _ in rng],
+        "cuda_rng": [each for _, each in rng],
+    }
+    if fabric.is_global_zero:
+        write_atomically(path, lambda temporary: torch.save(state, temporary))
+
+
+def load_state(path: Path, task: Task, config: AnyTrainConfig, fabric: Fabric) -> RunProgress:
+    """Restore what `save_state` wrote.
+
+    Raises:
+        ValueError: the state is damaged, of another network, or was reached under another configuration.
+    """
+    state = _read(path)
+    refuse_changes(state["config"], plain(asdict(config)), path)
+    try:
+        for name, module in task.modules.items():
+            module.load_state_dict(state["modules"][name])
+            task.optimisers[name].load_state_dict(state["optimisers"][name])
+        if task.average:
+            task.average.load_state_dict(state["average"])
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise ValueError(f"{path}: the training state is of another network or optimiser: {error}") from error
+    fabric.strategy.precision.load_state_dict(state["precision"])
+    if fabric.global_rank < len(state["rng"]):
+        torch.set_rng_state(state["rng"][fabric.global_rank])
+        if state["cuda_rng"][fabric.global_rank] and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(state["cuda_rng"][fabric.global_rank])
+    return RunProgress(**state["progress"])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged file leads to
+        raise ValueError(f"{path}: the training state cannot be read ({error}); move it away to begin anew") from error
+
+
+class StopRequest:
+    """Whether somebody has asked the run to stop."""
+
+    requested = False
+
+    def ask(self, signum: int, frame: FrameType | None) -> None:
+        self.requested = True
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[StopRequest]:
+    """Turn Ctrl-C and SIGTERM into a request: a step is finished and saved, never torn in two."""
+    request = StopRequest()
+    previous = {number: signal.signal(number, request.ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield request
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the training loop asks of a task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from cen_model.data.dataset import Dataset
+from cen_model.network import MultimodalNetwork
+
+
+class Task(Protocol):
+    """A network in training, with all that belongs to it.
+
+    Attributes:
+        network: that is trained, and later used.
+        inputs: modalities that the network takes.
+        targets: further modalities that a batch needs.
+        modules: by name, everything with weights.
+        optimisers: by name.
+        average: the moving average of the network's weights, where there is one.
+    """
+
+    network: MultimodalNetwork
+    inputs: Sequence[str]
+    targets: Sequence[str]
+    modules: Mapping[str, nn.Module]
+    optimisers: Mapping[str, torch.optim.Optimizer]
+    average: AveragedModel | None
+
+    def step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """One optimisation step; the weighted terms of the loss."""
+
+    def measure(self, network: MultimodalNetwork, dataset: Dataset) -> dict[str, dict[str, Any]]:
+        """Scores of every output on a dataset."""
+
+    def goodness(self, scores: Mapping[str, Mapping[str, Any]]) -> float:
+        """One number to choose checkpoints by; higher is better."""
+
+    def pictures(self, network: MultimodalNetwork, dataset: Dataset, indices: Sequence[int]) -> Iterator[np.ndarray]:
+        """A row uint8 (H, W', 3) for each frame: inputs, truth, outputs."""
+
+
+def moving_average(network: MultimodalNetwork, decay: float | None) -> AveragedModel | None:
+    """An exponential moving average of a network's weights and statistics; None without a decay."""
+    if decay is None:
+        return None
+    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+
+@contextmanager
+def gradients_kept_apart(fabric: Fabric, *modules: nn.Module, apart: bool) -> Iterator[None]:
+    """While `apart`, gradients are not yet averaged with those of other processes: more of the batch is to come."""
+    with ExitStack() as stack:
+        if apart and fabric.world_size > 1:
+            for module in modules:
+                stack.enter_context(fabric.no_backward_sync(module))
+        yield
+
+
+def training_mode(module: nn.Module, frozen_statistics: bool) -> None:
+    """Everything in training, but BatchNorm's statistics where they are frozen."""
+    module.train()
+    if frozen_statistics:
+        for each in module.modules():
+            if isinstance(each, nn.BatchNorm2d):
+                each.eval()
+
+
+def parts_of(batch: Mapping[str, Tensor], count: int) -> list[dict[str, Tensor]]:
+    """A batch in `count` equal parts."""
+    chunks = {name: values.chunk(count) for name, values in batch.items()}
+    return [{name: values[i] for name, values in chunks.items()} for i in range(count)]
+
+
+def refuse_unequal_parts(batch: int, processes: int, accumulate: int) -> None:
+    """Raise ValueError unless a batch can be shared by the processes, and each share by the passes."""
+    if batch % (processes * accumulate):
+        raise ValueError(
+            f"optimiser.batch: {batch} samples cannot be shared equally by {processes} processes and "
+            f"optimiser.accumulate={accumulate} passes"
+        )
