@@ -17,7 +17,7 @@ from cen_model.benchmark.tables import markdown, training_markdown
 from cen_model.benchmark.training import measure as measure_training
 from cen_model.config import SegmentationConfig
 from cen_model.data.classes import NYU40
-from cen_model.data.config import DataConfig
+from cen_model.data.config import DataConfig, SyntheticConfig
 from cen_model.data.datasets import open_dataset
 from cen_model.deploy.backends import BACKENDS
 from cen_model.files import write_atomically
@@ -52,7 +52,7 @@ def train(
     batch: int = 2,
     size: tuple[int, int] = (240, 320),
     frozen_statistics: bool = False,
-    data: DataConfig = DataConfig(scale=(0.5, 2.0)),  # noqa: B008 - frozen
+    data: DataConfig = DataConfig(synthetic=SyntheticConfig(train_scenes=26), scale=(0.5, 2.0)),  # noqa: B008 - frozen
     workers: list[int] = [0, 2],  # noqa: B006 - jsonargparse shows it; nothing changes it
     compiled: bool = False,
     device: str | None = None,
