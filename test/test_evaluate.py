@@ -27,6 +27,7 @@ from cen_model.evaluation.inference import InferenceConfig
 from cen_model.evaluation.results import RESULTS
 from cen_model.modalities import normalise
 from cen_model.models import build
+from cen_model.processes import Ranks
 
 ROOT = Path(__file__).parents[1]
 CLASSES = ("wall", "floor", "chair", "lamp", "cat")
@@ -302,3 +303,11 @@ def test_processes_share_the_frames_and_count_the_same(tmp_path, monkeypatch):
     one, two = results_of(tmp_path / "one"), results_of(tmp_path / "two")
     assert (one.pop("run")["processes"], two.pop("run")["processes"]) == (1, 2)
     assert one == two
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_processes_have_every_frame_once(size):
+    for count in range(12):
+        parts = [Ranks(rank, size).part(count) for rank in range(size)]
+        assert [index for part in parts for index in part] == list(range(count))
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
