@@ -40,7 +40,7 @@ h1 { font-size: 1.4rem; overflow-wrap: anywhere; } h2 { font-size: 1.1rem; margi
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 10px; }
 .figures div { border: 1px solid var(--line); border-radius: 8px; padding: 8px 12px; }
 .figures b { display: block; font-size: 1.5rem; } .figures span, .soft, figcaption { color: var(--soft);
-  font-size: .85rem; }
+  font-size: .85rem; overflow-wrap: anywhere; }
 .bad { color: var(--bad); overflow-wrap: anywhere; }
 td { white-space: nowrap; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; } td, th { padding: 2px 12px 2px 0; text-align: left;
