@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,6 +110,13 @@ CITYSCAPES19 = {
     "bicycle": (119, 11, 32),
 }
 """The 19 classes that Cityscapes evaluates, in the order of their train ids, with its colours."""
+
+
+def merging(ids: Sequence[int]) -> np.ndarray:
+    """A table uint8 (256,) from classes to the ids that they become; all else is void."""
+    table = np.full(VOID + 1, VOID, np.uint8)
+    table[: len(ids)] = ids
+    return table
 
 
 def palette(n: int) -> np.ndarray:

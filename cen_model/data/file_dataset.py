@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cen_model.data.classes import LabelSet
+from cen_model.data.classes import LabelSet, merging
 from cen_model.data.images import read_label
 from cen_model.data.labels import Convention, to_ids
 
@@ -68,11 +68,7 @@ def label_reader(convention: Convention, classes: int, merge: Sequence[int] | No
 
 def _read_ids(path: Path, convention: Convention, classes: int, merge: Sequence[int] | None) -> np.ndarray:
     ids = to_ids(read_label(path), convention, classes, path)
-    if merge is None:
-        return ids
-    table = np.arange(256, dtype=np.uint8)
-    table[:classes] = merge
-    return table[ids]
+    return ids if merge is None else merging(merge)[ids]
 
 
 def read_lines(path: Path) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cen_model.data.classes import LABEL_SETS, NYU13_OF_NYU40, VOID, LabelSet
+from cen_model.data.classes import LABEL_SETS, NYU13_OF_NYU40, VOID, LabelSet, merging
 from cen_model.data.config import DataConfig, Split
 from cen_model.data.layouts import folder
 from cen_model.data.matlab import MatFile, load_mat
@@ -62,7 +62,5 @@ def open_raw(config: DataConfig, split: Split, labels: LabelSet, camera: np.ndar
     mapping = load_mat(root / "classMapping40.mat")["mapClass"].ravel().astype(np.int64)  # of the values 1 to 894
     ids = np.concatenate([[VOID], mapping - 1]).astype(np.uint8)
     if labels is LABEL_SETS["nyu13"]:
-        merged = np.full(VOID + 1, VOID, np.uint8)
-        merged[: len(NYU13_OF_NYU40)] = NYU13_OF_NYU40
-        ids = merged[ids]
+        ids = merging(NYU13_OF_NYU40)[ids]
     return RawNYUDv2(MatFile(root / FILE), indices, ids, labels, camera)

@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from cen_model.data.classes import LabelSet
+from cen_model.data.classes import LABEL_SETS, NYU13_OF_NYU40, LabelSet, merging
 from cen_model.data.config import DataConfig, Split
+from cen_model.names import look_up
 
 KEY, VERSION = "packed_dataset", 1
 
@@ -30,7 +31,7 @@ class Packed:
         ValueError: it is no packed dataset, damaged, or has no such split.
     """
 
-    def __init__(self, path: Path, split: Split) -> None:
+    def __init__(self, path: Path, split: Split, label_set: str | None = None) -> None:
         if not path.is_file():
             raise FileNotFoundError(f"data.root: {path} is no file; make one with python -m cen_model.data pack")
         self.path, self.split = path, split
@@ -50,6 +51,10 @@ class Packed:
         self.modalities = tuple(described["modalities"])
         classes, colours = described["classes"], described["colours"]
         self.labels = LabelSet(tuple(classes), tuple(map(tuple, colours))) if classes else None
+        self._merged = None
+        if label_set is not None and self.labels != look_up("data.label_set", label_set, LABEL_SETS):
+            self._merged = _nyu13_of(self.labels, label_set, path)
+            self.labels = LABEL_SETS[label_set]
 
     def __len__(self) -> int:
         return len(self._names)
@@ -72,7 +77,17 @@ class Packed:
             raise ValueError(f"{self.describe(index)}: {name} is damaged")
         if name == "depth" and image.dtype == np.uint8:
             return self._levels[image]
+        if name == "label" and self._merged is not None:
+            return self._merged[image]
         return np.ascontiguousarray(image[..., ::-1]) if image.ndim == 3 else image
+
+
+def _nyu13_of(labels: LabelSet | None, label_set: str, path: Path) -> np.ndarray:
+    """The id among NYU's 13 classes of each of its 40: uint8 (256,)."""
+    if labels != LABEL_SETS["nyu40"] or label_set != "nyu13":
+        found = f"{len(labels.names)} classes" if labels else "no labels"
+        raise ValueError(f"data.label_set: {path} has {found}, which {label_set} cannot be made of")
+    return merging(NYU13_OF_NYU40)
 
 
 def _part(frames: dict[str, list[str]], split: Split, path: Path) -> str:
@@ -86,4 +101,4 @@ def open_packed(config: DataConfig, split: Split) -> Packed:
     """A split of the file `config.root`."""
     if config.root is None:
         raise ValueError("data.root: name the packed file")
-    return Packed(config.root, split)
+    return Packed(config.root, split, config.label_set)
