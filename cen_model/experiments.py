@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compare networks: `python -m cen_model.experiments CONFIG --minutes N [--root DATA]`.
+
+A configuration is a YAML file:
+
+    base: ../train/nyudv2-small.yaml      # a training configuration
+    overrides: [schedule.epochs=20]       # of all rows
+    seeds: [0, 1, 2]
+    rows:                                 # by name, the overrides of each
+      cen: []
+      rgb: ["model.modalities=[rgb]", model.exchange=null]
+
+Every row is trained with the first seed, then with the second, and so on, each run in a process of its own. When the
+time is over the run at work is asked to stop, and saves; the same command goes on from there. After every run the table
+is written anew, as JSON and as Markdown.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from jsonargparse import auto_cli
+from rich.console import Console
+
+from cen_model.evaluation.results import RESULTS
+from cen_model.experiment_table import write_tables
+from cen_model.names import unknown
+
+PATIENCE = 600
+"""Seconds that a run has to save itself once it is asked to stop."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is compared, and how."""
+
+    base: Path
+    overrides: tuple[str, ...]
+    seeds: tuple[int, ...]
+    rows: dict[str, tuple[str, ...]]
+
+    @classmethod
+    def read(cls, path: Path) -> Experiment:
+        """Read a configuration. Raises ValueError that names the key that is wrong."""
+        try:
+            described = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise ValueError(f"{path}: not YAML: {error}") from error
+        keys = ("base", "overrides", "seeds", "rows")
+        if not isinstance(described, dict) or not isinstance(described.get("rows"), dict):
+            raise ValueError(f"{path}: expected the keys {', '.join(keys)}, with names and overrides under rows")
+        for key in described:
+            if key not in keys:
+                raise unknown(f"{path}: the key", key, keys)
+        rows = {name: tuple(overrides or ()) for name, overrides in described["rows"].items()}
+        base = path.parent / described["base"]
+        if not base.is_file():
+            raise FileNotFoundError(f"{path}: base: {base} is not there")
+        return cls(base, tuple(described.get("overrides", ())), tuple(described.get("seeds", (0,))), rows)
+
+    def runs(self) -> list[tuple[str, int]]:
+        """Rows with their seeds, in the order in which they are trained."""
+        return [(row, seed) for seed in self.seeds for row in self.rows]
+
+    def command(self, row: str, seed: int, folder: Path, further: Sequence[str]) -> list[str]:
+        """The training command of a run."""
+        overrides = [*self.overrides, *self.rows[row], *further, f"seed={seed}", f"output={folder}"]
+        return [sys.executable, "-m", "cen_model.train", "--config", str(self.base), *overrides]
+
+
+def folder_of(output: Path, row: str, seed: int) -> Path:
+    """Of a run."""
+    return output / f"{row}-{seed}"
+
+
+def train(command: Sequence[str], log: Path, until: float) -> str:
+    """Run a training until it ends or the time is over: "finished", "stopped" or "failed"."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, "COLUMNS": "200"})
+        try:
+            code = process.wait(max(0.0, until - time.monotonic()))
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            process.send_signal(signal.SIGINT)
+            code = process.wait(PATIENCE)
+        finally:
+            if process.poll() is None:
+                process.kill()
+    return {0: "finished", 130: "stopped"}.get(code, "failed")
+
+
+def run(experiment: Experiment, output: Path, further: Sequence[str], minutes: float, table: Path) -> bool:
+    """Train what is not trained yet, as long as there is time. Returns whether everything is."""
+    console, until = Console(highlight=False), time.monotonic() + 60 * minutes
+    for row, seed in experiment.runs():
+        folder = folder_of(output, row, seed)
+        if (folder / RESULTS).is_file() or time.monotonic() >= until:
+            continue
+        console.print(f"{row}, seed {seed}: {folder}", soft_wrap=True)
+        outcome = train(experiment.command(row, seed, folder, further), folder / "log.txt", until)
+        if outcome == "failed":
+            console.print(f"{row}, seed {seed} failed: see {folder / 'log.txt'}", soft_wrap=True)
+        write_tables(experiment.rows, experiment.seeds, output, table)
+    write_tables(experiment.rows, experiment.seeds, output, table)
+    return all((folder_of(output, row, seed) / RESULTS).is_file() for row, seed in experiment.runs())
+
+
+def main(
+    config: Path,
+    minutes: float = 60.0,
+    root: Path | None = None,
+    output: Path | None = None,
+    table: Path | None = None,
+    override: list[str] = [],  # noqa: B006 - jsonargparse shows it; nothing changes it
+) -> None:
+    """Train and compare.
+
+    Args:
+        config: what to compare.
+        minutes: to spend now.
+        root: the data, where the configuration leaves it open (data.root).
+        output: folder of the runs; without it runs/ and the configuration's name.
+        table: file to write, without its endings .json and .md; without it in the folder of the runs.
+        override: further training keys of all rows, such as hardware.devices=2.
+    """
+    output = output or Path("runs") / config.stem
+    further = [*([f"data.root={root.absolute()}"] if root else []), *override]
+    if not run(Experiment.read(config), output, further, minutes, table or output / "table"):
+        Console().print("not finished; the same command goes on")
+
+
+if __name__ == "__main__":
+    try:
+        auto_cli(main)
+    except (ValueError, OSError) as error:
+        sys.exit(f"experiments: {error}")
