@@ -82,8 +82,8 @@ def _protocol(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
     data, optimiser, exchange = (config[part] for part in ("data", "optimiser", "exchange"))
     model, schedule = config["model"], config["schedule"]
     return [
-        f"{model['encoder']} (width × {model['encoder_width']:g}) and {model['decoder']} (width {model['decoder_width']}), "
-        f"from {model['encoder_weights'] or 'random'} weights, {classes} classes.",
+        f"{model['encoder']} (width × {model['encoder_width']:g}) and {model['decoder']} (width "
+        f"{model['decoder_width']}), from {model['encoder_weights'] or 'random'} weights, {classes} classes.",
         f"Frames of {_size(data['size'])}, scaled by {data['scale'][0]:g} to {data['scale'][1]:g}, crops of "
         f"{_size(data['crop'])}; {schedule['epochs']} epochs, {first['steps']} steps of {optimiser['batch']}; "
         f"{optimiser['kind']}, learning rates {optimiser['encoder_lr']:g} and {optimiser['decoder_lr']:g}, "

@@ -114,7 +114,7 @@ def run(experiment: Experiment, output: Path, further: Sequence[str], minutes: f
 
 
 def main(
-    config: Path,
+    experiment: Path,
     minutes: float = 60.0,
     root: Path | None = None,
     output: Path | None = None,
@@ -124,16 +124,16 @@ def main(
     """Train and compare.
 
     Args:
-        config: what to compare.
+        experiment: the configuration of what to compare.
         minutes: to spend now.
         root: the data, where the configuration leaves it open (data.root).
-        output: folder of the runs; without it runs/ and the configuration's name.
+        output: folder of the runs; without it runs/ and its name.
         table: file to write, without its endings .json and .md; without it in the folder of the runs.
         override: further training keys of all rows, such as hardware.devices=2.
     """
-    output = output or Path("runs") / config.stem
+    output = output or Path("runs") / experiment.stem
     further = [*([f"data.root={root.absolute()}"] if root else []), *override]
-    if not run(Experiment.read(config), output, further, minutes, table or output / "table"):
+    if not run(Experiment.read(experiment), output, further, minutes, table or output / "table"):
         Console().print("not finished; the same command goes on")
 
 
