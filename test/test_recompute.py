@@ -87,6 +87,18 @@ def kept(network: MultimodalNetwork) -> int:
     return sum(saved.untyped_storage().nbytes() for saved in storages.values())
 
 
+def test_copies_are_networks_of_their_own() -> None:
+    """As a moving average of the weights is."""
+    _, frugal = pair("resnet18")
+    average = copy.deepcopy(frugal)
+    before = average.train()(INPUTS)["rgb"].detach()
+    for parameter in frugal.parameters():
+        parameter.data.zero_()
+    torch.manual_seed(0)
+    assert average.eval()(INPUTS)["rgb"].abs().sum() > 0 and before.abs().sum() > 0
+    assert not any((norm.running_mean == 0).all() for norm in average.modules() if isinstance(norm, nn.BatchNorm2d))
+
+
 def test_less_is_kept() -> None:
     plain, frugal = pair("resnet18")
     assert kept(frugal.train()) < 0.75 * kept(plain.train())

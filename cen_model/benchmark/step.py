@@ -111,7 +111,8 @@ class Step:
 def flops(entry: TrainingEntry) -> int:
     """Of the convolutions and matrix products of a step, without what is computed again."""
     images = {name: image.to("meta") for name, image in entry.images().items()}
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        outputs = build(entry.network).train()(images)
-        sum(output.sum() for output in outputs.values()).backward()
+    with torch.device("meta"):
+        network = build(entry.network).train()
+    with FlopCounterMode(display=False) as counter:
+        sum(output.sum() for output in network(images).values()).backward()
     return counter.get_total_flops()
