@@ -3,7 +3,7 @@
 
     classes: [floor, wall, person]        # names, or {name: [r, g, b]}
     labels: from_zero                     # or zero_is_void; or {first: 1, void: [0, 255]}
-    depth_scale: 1000                     # units a metre
+    depth_scale: 1000                     # units a metre, 1000 unless told
     intrinsics: [fx, fy, cx, cy]          # optional, in pixels
     train:
       rgb: images/train                   # a folder, or a list file with a path on each line
@@ -12,7 +12,8 @@
     validation: {rgb: images/val, depth: depth/val, label: labels/val}
 
 Files of folders belong together by their names without the endings; those of lists by their lines. Paths are relative
-to the YAML file. Without `test`, validation is measured; without `label`, a split can be translated, not segmented.
+to the YAML file, those in a list to the list. Of validation and test, one that is not described is the other. Without
+`label`, a split can be translated, not segmented.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ def open_custom(config: DataConfig, split: Split) -> FileDataset:
     if path is None or not path.is_file():
         raise FileNotFoundError(f"data.root: expected the YAML file that describes the data, got {path}")
     try:
-        described = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+        described = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: not YAML: {error}") from error
     try:
         return _open(described, path.parent, split)
@@ -62,8 +63,9 @@ def _open(described: Any, base: Path, split: Split) -> FileDataset:
     for key in described:
         if key not in _KEYS:
             raise unknown("the key", key, _KEYS)
-    part = described.get(split) or (described.get("validation") if split == "test" else None)
-    if not isinstance(part, Mapping) or ("rgb" not in part and len(part) < 1):
+    other = {"validation": "test", "test": "validation"}.get(split, split)
+    part = described.get(split) or described.get(other)
+    if not isinstance(part, Mapping) or not part.keys() - {"label"}:
         raise ValueError(f"{split}: expected the folders or lists of rgb, depth, label, …")
     for name in part:
         if name != "label":
@@ -72,7 +74,7 @@ def _open(described: Any, base: Path, split: Split) -> FileDataset:
     refuse_missing(frames)
     labels = _label_set(described) if "label" in part else None
     readers = {name: _image_reader(name) for name in MODALITIES}
-    readers["depth"] = partial(_depth, scale=_number(described, "depth_scale", 1000.0))
+    readers["depth"] = readers["zbuffer"] = partial(_depth, scale=_number(described, "depth_scale", 1000.0))
     if labels:
         readers["label"] = label_reader(_convention(described), len(labels.names))
     return FileDataset(frames, readers, labels, _intrinsics(described))
@@ -80,7 +82,7 @@ def _open(described: Any, base: Path, split: Split) -> FileDataset:
 
 def _frames(where: Mapping[str, Path]) -> list[Files]:
     if all(path.is_dir() for path in where.values()):
-        found = {name: {path.stem: path for path in images_in(folder)} for name, folder in where.items()}
+        found = {name: _by_stem(folder) for name, folder in where.items()}
         stems = next(iter(found.values()))
         for name, files in found.items():
             if lonely := sorted(stems.keys() ^ files.keys()):
@@ -97,6 +99,15 @@ def _frames(where: Mapping[str, Path]) -> list[Files]:
     return [dict(zip(lists, paths, strict=True)) for paths in zip(*lists.values(), strict=True)]
 
 
+def _by_stem(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in images_in(folder):
+        if path.stem in found:
+            raise ValueError(f"{path}: and {found[path.stem].name} have one name; which of them is meant?")
+        found[path.stem] = path
+    return found
+
+
 def _image_reader(name: str) -> Reader:
     return read_rgb if MODALITIES[name].channels == 3 else read_grey
 
@@ -110,21 +121,30 @@ def _label_set(described: Mapping[str, Any]) -> LabelSet:
     classes = described.get("classes")
     if isinstance(classes, Mapping):
         for name, colour in classes.items():
-            if not isinstance(colour, list) or len(colour) != 3 or not all(0 <= value <= 255 for value in colour):
+            if not isinstance(colour, list) or len(colour) != 3 or not all(_is_id(value) for value in colour):
                 raise ValueError(f"classes: expected [r, g, b] from 0 to 255 for {name}, got {colour!r}")
-        return LabelSet(tuple(map(str, classes)), tuple(tuple(colour) for colour in classes.values()))
-    if not isinstance(classes, list) or not 0 < len(classes) <= VOID:
+    if not isinstance(classes, (list, Mapping)) or not 0 < len(classes) <= VOID:
         raise ValueError(f"classes: expected the names of 1 to {VOID} classes, got {classes!r}")
+    if isinstance(classes, Mapping):
+        return LabelSet(tuple(map(str, classes)), tuple(tuple(colour) for colour in classes.values()))
     return LabelSet.of(tuple(map(str, classes)))
 
 
 def _convention(described: Mapping[str, Any]) -> Convention:
     value = described.get("labels")
     if isinstance(value, Mapping):
-        return Convention(int(value.get("first", 0)), tuple(value.get("void", ())))
+        first, void = value.get("first", 0), value.get("void", [])
+        void = void if isinstance(void, list) else [void]
+        if value.keys() - {"first", "void"} or not all(_is_id(each, 65535) for each in (first, *void)):
+            raise ValueError(f"labels: expected {{first: 1, void: [0, 255]}} of values from 0 to 65535, got {value}")
+        return Convention(first, tuple(void))
     if value is None:
         raise ValueError("labels: say how label files number the classes: from_zero, zero_is_void, or {first, void}")
     return look_up("labels", str(value), CONVENTIONS)
+
+
+def _is_id(value: object, largest: int = 255) -> bool:
+    return isinstance(value, int) and 0 <= value <= largest
 
 
 def _number(described: Mapping[str, Any], key: str, default: float) -> float:
@@ -138,7 +158,7 @@ def _intrinsics(described: Mapping[str, Any]) -> np.ndarray | None:
     value = described.get("intrinsics")
     if value is None:
         return None
-    if not isinstance(value, list) or len(value) != 4:
+    if not isinstance(value, list) or len(value) != 4 or not all(isinstance(each, (int, float)) for each in value):
         raise ValueError(f"intrinsics: expected [fx, fy, cx, cy] in pixels, got {value!r}")
     fx, fy, cx, cy = map(float, value)
     return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])

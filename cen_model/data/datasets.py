@@ -13,7 +13,8 @@ from cen_model.data.classes import LABEL_SETS
 from cen_model.data.config import DataConfig, Split
 from cen_model.data.custom import open_custom
 from cen_model.data.dataset import Dataset
-from cen_model.data.derived import Derived
+from cen_model.data.derived import DERIVATIONS, Derived
+from cen_model.data.file_dataset import FileDataset
 from cen_model.data.layouts import Layout, open_layout
 from cen_model.data.packed import open_packed
 from cen_model.data.synthetic import SyntheticScenes, prerender
@@ -66,6 +67,13 @@ def open_dataset(config: DataConfig, split: Split, modalities: Sequence[str]) ->
         ValueError: the dataset, its layout or its label set is unknown, or a modality cannot be derived.
     """
     dataset = look_up("data.dataset", config.dataset, DATASETS)(config, split)
+    if config.label_set is not None and dataset.labels != look_up("data.label_set", config.label_set, LABEL_SETS):
+        found = f"{len(dataset.labels.names)} classes of its own" if dataset.labels else "no labels"
+        raise ValueError(f"data.label_set: {config.dataset} has {found}, which cannot be read as {config.label_set}")
+    if isinstance(dataset, FileDataset):
+        read = {name if name in dataset.modalities else DERIVATIONS.get(name, (name,))[0] for name in modalities}
+        if read <= set(dataset.modalities):
+            dataset.keep(read)
     if set(modalities) <= set(dataset.modalities):
         return dataset
     return Derived(dataset, modalities)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,10 @@ Files = Mapping[str, Path]
 """The file of each modality of a frame, and of its "label"."""
 Reader = Callable[[Path], np.ndarray]
 """Reads a file as `cen_model.data.dataset` has it."""
+
+_ENDINGS = (".npy", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+# Depth as .npy comes first: beside it there may be a .png that was only made to be looked at.
+_IMAGE = re.compile(r"(.+?\.(?:png|jpe?g|npy))(?=\s|$)", re.IGNORECASE)
 
 
 class FileDataset:
@@ -36,6 +41,8 @@ class FileDataset:
         labels: LabelSet | None,
         intrinsics: np.ndarray | None = None,
     ) -> None:
+        if not frames:
+            raise ValueError("no frames there")
         self.frames, self.labels = frames, labels
         self.modalities = tuple(name for name in frames[0] if name != "label")
         self._readers, self._intrinsics = readers, intrinsics
@@ -44,8 +51,17 @@ class FileDataset:
         return len(self.frames)
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        frame = {name: self._readers[name](path) for name, path in self.frames[index].items()}
+        frame = {name: self._readers[name](path) for name, path in self._read(index).items()}
         return self.checked(frame, index)
+
+    def keep(self, modalities: Iterable[str]) -> None:
+        """Read only these from now on, and the label."""
+        wanted = set(modalities)
+        self.modalities = tuple(name for name in self.modalities if name in wanted)
+
+    def _read(self, index: int) -> Files:
+        kept = {*self.modalities, "label"}
+        return {name: path for name, path in self.frames[index].items() if name in kept}
 
     def checked(self, frame: dict[str, np.ndarray], index: int) -> dict[str, np.ndarray]:
         """The frame. Raises ValueError if its images differ in size."""
@@ -55,7 +71,7 @@ class FileDataset:
         return frame
 
     def describe(self, index: int) -> str:
-        return ", ".join(map(str, self.frames[index].values()))
+        return ", ".join(map(str, self._read(index).values()))
 
     def intrinsics(self, index: int) -> np.ndarray | None:
         return self._intrinsics
@@ -89,29 +105,43 @@ def paired_lists(root: Path, part: str) -> list[Files]:
     Each line is the path of a colour image, with that of its label behind it or without (SA-Gate, CMX, DFormer). Other
     images have the colour image's path, but for the first folder and the ending.
     """
-    label = next(each for each in ("Label", "label", "labels", "Labels") if (root / each).is_dir())
-    folders = {each.lower(): each for each in ("RGB", "Depth", "HHA") if (root / each).is_dir()} | {"label": label}
+    folders = {each.lower(): each for each in ("RGB", "Depth", "HHA") if (root / each).is_dir()}
+    folders["label"] = next(
+        (each for each in ("Label", "label", "labels", "Labels") if (root / each).is_dir()), "Label"
+    )
     frames = []
     for line in read_lines(root / f"{part}.txt"):
-        path = Path(line.replace("\t", " ").split()[0])
+        colour, *named = columns(line)
+        path = Path(colour)
         inner = Path(*path.parts[1:]) if path.parts[0] == "RGB" else path
-        where = {name: root / each / inner.parent for name, each in folders.items()}
-        frames.append({name: find_image(each, inner.stem, line) for name, each in where.items()})
+        frame = {}
+        for name, each in folders.items():
+            if name == "label" and named and (root / named[0]).is_file():
+                frame[name] = root / named[0]
+            else:
+                frame[name] = find_image(root / each / inner.parent, inner.stem, line)
+        frames.append(frame)
     return frames
+
+
+def columns(line: str) -> list[str]:
+    """Paths of a line, between tabs; or between spaces, of which the names may have some too."""
+    found = line.split("\t") if "\t" in line else _IMAGE.findall(line) or [line]
+    return [each.strip() for each in found if each.strip()]
 
 
 def find_image(folder: Path, stem: str, what: str) -> Path:
     """The image of a name without its ending, whatever the ending's case. Raises FileNotFoundError."""
-    for ending in (".png", ".jpg", ".jpeg", ".npy", ".PNG", ".JPG", ".JPEG"):
-        if (path := folder / f"{stem}{ending}").is_file():
-            return path
+    for ending in _ENDINGS:
+        for path in (folder / f"{stem}{ending}", folder / f"{stem}{ending.upper()}"):
+            if path.is_file():
+                return path
     raise FileNotFoundError(f"{what}: no {stem}.png or .jpg in {folder}")
 
 
 def images_in(folder: Path) -> list[Path]:
     """The images of a folder, by name."""
-    endings = {".png", ".jpg", ".jpeg"}
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in endings)
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in _ENDINGS)
 
 
 def refuse_missing(frames: Iterable[Files]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 
 def read_rgb(path: Path) -> np.ndarray:
@@ -34,22 +34,38 @@ def read_grey(path: Path) -> np.ndarray:
 
 def read_label(path: Path) -> np.ndarray:
     """Label values as they are stored (H, W), before any convention; of a palette PNG its indices, not its colours."""
-    if path.suffix == ".npy":
-        return np.load(path, allow_pickle=False)
+    if path.suffix.lower() == ".npy":
+        return read_array(path)
     try:
         with Image.open(path) as image:
-            if image.mode == "P":
-                return np.asarray(image)
-    except (OSError, UnidentifiedImageError) as error:
+            if image.mode in ("P", "1"):  # of which OpenCV makes colours, and 0 and 255
+                return np.asarray(image).astype(np.uint8)
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises each of them for damaged files
         raise _unreadable(path) from error
     return read_grey(path)
+
+
+def read_depth(path: Path) -> np.ndarray:
+    """Depth (H, W): uint16 as it is stored, or of a .npy file float32 metres.
+
+    Raises:
+        ValueError: it cannot be read, or has 8 bits: a picture of depth, whose scale nobody knows.
+    """
+    if path.suffix.lower() == ".npy":
+        return read_array(path).astype(np.float32)
+    values = read_grey(path)
+    if values.dtype != np.uint16:
+        raise ValueError(
+            f"{path}: expected depth of 16 bits, found {values.dtype}: made to be looked at, without a scale"
+        )
+    return values
 
 
 def read_array(path: Path) -> np.ndarray:
     """A .npy file. Raises ValueError if it is none."""
     try:
         return np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise ValueError(f"{path}: cannot be read as a .npy file: {error}") from error
 
 

@@ -61,8 +61,7 @@ def to_ids(values: np.ndarray, convention: Convention, classes: int, path: Path)
 def explain(values: Sequence[int], classes: int) -> str:
     """What the values of label files, all of them together, say about their convention; a sentence or two."""
     known = sorted(set(values))
-    inner = [value for value in known if value not in (0, 255)]
-    largest = max(inner, default=0)
+    largest = max((value for value in known if value not in (0, 255)), default=0)
     if largest == classes + 1:
         return (
             f"{largest} is one more than the {classes} classes: void was given a number of its own, or one was added "
@@ -70,6 +69,9 @@ def explain(values: Sequence[int], classes: int) -> str:
         )
     if largest > classes:
         return f"{largest} is far above {classes} classes: is this another label set, or a picture of colours?"
+    if largest == classes and 255 in known:
+        zeros = "[0, 255]" if 0 in known else "[255]"
+        return f"They go up to {largest}, and 255 occurs: classes from 1 on, {{first: 1, void: {zeros}}}."
     if largest == classes:
         hint = "0 is void then" if 0 in known else "0 does not occur"
         return f"They go up to {largest}: classes from 1 on ({hint}), convention zero_is_void."

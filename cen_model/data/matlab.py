@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def load_mat(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{path}: not there, and needed")
     try:
         return loadmat(path, squeeze_me=True)
-    except (ValueError, NotImplementedError, TypeError) as error:
+    except (OSError, ValueError, NotImplementedError, TypeError) as error:
         raise ValueError(f"{path}: cannot be read as a MATLAB file: {error}") from error
 
 
@@ -36,9 +37,10 @@ class MatFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: Any = None
+        self._process = 0
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "_file": None}
+        return {"path": self.path, "_file": None, "_process": 0}
 
     def read(self, name: str, index: int) -> np.ndarray:
         """The part `index` of a variable; of a cell array, what the cell holds. Raises ValueError."""
@@ -50,10 +52,10 @@ class MatFile:
             raise ValueError(f"{self.path}: {name} {index + 1} cannot be read: {error}") from error
 
     def _opened(self) -> Any:
-        if self._file is None:
+        if self._file is None or self._process != os.getpid():  # HDF5 does not survive a fork
             try:
                 import h5py
             except ImportError as error:
                 raise ValueError(f"{self.path} {_NEEDS.format(package='h5py')}") from error
-            self._file = h5py.File(self.path, "r")
+            self._file, self._process = h5py.File(self.path, "r"), os.getpid()
         return self._file

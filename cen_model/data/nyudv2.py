@@ -17,13 +17,15 @@ from cen_model.data.config import DataConfig, Split
 from cen_model.data.file_dataset import (
     FileDataset,
     Files,
+    columns,
     find_image,
+    images_in,
     label_reader,
     paired_lists,
     read_lines,
     refuse_missing,
 )
-from cen_model.data.images import read_array, read_grey, read_rgb
+from cen_model.data.images import read_depth, read_grey, read_rgb
 from cen_model.data.labels import FROM_ZERO, ZERO_IS_VOID, Convention
 from cen_model.data.layouts import Layout, folder
 from cen_model.data.nyudv2_raw import RawNYUDv2, open_raw
@@ -55,8 +57,8 @@ def _numbered(config: DataConfig, split: Split) -> FileDataset:
     """rgb/, depth/ and label/ with the same names, train.txt and test.txt."""
     root = folder(config)
     frames = [
-        {name: find_image(root / name, stem, "NYUDv2") for name in ("rgb", "depth", "label")}
-        for stem in read_lines(root / f"{_PARTS[split]}.txt")
+        {name: find_image(root / name, Path(line).stem, "NYUDv2") for name in ("rgb", "depth", "label")}
+        for line in read_lines(root / f"{_PARTS[split]}.txt")
     ]
     return _dataset(config, frames, depth_of_any_bits, ZERO_IS_VOID)
 
@@ -76,41 +78,33 @@ def _lists(config: DataConfig, split: Split) -> FileDataset:
         raise FileNotFoundError(f"{root}: no list *val*.txt or *test*.txt beside that of the training frames")
     frames = []
     for line in read_lines(path):
-        columns = line.split("\t")
-        if len(columns) != 3:
+        paths = [root / each for each in columns(line)]
+        if len(paths) != 3:
             raise ValueError(f"{path}: expected three columns (colour, label, depth) between tabs, found {line!r}")
-        paths = [root / each.strip() for each in columns]
         frames.append(dict(zip(("rgb", "label", "depth"), paths, strict=True)))
     return _dataset(config, frames, partial(metres, units=5000), FROM_ZERO)
 
 
 def metres(path: Path, units: float) -> np.ndarray:
     """Depth of a 16-bit image with so many units a metre: float32 metres, 0 = hole."""
-    return read_grey(path).astype(np.float32) / units
+    return read_depth(path).astype(np.float32) / units
 
 
 def _sagate(config: DataConfig, split: Split) -> FileDataset:
     """RGB/, Label/, and HHA/ or Depth/, with lists of pairs (SA-Gate, CMX, DFormer)."""
-    return _dataset(config, paired_lists(folder(config), _PARTS[split]), _sagate_depth, ZERO_IS_VOID)
-
-
-def _sagate_depth(path: Path) -> np.ndarray:
-    if path.suffix == ".npy":
-        return read_array(path).astype(np.float32)
-    values = read_grey(path)
-    if values.dtype == np.uint8:
-        raise ValueError(f"{path}: 8-bit depth without a scale, made to be looked at; ask for hha, or use other depth")
-    return values
+    return _dataset(config, paired_lists(folder(config), _PARTS[split]), read_depth, ZERO_IS_VOID)
 
 
 def _esanet(config: DataConfig, split: Split) -> FileDataset:
-    """train/ and test/ with rgb/, depth_raw/ or depth/, and labels_40/ (ESANet)."""
+    """train/ and test/ with rgb/, depth/ (its holes filled) or depth_raw/, and labels_40/ (ESANet)."""
     root = folder(config) / _PARTS[split]
-    depth = "depth_raw" if (root / "depth_raw").is_dir() else "depth"
+    depth = "depth" if (root / "depth").is_dir() else "depth_raw"
     folders = {"rgb": "rgb", "depth": depth, "label": "labels_40"}
-    stems = sorted(path.stem for path in (root / "labels_40").iterdir() if path.suffix.lower() == ".png")
+    stems = [path.stem for path in images_in(root / "labels_40")]
+    if not stems:
+        raise ValueError(f"{root / 'labels_40'}: no images there")
     frames = [{name: find_image(root / each, stem, "NYUDv2") for name, each in folders.items()} for stem in stems]
-    return _dataset(config, frames, read_grey, ZERO_IS_VOID)
+    return _dataset(config, frames, read_depth, ZERO_IS_VOID)
 
 
 def _raw(config: DataConfig, split: Split) -> RawNYUDv2:

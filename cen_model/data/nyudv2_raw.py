@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from cen_model.data.classes import LABEL_SETS, NYU13_OF_NYU40, VOID, LabelSet, merging
@@ -36,6 +38,10 @@ class RawNYUDv2:
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         rgb, depth, label = (self._file.read(name, self._indices[index]) for name in ("images", "depths", "labels"))
+        if label.max() >= len(self._ids):
+            raise ValueError(
+                f"{self.describe(index)}: label {label.max()}, but classMapping40.mat ends at {len(self._ids) - 1}"
+            )
         return {
             "rgb": np.ascontiguousarray(rgb.transpose(2, 1, 0)),
             "depth": np.ascontiguousarray(depth.T.astype(np.float32)),
@@ -57,10 +63,16 @@ def open_raw(config: DataConfig, split: Split, labels: LabelSet, camera: np.ndar
         ValueError: they are not what they should be, or what reads them is not installed.
     """
     root = folder(config)
-    splits = load_mat(root / "splits.mat")
-    indices = splits["trainNdxs" if split == "train" else "testNdxs"].ravel().astype(np.int64) - 1
-    mapping = load_mat(root / "classMapping40.mat")["mapClass"].ravel().astype(np.int64)  # of the values 1 to 894
+    indices = _integers(root / "splits.mat", "trainNdxs" if split == "train" else "testNdxs") - 1
+    mapping = _integers(root / "classMapping40.mat", "mapClass")  # of the values 1 to 894
     ids = np.concatenate([[VOID], mapping - 1]).astype(np.uint8)
     if labels is LABEL_SETS["nyu13"]:
         ids = merging(NYU13_OF_NYU40)[ids]
     return RawNYUDv2(MatFile(root / FILE), indices, ids, labels, camera)
+
+
+def _integers(path: Path, name: str) -> np.ndarray:
+    variables = load_mat(path)
+    if name not in variables:
+        raise ValueError(f"{path}: expected the variable {name}, found {', '.join(variables)}")
+    return np.atleast_1d(variables[name]).ravel().astype(np.int64)

@@ -6,6 +6,7 @@ It has no third part: validation and test are the same frames.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,14 +17,13 @@ from cen_model.data.config import DataConfig, Split
 from cen_model.data.file_dataset import (
     FileDataset,
     Files,
-    find_image,
     images_in,
     label_reader,
     paired_lists,
     read_lines,
     refuse_missing,
 )
-from cen_model.data.images import read_grey, read_rgb
+from cen_model.data.images import read_depth, read_rgb
 from cen_model.data.labels import ZERO_IS_VOID, to_ids
 from cen_model.data.layouts import Layout, folder
 from cen_model.data.matlab import MatFile, load_mat
@@ -38,9 +38,7 @@ _HOME = "/n/fs/sun3d/data/SUNRGBD/"  # on the authors' machine, in front of ever
 
 def shifted_depth(path: Path) -> np.ndarray:
     """Depth of the original files, rotated by three bits: uint16 mm."""
-    values = read_grey(path)
-    if values.dtype != np.uint16:
-        raise ValueError(f"{path}: expected depth of 16 bits, found {values.dtype}")
+    values = read_depth(path)
     return (values >> 3) | (values << 13)
 
 
@@ -89,27 +87,28 @@ def _exported(config: DataConfig, split: Split) -> FileDataset:
     """image/, depth/ and label/ of files numbered from 1; depth as in the original."""
     root = folder(config)
     frames = []
-    for path in images_in(root / "label"):
-        number = int("".join(filter(str.isdigit, path.stem)) or 0)
+    images, depths = _by_number(root / "image"), _by_number(root / "depth")
+    for number, label in sorted(_by_number(root / "label").items()):
         if (number > TEST_FRAMES) == (split == "train"):
-            found = {name: _numbered(root / each, number) for name, each in (("rgb", "image"), ("depth", "depth"))}
-            frames.append({**found, "label": path})
+            for kind, found in (("image", images), ("depth", depths)):
+                if number not in found:
+                    raise FileNotFoundError(f"{label}: no image number {number} in {root / kind}")
+            frames.append({"rgb": images[number], "depth": depths[number], "label": label})
     if not frames:
         side = "above" if split == "train" else "up to"
         raise ValueError(f"{root / 'label'}: no label numbered {side} {TEST_FRAMES}")
     return _files(frames, shifted_depth)
 
 
-def _numbered(root: Path, number: int) -> Path:
-    for stem in (f"img-{number:06d}", f"{number:06d}", f"{number:05d}", f"{number}"):
-        if any(root.glob(f"{stem}.*")):
-            return find_image(root, stem, "SUN RGB-D")
-    raise FileNotFoundError(f"SUN RGB-D: no image number {number} in {root}")
+def _by_number(where: Path) -> dict[int, Path]:
+    """Images by the number at the end of their names, as in img-000001.jpg."""
+    numbers = {path: re.search(r"\d+$", path.stem) for path in images_in(where)}
+    return {int(number[0]): path for path, number in numbers.items() if number}
 
 
 def _dformer(config: DataConfig, split: Split) -> FileDataset:
     """RGB/, Depth/ or HHA/, and labels, with lists of pairs (SA-Gate, CMX, DFormer)."""
-    return _files(paired_lists(folder(config), _PARTS[split]), read_grey)
+    return _files(paired_lists(folder(config), _PARTS[split]), read_depth)
 
 
 def _esanet(config: DataConfig, split: Split) -> FileDataset:

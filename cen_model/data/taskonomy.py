@@ -15,7 +15,7 @@ import numpy as np
 
 from cen_model.data.config import DataConfig, Split
 from cen_model.data.file_dataset import FileDataset, Files, Reader, read_lines
-from cen_model.data.images import read_grey, read_rgb
+from cen_model.data.images import read_depth, read_grey, read_rgb
 from cen_model.data.layouts import Layout, folder
 
 MISSING = 65535
@@ -29,14 +29,15 @@ _PARTS = {"train": "train.txt", "validation": "val.txt", "test": "test.txt"}
 
 
 def _depth(path: Path) -> np.ndarray:
-    values = read_grey(path)
+    values = read_depth(path)
     return np.where(values == MISSING, 0, values).astype(np.float32) / UNITS_PER_METRE
 
 
 def _scaled(maximum: int) -> Reader:
     def read(path: Path) -> np.ndarray:
-        values = read_grey(path).astype(np.float32)
-        return np.rint(np.clip(values / maximum, 0, 1) * 255).astype(np.uint8)
+        values = read_grey(path)
+        shares = np.where(values == MISSING, 0, values).astype(np.float32) / maximum
+        return np.rint(np.clip(shares, 0, 1) * 255).astype(np.uint8)
 
     return read
 
@@ -69,7 +70,10 @@ def _open(config: DataConfig, split: Split) -> FileDataset:
         if match and domain in DOMAINS:
             building = _building(path, root)
             frames.setdefault(f"{building}/{match['point']}", {})[DOMAINS[domain][0]] = path
-    chosen = _complete({key: frames[key] for key in _chosen(root, sorted(frames), split)}, root)
+    keys = _chosen(root, sorted(frames), split)
+    if not keys:
+        raise ValueError(f"{root}: of {len(frames)} views none is left for {split}")
+    chosen = _complete({key: frames[key] for key in keys}, root)
     readers = dict(DOMAINS.values())
     return FileDataset(chosen, readers, None)
 
