@@ -34,13 +34,24 @@ def colorize_depth(depth: np.ndarray, nearest: float = 0.5, farthest: float = 6.
     return colours
 
 
-def grid(titles: Sequence[str], rows: Sequence[Sequence[np.ndarray]], classes: Sequence[str]) -> Image.Image:
-    """Rows of equally large panels uint8 (H, W, 3) under their column titles, with a legend of class names below."""
+def grid(
+    titles: Sequence[str],
+    rows: Sequence[Sequence[np.ndarray]],
+    classes: Sequence[str],
+    colours: Sequence[tuple[int, int, int]] | None = None,
+) -> Image.Image:
+    """Rows of equally large panels uint8 (H, W, 3) under their column titles, with a legend of class names below.
+
+    Args:
+        classes: names; none, and there is no legend.
+        colours: RGB of each; None takes `palette`.
+    """
     height, width = rows[0][0].shape[:2]
     font = ImageFont.load_default(max(10, width // 18))
     line = int(font.size * 1.8)
     total = GAP + len(titles) * (width + GAP)
-    legend = _legend(classes, total, font)
+    colours = palette(len(classes)).tolist() if colours is None else colours
+    legend = _legend(classes, colours, total, font) if classes else Image.new("RGB", (total, 0))
     picture = Image.new("RGB", (total, line + len(rows) * (height + GAP) + legend.height), BACKGROUND)
     draw = ImageDraw.Draw(picture)
     for column, title in enumerate(titles):
@@ -52,7 +63,9 @@ def grid(titles: Sequence[str], rows: Sequence[Sequence[np.ndarray]], classes: S
     return picture
 
 
-def _legend(classes: Sequence[str], width: int, font: ImageFont.FreeTypeFont) -> Image.Image:
+def _legend(
+    classes: Sequence[str], colours: Sequence[Sequence[int]], width: int, font: ImageFont.FreeTypeFont
+) -> Image.Image:
     """Colour swatches with the class names beside them, in as many equal columns as fit into `width` pixels."""
     swatch, line = int(font.size), int(font.size * 1.8)
     cell = int(max(font.getlength(name) for name in classes)) + 2 * swatch + GAP
@@ -62,9 +75,9 @@ def _legend(classes: Sequence[str], width: int, font: ImageFont.FreeTypeFont) ->
     pitch = (width - GAP) // columns
     picture = Image.new("RGB", (width, rows * line + GAP), BACKGROUND)
     draw = ImageDraw.Draw(picture)
-    for k, (name, colour) in enumerate(zip(classes, palette(len(classes)), strict=True)):
+    for k, (name, colour) in enumerate(zip(classes, colours, strict=True)):
         x, y = GAP + k % columns * pitch, k // columns * line + line // 2
-        draw.rectangle((x, y - swatch // 2, x + swatch, y + swatch // 2), tuple(colour.tolist()))
+        draw.rectangle((x, y - swatch // 2, x + swatch, y + swatch // 2), tuple(colour))
         draw.text((x + swatch * 1.5, y), name, INK, font, anchor="lm")
     return picture
 

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that a dataset's files say, read once: `python -m cen_model.data check`."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from cen_model.data.classes import VOID
+from cen_model.data.dataset import Dataset
+from cen_model.data.geometry import metres
+
+DEPTHS = np.concatenate([[0.0], np.geomspace(0.05, 200, 400), [np.inf]])
+"""Edges of the depth histogram, in metres."""
+NEAREST, FARTHEST = 0.3, 60.0
+"""Median depth in metres between which a unit is believable, indoors or on a street."""
+
+
+@dataclass
+class Found:
+    """What was found in one split."""
+
+    frames: int = 0
+    sizes: Counter[str] = field(default_factory=Counter)
+    pixels: np.ndarray = field(default_factory=lambda: np.zeros(VOID + 1, np.int64))
+    """By label."""
+    depths: np.ndarray = field(default_factory=lambda: np.zeros(len(DEPTHS) - 1, np.int64))
+    """Known depths, by `DEPTHS`."""
+    holes: int = 0
+    hashes: dict[str, str] = field(default_factory=dict)
+    """Of colour images: the first frame with it."""
+    twice: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+class _Readings(TorchDataset):
+    """Of every frame what is counted, or why it cannot be read; frames themselves would be slow to hand over."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        try:
+            frame = self.dataset[index]
+        except (ValueError, OSError) as error:
+            return {"name": self.dataset.describe(index), "problem": str(error)}
+        reading = {
+            "name": self.dataset.describe(index),
+            "size": "×".join(map(str, next(iter(frame.values())).shape[:2])),
+        }
+        if "rgb" in frame:
+            reading["hash"] = blake2b(frame["rgb"].tobytes(), digest_size=12).hexdigest()
+        if "label" in frame:
+            reading["pixels"] = np.bincount(frame["label"].ravel(), minlength=VOID + 1)
+        if "depth" in frame:
+            depth = metres(frame["depth"])
+            known = depth[depth > 0]
+            reading |= {"depths": np.histogram(known, DEPTHS)[0], "holes": depth.size - known.size}
+        return reading
+
+
+def read_all(dataset: Dataset, workers: int, watch: Callable[[], object]) -> Found:
+    """Read every frame of a split; what cannot be read is noted, and the rest goes on."""
+    found = Found()
+    for reading in DataLoader(_Readings(dataset), batch_size=None, num_workers=workers):
+        watch()
+        found.frames += 1
+        if "problem" in reading:
+            found.problems.append(reading["problem"])
+            continue
+        found.sizes[reading["size"]] += 1
+        if "pixels" in reading:
+            found.pixels += np.asarray(reading["pixels"])
+        if "depths" in reading:
+            found.depths += np.asarray(reading["depths"])
+            found.holes += reading["holes"]
+        if "hash" in reading:
+            first = found.hashes.setdefault(reading["hash"], reading["name"])
+            if first != reading["name"]:
+                found.twice.append(f"{reading['name']} shows what {first} shows")
+    return found
+
+
+def leaks(splits: Mapping[str, Found]) -> list[str]:
+    """Frames that are in the training split and in another one."""
+    train = splits["train"].hashes if "train" in splits else {}
+    return [
+        f"{found.hashes[key]} ({split}) is {train[key]} (train)"
+        for split, found in splits.items()
+        if split != "train"
+        for key in found.hashes
+        if key in train
+    ]
+
+
+def depth_statistics(found: Found) -> dict[str, float] | None:
+    """Percentiles of known depth in metres, and the share of holes; None without depth."""
+    known = int(found.depths.sum())
+    if not known + found.holes:
+        return None
+    shares = np.cumsum(found.depths) / max(known, 1)
+    percentiles = {f"{p} %": float(DEPTHS[1:][np.searchsorted(shares, p / 100)]) for p in (1, 50, 99)} if known else {}
+    return {**percentiles, "holes": found.holes / (known + found.holes)}
+
+
+def doubts(found: Found, classes: int) -> list[str]:
+    """What is readable and yet looks wrong."""
+    said: list[str] = []
+    statistics = depth_statistics(found)
+    if statistics is not None and "50 %" not in statistics:
+        said.append("depth: every pixel is a hole")
+    elif statistics is not None and not NEAREST <= (median := statistics["50 %"]) <= FARTHEST:
+        factor = 1000 if median > FARTHEST else 0.001
+        said.append(
+            f"depth: the median is {median:.3g} m, which no room has: is the unit another one? With {factor:g} times "
+            f"as many units a metre it would be {median / factor:.3g} m"
+        )
+    labelled = found.pixels.sum()
+    if labelled and found.pixels[VOID] == labelled:
+        said.append("labels: every pixel is void")
+    elif labelled and (never := [str(i) for i in range(classes) if not found.pixels[i]]):
+        said.append(f"labels: no pixel of class {', '.join(never[:8])}{', …' if len(never) > 8 else ''}")
+    return said
+
+
+def grouped(problems: list[str], shown: int = 20) -> list[str]:
+    """The first problems of a list, and how many more there are."""
+    by_text = defaultdict(int)
+    for each in problems:
+        by_text[each] += 1
+    lines = [f"{text} ({count} times)" if count > 1 else text for text, count in by_text.items()]
+    return [*lines[:shown], *([f"and {len(lines) - shown} more"] if len(lines) > shown else [])]

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frames of a dataset side by side in one picture: every modality, the label, and both on top of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from cen_model.data.classes import VOID, LabelSet
+from cen_model.visualize import colorize_depth, grid
+
+OVERLAY = 0.5
+
+
+def contact_sheet(
+    frames: Sequence[Mapping[str, np.ndarray]], modalities: Sequence[str], labels: LabelSet | None, width: int = 256
+) -> Image.Image:
+    """A row for each frame, panels `width` pixels wide.
+
+    Args:
+        frames: as `cen_model.data.dataset` has them; panels take the shape of the first.
+        labels: None where frames have none.
+    """
+    height, across = next(iter(frames[0].values())).shape[:2]
+    size = width, round(height * width / across)
+    titles = [*modalities, *(["label", "overlay"] if labels else [])]
+    rows = [[_panel(image, size) for image in _images(frame, modalities, labels)] for frame in frames]
+    return grid(titles, rows, labels.names if labels else (), labels.colours if labels else ())
+
+
+def _images(frame: Mapping[str, np.ndarray], modalities: Sequence[str], labels: LabelSet | None) -> list[np.ndarray]:
+    images = [_colours(name, frame[name]) for name in modalities]
+    if labels is None:
+        return images
+    table = np.zeros((VOID + 1, 3), np.uint8)
+    table[: len(labels.colours)] = labels.colours
+    painted = table[frame["label"]]
+    base = frame["rgb"] if "rgb" in frame else images[0]
+    return [*images, painted, cv2.addWeighted(base, 1 - OVERLAY, painted, OVERLAY, 0)]
+
+
+def _colours(name: str, image: np.ndarray) -> np.ndarray:
+    if name in ("depth", "zbuffer"):
+        return colorize_depth(image)
+    return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
+
+
+def _panel(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def from_sample(sample: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """A frame of arrays of a sample of tensors, as training sees it."""
+    arrays = {name: tensor.numpy() for name, tensor in sample.items() if name != "index"}
+    return {
+        name: array if array.ndim == 2 else (array[0] if len(array) == 1 else array.transpose(1, 2, 0))
+        for name, array in arrays.items()
+    }
