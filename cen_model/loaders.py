@@ -61,7 +61,7 @@ def training_loader(
         # A generator of its own: the global one must not depend on how often a loader was made.
         generator=torch.Generator(),
     )
-    return (_moved(each, device) for each in loader)
+    return (_moved(each, device) for each in _plainly(loader))
 
 
 def evaluation_loader(
@@ -81,13 +81,24 @@ def evaluation_loader(
         generator=torch.Generator(),
     )
     waiting: list[Sample] = []
-    for sample in samples:
+    for sample in _plainly(samples):
         if waiting and (len(waiting) == batch or _size(sample) != _size(waiting[0])):
             yield _collated(waiting)
             waiting = []
         waiting.append(sample)
     if waiting:
         yield _collated(waiting)
+
+
+def _plainly(loader: DataLoader) -> Iterator[Batch]:
+    """What the loader gives; errors about files are a worker's own words, without the traceback torch puts round."""
+    try:
+        yield from loader
+    except (ValueError, OSError) as error:
+        _, in_worker, words = str(error).rpartition(f"\n{type(error).__name__}: ")
+        if in_worker:
+            raise type(error)(words.strip()) from error
+        raise
 
 
 def _size(sample: Sample) -> torch.Size:

@@ -28,7 +28,11 @@ def recompute(network: MultimodalNetwork) -> None:
     encoder is a small part of RefineNet's work, and most of its memory. Pooling at full resolution keeps its indices in
     few bits, and nothing else. Names of parameters stay as they are. Not for networks that are compiled: the compiler
     itself chooses what to compute again.
+
+    Of a process on a CPU much of the gain would be lost to freed memory that is not returned: see
+    `return_freed_memory`, which this calls.
     """
+    return_freed_memory()
     for stage in network.encoder.stages:
         contexts = partial(_contexts, stage)
         stage.forward = partial(checkpoint, stage.forward, use_reentrant=False, context_fn=contexts)

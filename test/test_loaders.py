@@ -155,3 +155,22 @@ def test_ranks_share_the_evaluation(world: int) -> None:
     indices = [[index for batch in share for index in batch["index"].tolist()] for share in shares]
     assert [index for share in indices for index in share] == list(range(10))
     assert max(map(len, indices)) - min(map(len, indices)) <= 1
+
+
+class Damaged(Noise):
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        if index == 7:
+            raise ValueError("depth/0007.png: cannot be read; it is empty")
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_file_is_named_and_nothing_else_said(workers: int) -> None:
+    data = replace(DATA, workers=workers)
+    for batches in (
+        training_loader(Damaged(), data, INPUTS, 5, 0, range(2)),
+        evaluation_loader(Damaged(), data, INPUTS, 2),
+    ):
+        with pytest.raises(ValueError, match="empty") as refusal:
+            list(batches)
+        assert str(refusal.value) == "depth/0007.png: cannot be read; it is empty"

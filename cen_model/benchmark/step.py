@@ -18,7 +18,7 @@ from cen_model.benchmark.reference import ListNetwork, exchange_a_third
 from cen_model.config import SegmentationConfig
 from cen_model.modalities import modality
 from cen_model.models import build
-from cen_model.recompute import recompute, return_freed_memory
+from cen_model.recompute import recompute
 from cen_model.segmentation import losses
 
 PENALTY = 5e-3
@@ -63,7 +63,6 @@ class TrainingEntry:
             network.to(memory_format=torch.channels_last)
         if self.way == "frugal":
             recompute(network)
-            return_freed_memory()
         network.to(self.device).train()
         for norm in (module for module in network.modules() if self.frozen and isinstance(module, nn.BatchNorm2d)):
             norm.eval()

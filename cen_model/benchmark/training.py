@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from statistics import median
 from time import perf_counter
 
@@ -106,11 +107,10 @@ def entries(setting: TrainingEntry, compiled: bool) -> Iterator[TrainingEntry]:
     """The reference, then every other way."""
     yield replace(setting, way="published", precision="fp32")
     for precision in _precisions(setting):
-        ours = replace(setting, way="ours", precision=precision)
-        yield from (replace(ours, channels_last=layout) for layout in (False, True))
-        yield replace(ours, way="frugal", channels_last=True)
+        for way, layout in product(("ours", "frugal"), (False, True)):
+            yield replace(setting, way=way, precision=precision, channels_last=layout)
         if compiled:
-            yield replace(ours, channels_last=True, compiled=True)
+            yield replace(setting, way="ours", precision=precision, channels_last=True, compiled=True)
 
 
 def loader_speed(dataset: Dataset, data: DataConfig, setting: TrainingEntry, batches: int = 12) -> LoaderRow:
