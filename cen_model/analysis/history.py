@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""γ of a run over its training, as the run wrote it.
+
+Axes: T steps, M modalities, C channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from cen_model import checkpoint
+from cen_model.exchange import exchange_norms
+from cen_model.network import MultimodalNetwork
+
+
+@dataclass(frozen=True)
+class History:
+    """Attributes:
+    name: of the run.
+    network: its last weights.
+    steps: int (T,).
+    gamma: float32 (T, M, C) of every exchanging norm, by its name.
+    penalised: bool (M, C), γ̂, by the norm's name.
+    """
+
+    name: str
+    network: MultimodalNetwork
+    steps: np.ndarray
+    gamma: dict[str, np.ndarray]
+    penalised: dict[str, np.ndarray]
+
+    @property
+    def threshold(self) -> float:
+        """θ."""
+        return self.network.config.exchange.threshold
+
+
+def read(run: Path) -> History:
+    """The history of a run's folder.
+
+    Raises:
+        FileNotFoundError: there is no such run, or it has no exchanging norms.
+    """
+    files = sorted((run / "gamma").glob("*.safetensors"))
+    if not files:
+        raise FileNotFoundError(f"{run / 'gamma'}: no scaling factors; is {run} the folder of a run with exchange?")
+    network = checkpoint.load(run / "last.safetensors")
+    each = [load_file(file) for file in files]
+    # A file of safetensors is in alphabetical order; the network knows the layers' own.
+    layers = {name: layer for name, layer in network.named_modules() if layer in set(exchange_norms(network))}
+    return History(
+        run.name,
+        network,
+        np.array([int(file.stem) for file in files]),
+        {name: np.stack([tensors[name] for tensors in each]) for name in layers},
+        {name: layer.penalised_MC.numpy() for name, layer in layers.items()},
+    )

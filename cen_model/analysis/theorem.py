@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Theorem 1: the probability that a scaling factor is attracted to 0.
+
+Axes: M modalities, B batch, C channels, H W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from math import erf, sqrt
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cen_model.exchange import ExchangeNorm
+from cen_model.network import MultimodalNetwork
+from cen_model.segmentation import inputs, losses
+
+
+def attraction(
+    network: MultimodalNetwork, batches: Iterable[Mapping[str, Tensor]], penalty: float
+) -> dict[str, np.ndarray]:
+    """2 Φ(λ / |∂L/∂x'|) - 1 of every γ, by layer: (M, C) in [0, 1].
+
+    The normalised activations are taken for independent standard normal variables, as in the proof. The gradient of L
+    by γ is then normal with the deviation √Σ (∂L/∂x'(i, j))², over the pixels of a batch: that is |∂L/∂x'|, here the
+    root of its mean square over the batches.
+
+    Args:
+        network: of segmentation; its normalisation is that of evaluation.
+        batches: with labels, of the size that it was trained with.
+        penalty: λ.
+    """
+    layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, ExchangeNorm)}
+    squares = {name: torch.zeros(len(layer.norms), layer.norms[0].num_features) for name, layer in layers.items()}
+    handles = [
+        norm.register_forward_hook(_adding_to(squares[name][m]))
+        for name, layer in layers.items()
+        for m, norm in enumerate(layer.norms)
+    ]
+    network.eval()
+    count = 0
+    try:
+        for batch in batches:
+            outputs = network(inputs(batch, network.config.modalities, batch["label"].device))
+            sum(losses(outputs, batch["label"]).values()).backward()
+            network.zero_grad()
+            count += 1
+    finally:
+        for handle in handles:
+            handle.remove()
+    phi = np.vectorize(lambda x: 0.5 * (1 + erf(x / sqrt(2))))
+    with np.errstate(divide="ignore"):
+        return {name: 2 * phi(penalty / np.sqrt(total.numpy() / max(count, 1))) - 1 for name, total in squares.items()}
+
+
+def _adding_to(total_C: Tensor) -> Callable[..., None]:
+    """A forward hook that lets the backward pass add the squared gradient of a norm's output (B, C, H, W)."""
+
+    def add(gradient: Tensor) -> None:
+        total_C.add_(gradient.detach().square().sum((0, 2, 3)).float())
+
+    def hook(module: torch.nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
+        output.register_hook(add)
+
+    return hook

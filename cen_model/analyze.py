@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The paper's figures of trained runs: `python -m cen_model.analyze RUN [RUN ...] --output FOLDER`.
+
+Of the first run: γ against the step (Fig. 5), averaged feature maps (Fig. 3), Theorem 1's probabilities (Fig. 4). Of
+all of them: proportions of γ below θ (Figs. 11 and 12), and, where they differ in λ or θ, the sensitivity (Fig. 13).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from cen_model.analysis import feature_maps, figures, theorem
+from cen_model.analysis.history import History, read
+from cen_model.data.config import DataConfig, SyntheticConfig
+from cen_model.data.datasets import open_dataset
+from cen_model.evaluation.chosen import Chosen
+from cen_model.evaluation.results import RESULTS
+from cen_model.files import write_atomically
+from cen_model.loaders import evaluation_loader, training_loader
+
+
+def analyze(runs: Sequence[Path], output: Path, root: Path | None, layer: str | None, frame: int, batches: int) -> None:
+    """Draw the figures of trained runs into the folder `output`.
+
+    Args:
+        root: the data, where it is elsewhere now.
+        layer: the exchanging norm that is shown alone; None takes the 8th, as in the paper.
+        frame: of the test frames, the one whose feature maps are shown.
+        batches: training batches that Theorem 1's gradients are averaged over.
+
+    Raises:
+        FileNotFoundError: a folder is no run, or a run without exchange.
+        ValueError: there is no such layer.
+    """
+    histories = [read(run) for run in runs]
+    first = histories[0]
+    names = list(first.gamma)
+    shown = layer or names[min(7, len(names) - 1)]
+    if shown not in first.gamma:
+        raise ValueError(f"layer: {shown} is no exchanging norm; there are {', '.join(names)}")
+    _save(figures.gamma_against_step(first, shown), output / "gamma.png")
+    _save(figures.proportions(histories), output / "proportions.png")
+    config = yaml.safe_load((runs[0] / "config.yaml").read_text(encoding="utf-8"))
+    if first.network.config.task == "segmentation":
+        _segmentation_figures(first, config, shown, output, root, frame, batches)
+    for by in ("penalty", "threshold"):
+        swept = [_result(run, by) for run in runs]
+        if len({each[by] for each in swept}) > 1:
+            _save(figures.sensitivity(swept, by), output / f"sensitivity_{by}.png")
+    text = explanation(histories)
+    write_atomically(output / "exchange.md", lambda file: file.write_text(text, encoding="utf-8"))
+    Console().print(text, markup=False)
+
+
+def _segmentation_figures(
+    history: History, config: dict[str, Any], layer: str, output: Path, root: Path | None, frame: int, batches: int
+) -> None:
+    data, modalities = _data(config["data"], root), history.network.config.modalities
+    train, test = (open_dataset(data, split, modalities) for split in ("train", "test"))
+    loader = training_loader(train, data, modalities, config["optimiser"]["batch"], config["seed"], range(batches))
+    probability = theorem.attraction(history.network, loader, config["exchange"]["penalty"])
+    _save(figures.attraction(probability, history), output / "theorem.png")
+    if len(modalities) == 2:
+        batch = next(iter(evaluation_loader(Chosen(test, [frame]), data, modalities, 1)))
+        maps = feature_maps.averaged_maps(history.network, batch, layer)
+        rgb = batch["rgb"][0].permute(1, 2, 0).numpy()
+        _save(feature_maps.figure(rgb, maps, modalities), output / "features.png")
+
+
+def _data(values: dict[str, Any], root: Path | None) -> DataConfig:
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    scenes = {key: tuple(value) if isinstance(value, list) else value for key, value in values.pop("synthetic").items()}
+    stored = values.pop("root")
+    place = root or (Path(stored) if stored else None)
+    return DataConfig(**{**values, "on_device": False}, root=place, synthetic=SyntheticConfig(**scenes))
+
+
+def _result(run: Path, by: str) -> dict[str, float]:
+    results = json.loads((run / RESULTS).read_text(encoding="utf-8"))
+    config = results["config"]
+    value = config["exchange"]["penalty"] if by == "penalty" else config["model"]["exchange"]["threshold"]
+    ensemble = results["scores"]["ensemble"]
+    return {by: value, "ensemble": ensemble.get("mean_iou", 0.0), "exchanged": results["exchanged"]}
+
+
+def explanation(histories: Sequence[History]) -> str:
+    """How much is exchanged, in Markdown: of every run, by layer, and how many γ near 0 stayed there."""
+    lines = []
+    for history in histories:
+        stayed, fell = figures.recoveries(history)
+        lines += [
+            f"## {history.name}",
+            "",
+            f"{history.network.exchanged_share():.1%} of the channels in scope are exchanged after "
+            f"{history.steps[-1]} steps (θ = {history.threshold:g}).",
+            f"Of {fell} penalised γ that were below θ at an earlier note, {stayed} are at the end.",
+            "",
+            f"| layer | {' | '.join(history.network.config.modalities)} |",
+            f"| --- |{' ---: |' * len(history.network.config.modalities)}",
+            *(
+                f"| {name} | {' | '.join(f'{share:.0%}' for share in shares)} |"
+                for name, shares in figures.share_below(history).items()
+            ),
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=130))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m cen_model.analyze", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write into")
+    parser.add_argument("--root", type=Path, help="the data, where it is elsewhere now")
+    parser.add_argument("--layer", help="the exchanging norm that is shown alone (the 8th)")
+    parser.add_argument("--frame", type=int, default=0, help="the test frame whose feature maps are shown (0)")
+    parser.add_argument("--batches", type=int, default=8, help="that Theorem 1's gradients are averaged over (8)")
+    try:
+        analyze(**vars(parser.parse_args(argv)))
+    except (ValueError, OSError) as error:
+        sys.exit(f"analyze: {error}")
+
+
+if __name__ == "__main__":
+    main()
