@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Figures of runs, from fabricated histories whose answers are known."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from safetensors.numpy import save_file
+
+from cen_model import checkpoint
+from cen_model.analysis import feature_maps, figures, theorem
+from cen_model.analysis.history import read
+from cen_model.analyze import explanation, main
+from cen_model.config import SegmentationConfig
+from cen_model.data.classes import NYU13
+from cen_model.data.config import DataConfig, SyntheticConfig
+from cen_model.exchange import exchange_norms
+from cen_model.models import build
+from cen_model.segmentation import inputs, losses
+from cen_model.train_config import TrainConfig, plain
+
+CLASSES = ("a", "b", "c")
+
+
+def network():
+    torch.manual_seed(0)
+    return build(SegmentationConfig(classes=CLASSES, encoder="resnet18", encoder_width=0.125, decoder_width=8))
+
+
+def set_gamma(layer, gamma_MC):
+    with torch.no_grad():
+        for norm, gamma in zip(layer.norms, gamma_MC, strict=True):
+            norm.weight.copy_(torch.as_tensor(gamma))
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Three notes: in the first layer, channel 0 of RGB falls and stays, channel 1 falls and recovers."""
+    model = network()
+    names = {name for name, layer in model.named_modules() if layer in set(exchange_norms(model))}
+    first = next(name for name, layer in model.named_modules() if name in names)
+    for step in (0, 10, 20):
+        gamma = {}
+        for name in names:
+            values = np.full((2, model.get_submodule(name).norms[0].num_features), 0.5, np.float32)
+            if name == first:
+                values[0, :2] = {0: (0.5, 0.5), 10: (0.01, 0.01), 20: (-0.001, 0.3)}[step]
+            set_gamma(model.get_submodule(name), values)
+            gamma[name] = values
+        (tmp_path / "gamma").mkdir(exist_ok=True)
+        save_file(gamma, tmp_path / "gamma" / f"{step:08d}.safetensors")
+    checkpoint.save(tmp_path / "last.safetensors", model)
+    return tmp_path, first
+
+
+def test_a_history_is_what_the_run_wrote(run):
+    folder, first = run
+    history = read(folder)
+    assert history.steps.tolist() == [0, 10, 20]
+    assert next(iter(history.gamma)) == first  # in the order of the network, not of the alphabet
+    assert history.gamma[first][:, 0, 0].tolist() == pytest.approx([0.5, 0.01, -0.001])
+    assert figures.recoveries(history) == (1, 2)
+    shares = figures.share_below(history)
+    half = history.gamma[first].shape[2] // 2
+    assert shares[first].tolist() == pytest.approx([1 / half, 0])
+    assert all(not shares[name].any() for name in shares if name != first)
+    assert "Of 2 penalised γ that were below θ at an earlier note, 1 are at the end." in explanation([history])
+
+
+def test_a_folder_without_exchange_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no scaling factors"):
+        read(tmp_path)
+
+
+def sample(size=2):
+    random = torch.Generator().manual_seed(1)
+    return {
+        "rgb": torch.randint(0, 256, (size, 3, 32, 32), generator=random, dtype=torch.uint8),
+        "depth": torch.rand(size, 1, 32, 32, generator=random) * 5,
+        "label": torch.randint(0, 3, (size, 32, 32), generator=random, dtype=torch.uint8),
+    }
+
+
+def test_theorem_1_against_its_formula_with_gradients_of_another_way():
+    """|∂L/∂x'| by adding a zero that takes the gradient, Φ by the tabulated complementary error function."""
+    model, batch, penalty = network(), sample(), 1e-3
+    probability = theorem.attraction(model, [batch], penalty)
+    name, layer = next((name, each) for name, each in model.named_modules() if each in set(exchange_norms(model)))
+    zeros, handles = [], []
+    for norm in layer.norms:
+
+        def add(module, arguments, output):
+            zeros.append(torch.zeros_like(output, requires_grad=True))
+            return output + zeros[-1]
+
+        handles.append(norm.register_forward_hook(add))
+    model.eval()
+    sum(losses(model(inputs(batch, ("rgb", "depth"), torch.device("cpu"))), batch["label"]).values()).backward()
+    for handle in handles:
+        handle.remove()
+    for m in range(2):
+        for channel in range(0, zeros[m].shape[1], 3):
+            deviation = math.sqrt(float((zeros[m].grad[:, channel] ** 2).sum()))
+            expected = 1.0 if deviation == 0 else 1 - math.erfc(penalty / deviation / math.sqrt(2))
+            assert probability[name][m, channel] == pytest.approx(expected, abs=1e-5)
+    assert 0 < np.mean([p.mean() for p in probability.values()]) < 1
+
+
+def test_a_larger_penalty_attracts_more():
+    model, batch = network(), sample()
+    weak, strong = (theorem.attraction(model, [batch], penalty) for penalty in (1e-4, 1e-2))
+    assert all((strong[name] >= weak[name]).all() for name in weak)
+
+
+def test_feature_maps_are_means_of_the_channels_of_their_group():
+    model, batch = network(), sample(1)
+    name, layer = next((name, each) for name, each in model.named_modules() if each in set(exchange_norms(model)))
+    gamma = np.full((2, layer.norms[0].num_features), 0.5, np.float32)
+    gamma[0, :3], gamma[1, 4] = 0.001, -0.001
+    set_gamma(layer, gamma)
+    seen = []
+    handles = [norm.register_forward_hook(lambda _, __, output: seen.append(output)) for norm in layer.norms]
+    maps = feature_maps.averaged_maps(model, batch, name)
+    for handle in handles:
+        handle.remove()
+    assert [title.rpartition(": ")[2] for title in maps] == [
+        "3 channels",
+        "1 channels",
+        f"{len(gamma[0]) - 4} channels",
+    ]
+    first = next(iter(maps.values()))
+    expected = sum(seen[1][0, channel].clamp(min=0) for channel in range(3)) / 3
+    assert np.allclose(first[1], expected.detach().numpy(), atol=1e-6)
+
+
+def test_the_command_draws_every_figure(run, tmp_path, monkeypatch):
+    folder, _ = run
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    scenes = SyntheticConfig(size=(32, 48), train_scenes=6, validation_scenes=1, test_scenes=1)
+    config = TrainConfig(model=network().config, data=DataConfig(synthetic=scenes, crop=(32, 32)))
+    (folder / "config.yaml").write_text(yaml.safe_dump(plain(asdict(config))))
+    model = build(replace(network().config, classes=NYU13))
+    checkpoint.save(folder / "last.safetensors", model)
+    output = tmp_path / "figures"
+    with pytest.raises(SystemExit, match="no exchanging norm"):
+        main([str(folder), "--output", str(output), "--layer", "conv1"])
+    for penalty, score in ((1e-3, 0.2), (2e-3, 0.3)):
+        other = tmp_path / f"λ{penalty}"
+        shutil.copytree(folder / "gamma", other / "gamma")
+        for name in ("last.safetensors", "config.yaml"):
+            shutil.copy(folder / name, other / name)
+        values = plain(asdict(replace(config, exchange=replace(config.exchange, penalty=penalty))))
+        results = {"config": values, "scores": {"ensemble": {"mean_iou": score}}, "exchanged": 0.1}
+        (other / "results.json").write_text(json.dumps(results))
+    main([str(tmp_path / "λ0.001"), str(tmp_path / "λ0.002"), "--output", str(output), "--batches", "1"])
+    drawn = {path.name for path in output.iterdir()}
+    pictures = {"gamma.png", "proportions.png", "theorem.png", "features.png", "sensitivity_penalty.png"}
+    assert drawn == pictures | {"exchange.md"}
+    for name in pictures:
+        with Image.open(output / name) as image:
+            assert min(image.size) > 100 and len(set(image.convert("L").tobytes())) > 10, name
+
+
+def test_sensitivity_marks_every_run():
+    results = [{"penalty": value, "ensemble": value * 10, "exchanged": 0.5} for value in (0.01, 0.0, 0.03)]
+    axis = figures.sensitivity(results, "penalty").axes[0]
+    assert axis.lines[0].get_xdata().tolist() == [0.0, 0.01, 0.03]
+    assert axis.lines[0].get_ydata().tolist() == pytest.approx([0, 10, 30])

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m cen_model.data`: what is wrong with data is found and named; what is written is what was read."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from cen_model.data.__main__ import main
+from cen_model.data.config import DataConfig
+from cen_model.data.datasets import open_dataset
+from cen_model.data.geometry import default_intrinsics
+
+SIZE = (24, 32)
+
+
+def write(folder, stem, seed, depth=2000, label=None):
+    random = np.random.default_rng(seed)
+    images = {
+        "rgb": random.integers(0, 256, (*SIZE, 3), np.uint8),
+        "depth": np.full(SIZE, depth, np.uint16),
+        "label": random.integers(0, 3, SIZE, np.uint8) if label is None else np.full(SIZE, label, np.uint8),
+    }
+    images["depth"][:6] = 0
+    for name, image in images.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / name / f"{stem}.png"), image[..., ::-1] if image.ndim == 3 else image)
+    return images
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Five good frames, and their description."""
+    frames = {split: [write(tmp_path / split, i, 10 * (split == "test") + i) for i in range(n)] for split, n in SPLITS}
+    described = {
+        "classes": {"floor": [10, 20, 30], "wall": [200, 0, 0], "chair": [0, 200, 0]},
+        "labels": "from_zero",
+        "intrinsics": [30.0, 31.0, 16.0, 12.0],
+        **{split: {name: f"{split}/{name}" for name in ("rgb", "depth", "label")} for split, _ in SPLITS},
+    }
+    (tmp_path / "data.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
+    return tmp_path, frames
+
+
+SPLITS = (("train", 3), ("test", 2))
+
+
+def check(root, capsys, *options):
+    code = main(["check", "--dataset", "custom", "--root", str(root / "data.yaml"), *options])
+    return code, " ".join(capsys.readouterr().out.split())
+
+
+def test_good_data_is_counted(data, capsys, tmp_path):
+    root, frames = data
+    code, said = check(root, capsys, "--json", str(tmp_path / "figures.json"))
+    assert code == 0 and "no problems" in said
+    train = json.loads((tmp_path / "figures.json").read_text())["splits"]["train"]
+    assert train["frames"] == 3 and train["sizes"] == {"24×32": 3}
+    labels = np.concatenate([frame["label"].ravel() for frame in frames["train"]])
+    assert train["pixels"] == {
+        **{name: int((labels == i).sum()) for i, name in enumerate(("floor", "wall", "chair"))},
+        "void": 0,
+    }
+    assert train["depth"]["holes"] == pytest.approx(6 / 24)
+    assert train["depth"]["50 %"] == pytest.approx(2.0, rel=0.03)
+
+
+def test_everything_that_is_wrong_is_named_and_the_rest_is_read(data, capsys):
+    root, _ = data
+    (root / "train" / "rgb" / "0.png").write_bytes(b"no image")
+    cv2.imwrite(str(root / "train" / "label" / "1.png"), np.full(SIZE, 7, np.uint8))
+    cv2.imwrite(str(root / "test" / "depth" / "1.png"), np.full((12, 16), 900, np.uint16))
+    code, said = check(root, capsys)
+    assert code == 1
+    assert "0.png: cannot be read" in said
+    assert "label values 7 are no classes" in said
+    assert "differ in size" in said and "depth/1.png" in said
+    assert said.endswith("3 problems")
+
+
+def test_a_frame_in_two_splits_and_one_that_is_there_twice(data, capsys):
+    root, _ = data
+    image = (root / "train" / "rgb" / "0.png").read_bytes()
+    (root / "train" / "rgb" / "2.png").write_bytes(image)
+    (root / "test" / "rgb" / "1.png").write_bytes(image)
+    code, said = check(root, capsys)
+    assert code == 1
+    assert "shown twice" in said and "2.png" in said
+    assert "in train and elsewhere" in said and "test/rgb/1.png" in said
+
+
+@pytest.mark.parametrize(("depth", "hint"), [(2, "0.001 times"), (0, "every pixel is a hole")])
+def test_depth_of_another_unit(tmp_path, capsys, depth, hint):
+    for i in range(2):
+        write(tmp_path / "train", i, i, depth=depth)
+        write(tmp_path / "test", i, 5 + i, depth=depth)
+    described = {"classes": ["a", "b", "c"], "labels": "from_zero"}
+    described |= {part: {name: f"{part}/{name}" for name in ("rgb", "depth", "label")} for part in ("train", "test")}
+    (tmp_path / "data.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
+    code, said = check(tmp_path, capsys)
+    assert code == 1 and hint in said
+
+
+def test_what_is_prepared_is_what_was_read(data, capsys):
+    root, frames = data
+    options = ["--dataset", "custom", "--root", str(root / "data.yaml"), "--output", str(root / "prepared")]
+    assert main(["prepare", *options, "--modalities", "[rgb,depth,normal]"]) == 0
+    again = open_dataset(
+        DataConfig(dataset="custom", root=root / "prepared" / "dataset.yaml"), "test", ("rgb", "depth")
+    )
+    assert again.labels.names == ("floor", "wall", "chair") and again.labels.colours[1] == (200, 0, 0)
+    assert again.modalities == ("rgb", "depth", "normal")
+    assert again.intrinsics(0)[1, 1] == 31.0
+    for index, frame in enumerate(frames["test"]):
+        read = again[index]
+        assert np.array_equal(read["rgb"], frame["rgb"]) and np.array_equal(read["label"], frame["label"])
+        assert np.allclose(read["depth"], frame["depth"] / 1000)
+
+
+def test_preparing_goes_on_where_it_was_interrupted(data):
+    root, _ = data
+    options = ["--dataset", "custom", "--root", str(root / "data.yaml"), "--output", str(root / "prepared")]
+    assert main(["prepare", *options]) == 0
+    kept, lost = (root / "prepared" / "train" / "rgb" / f"{i:06d}.png" for i in (1, 2))
+    written = kept.stat().st_mtime_ns
+    lost.unlink()
+    assert main(["prepare", *options]) == 0
+    assert lost.is_file() and kept.stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize("augmented", [False, True])
+def test_a_contact_sheet_shows_every_modality(data, augmented):
+    root, _ = data
+    modalities = "[rgb,depth,normal,shade,edge,texture,hha]"
+    options = ["--dataset", "custom", "--root", str(root / "data.yaml"), "--modalities", modalities, "--frames", "3"]
+    output = root / "sheet.png"
+    assert main(["show", *options, "--output", str(output), "--augmented", str(augmented).lower()]) == 0
+    with Image.open(output) as sheet:
+        pixels = np.asarray(sheet)
+    assert pixels.shape[1] > 9 * 256 and pixels.shape[0] > 3 * 192
+    if not augmented:  # the label's colours are there, in its own column
+        column = pixels[:, 7 * 264 + 8 : 8 * 264]
+        assert all((column == colour).all(2).any() for colour in ((10, 20, 30), (200, 0, 0), (0, 200, 0)))
+
+
+def test_packing_by_command(data, capsys):
+    root, frames = data
+    file = root / "packed.safetensors"
+    options = ["--dataset", "custom", "--root", str(root / "data.yaml"), "--size", "[24,32]", "--output", str(file)]
+    assert main(["pack", *options, "--max_mib", "1"]) == 0
+    packed = open_dataset(DataConfig(dataset="packed", root=file), "test", ("rgb", "depth"))
+    assert len(packed) == 2
+    assert np.array_equal(packed[1]["label"], frames["test"][1]["label"])
+    assert np.array_equal(packed[1]["depth"], frames["test"][1]["depth"])
+    assert not np.allclose(packed.intrinsics(0), default_intrinsics(SIZE))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["check", "--dataset", "nyudv2"], "data.root: name the folder"),
+        (["check", "--dataset", "nyu"], "did you mean nyudv2"),
+        (["show", "--dataset", "custom", "--root", "nowhere.yaml", "--output", "x.png"], "nowhere.yaml"),
+    ],
+)
+def test_mistakes_are_explained(arguments, said, capsys):
+    assert main(arguments) == 2
+    assert said in " ".join(capsys.readouterr().out.split())
+
+
+def test_without_a_command_it_says_what_there_is(capsys):
+    assert main([]) == 2
+    assert "check" in capsys.readouterr().err
