@@ -14,6 +14,7 @@ from PIL import Image
 from cen_model.data.__main__ import main
 from cen_model.data.config import DataConfig
 from cen_model.data.datasets import open_dataset
+from cen_model.data.derived import derive
 from cen_model.data.geometry import default_intrinsics
 
 SIZE = (24, 32)
@@ -110,15 +111,15 @@ def test_what_is_prepared_is_what_was_read(data, capsys):
     root, frames = data
     options = ["--dataset", "custom", "--root", str(root / "data.yaml"), "--output", str(root / "prepared")]
     assert main(["prepare", *options, "--modalities", "[rgb,depth,normal]"]) == 0
-    again = open_dataset(
-        DataConfig(dataset="custom", root=root / "prepared" / "dataset.yaml"), "test", ("rgb", "depth")
-    )
+    names = ("rgb", "depth", "normal")
+    again = open_dataset(DataConfig(dataset="custom", root=root / "prepared" / "dataset.yaml"), "test", names)
     assert again.labels.names == ("floor", "wall", "chair") and again.labels.colours[1] == (200, 0, 0)
-    assert again.modalities == ("rgb", "depth", "normal")
+    assert set(again.modalities) == set(names)
     assert again.intrinsics(0)[1, 1] == 31.0
     for index, frame in enumerate(frames["test"]):
         read = again[index]
         assert np.array_equal(read["rgb"], frame["rgb"]) and np.array_equal(read["label"], frame["label"])
+        assert np.array_equal(read["normal"], derive("normal", frame, again.intrinsics(0)))
         assert np.allclose(read["depth"], frame["depth"] / 1000)
 
 
