@@ -8,12 +8,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from cen_model.config import SegmentationConfig
 from cen_model.data.classes import VOID
 from cen_model.models import build
-from cen_model.segmentation import evaluate, inputs, losses
+from cen_model.segmentation import inputs, losses
 
 
 def slow_resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -99,24 +98,24 @@ def test_the_ensemble_trains_its_weights_alone() -> None:
     assert trained("rgb") | trained("depth") | alpha == set(names)
 
 
-class Oracle(nn.Module):
-    """Labels coded into the raw images come out as logits; depth shows the label shifted by one class."""
+def test_the_average_may_be_over_more_pixels_than_a_part_has() -> None:
+    """Parts of a batch with void spread unevenly, each divided by half of all pixels: their mean is the whole's."""
+    batch = [sample_batch(seed) for seed in range(2)]
+    batch[0]["label"][:, :7] = VOID
+    outputs = [{"rgb": torch.randn(2, 3, 4, 4), "depth": torch.randn(2, 3, 4, 4)} for _ in batch]
+    outputs = [{**each, "ensemble": each["rgb"] + each["depth"]} for each in outputs]
+    whole = losses(
+        {name: torch.cat([each[name] for each in outputs]) for name in outputs[0]},
+        torch.cat([each["label"] for each in batch]),
+    )
+    pixels = sum((each["label"] != VOID).sum() for each in batch) / 2
+    parts = [losses(each, one["label"], pixels=pixels) for each, one in zip(outputs, batch, strict=True)]
+    for name, loss in whole.items():
+        assert sum(part[name].item() for part in parts) / 2 == pytest.approx(loss.item(), rel=1e-5)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.unused = nn.Parameter(torch.zeros(()))
 
-    def forward(self, images: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        depth = images["depth"][:, 0]
-        right = torch.stack([-(depth - k).abs() for k in (1, 2, 3)], dim=1)
-        return {"rgb": right, "depth": right.roll(1, dims=1), "ensemble": right}
-
-
-def test_evaluation_scores_every_output() -> None:
-    batches = [sample_batch(seed) for seed in range(3)]
-    for batch in batches:
-        batch["depth"] = batch["label"][:, None].float() + 1
-        batch["label"][0, :5] = VOID
-    scores = evaluate(Oracle(), ("rgb", "depth"), 3, batches)
-    assert scores["rgb"].mean_iou == scores["ensemble"].mean_iou == 1.0
-    assert scores["depth"].pixel_accuracy == 0.0
+def test_a_batch_of_void_costs_nothing() -> None:
+    outputs = {"ensemble": torch.randn(2, 3, 4, 4, requires_grad=True)}
+    loss = losses({**outputs, "rgb": outputs["ensemble"]}, torch.full((2, 16, 16), VOID, dtype=torch.uint8))["rgb"]
+    loss.backward()
+    assert loss == 0 and (outputs["ensemble"].grad == 0).all()

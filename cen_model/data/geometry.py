@@ -79,6 +79,8 @@ def gravity(normals_HW3: np.ndarray) -> np.ndarray:
         perpendicular = vectors_N3[along < np.sin(np.radians(degrees))]
         if not len(parallel) + len(perpendicular):
             break
-        _, axes = np.linalg.eigh(perpendicular.T @ perpendicular - parallel.T @ parallel)
+        scatter = perpendicular.T @ perpendicular - parallel.T @ parallel
+        # One wall alone does not tell: the direction stays then.
+        _, axes = np.linalg.eigh(scatter - 1e-3 * len(vectors_N3) * np.outer(down, down))
         down = axes[:, 0] * np.sign(axes[:, 0] @ down or 1.0)
     return down
