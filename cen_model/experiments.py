@@ -88,12 +88,12 @@ def train(command: Sequence[str], log: Path, until: float) -> str:
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, "COLUMNS": "200"})
         try:
             code = process.wait(max(0.0, until - time.monotonic()))
-        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGINT)
             code = process.wait(PATIENCE)
-        finally:
+        finally:  # Ctrl-C reached the training as well
             if process.poll() is None:
-                process.kill()
+                process.wait(PATIENCE)
     return {0: "finished", 130: "stopped"}.get(code, "failed")
 
 
@@ -140,5 +140,7 @@ def main(
 if __name__ == "__main__":
     try:
         auto_cli(main)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except (ValueError, OSError) as error:
         sys.exit(f"experiments: {error}")
