@@ -57,11 +57,12 @@ def train(config: AnyTrainConfig, console: Console) -> bool:
     run = Run(config, task, fabric)
     run.begin()
 
-    progress = run.progress
+    progress, ranks, world = run.progress, Ranks.current(), fabric.world_size
     steps = range(progress.step, config.schedule.epochs * epoch_steps)
-    rank, world = fabric.global_rank, fabric.world_size
+    if progress.step > steps.stop:
+        raise ValueError(f"schedule.epochs: {run.folder} holds {progress.step} steps already, more than {steps.stop}")
     batches = training_loader(
-        dataset, config.data, task.inputs, batch, config.seed, steps, fabric.device, rank, world, task.targets
+        dataset, config.data, task.inputs, batch, config.seed, steps, fabric.device, ranks.rank, world, task.targets
     )
     sentinel = Sentinel(dataset, run.folder / "last.safetensors")
     with display.bar(console, steps, fabric.is_global_zero) as bar, stop_on_signal() as stop:
@@ -75,10 +76,13 @@ def train(config: AnyTrainConfig, console: Console) -> bool:
             epoch, remainder = divmod(progress.step, epoch_steps)
             ends, logs = remainder == 0, progress.step % LOG_EVERY == 0
             # Several processes must agree; asking each other at every step would slow them down.
-            stops = (world == 1 or logs) and any(Ranks.current().each(stop.requested))
-            saves = ends or stops or (config.save_every and progress.step % config.save_every == 0)
+            agreed = world == 1 or logs
+            stops = agreed and any(ranks.each(stop.requested))
+            due = agreed and any(ranks.each(run.is_due()))
+            saves = ends or stops or due or (config.save_every and progress.step % config.save_every == 0)
             if ends or logs or saves:
-                sentinel.check()
+                sentinel.check(task.modules.values() if saves else ())
+                terms = fabric.all_reduce(terms, reduce_op="mean")
                 run.log(terms)
             bar.update(progress.step, terms, task.network.exchanged_share() if logs else None)
             if ends and (epoch % config.validate_every == 0 or progress.step == steps.stop):
@@ -101,7 +105,10 @@ def open_split(config: AnyTrainConfig, split: Split) -> Dataset:
 
 
 def measure_best(config: TrainConfig, console: Console) -> None:
-    """Measure the best checkpoint on the test frames; the scores and the configuration go into its metadata."""
+    """Measure the best checkpoint on the test frames; the scores and the configuration go into its metadata.
+
+    Called by every process: each measures its share, the first one writes.
+    """
     path = Path(config.output) / "best.safetensors"
     model, dataset = checkpoint.load(path), open_split(config, "test")
     scores = measure(model, dataset, config.data)
@@ -111,6 +118,8 @@ def measure_best(config: TrainConfig, console: Console) -> None:
         "epoch": checkpoint.read_metadata(path).get("epoch", ""),
         "training": json.dumps(asdict(config), default=str),
     }
+    if Ranks.current().rank > 0:
+        return
     checkpoint.save(path, model, text, half=config.half_weights)
     console.print(report.table(scores, model.config.classes, f"{path}: {len(dataset)} test frames"))
 
@@ -138,7 +147,7 @@ def main() -> int:
         if not finished:
             console.print(f"stopped; the same command continues (output={config.output})")
             return 130
-        if config.task == "segmentation" and Ranks.current().rank == 0:
+        if config.task == "segmentation":
             measure_best(config, console)
     except KeyboardInterrupt:  # before the first step, while scenes are rendered
         return 130

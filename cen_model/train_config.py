@@ -106,6 +106,8 @@ class RunConfig:
     """Epochs between validations."""
     save_every: int = 0
     """Steps between saved states, besides those at the end of every epoch; 0 for these alone."""
+    save_minutes: float | None = 30.0
+    """Minutes after which the state is saved in the midst of an epoch, too."""
     dry_run: bool = False
     """Print what would be done, and do nothing."""
 
@@ -140,9 +142,11 @@ AnyTrainConfig = TrainConfig | TranslationTrainConfig
 TASKS: dict[str, type[AnyTrainConfig]] = {"segmentation": TrainConfig, "translation": TranslationTrainConfig}
 
 # What a continued run may change: none of it decides which step follows which.
-_FREE = {"output", "resume", "dry_run", "validate_every", "save_every", "schedule.epochs"}
-_FREE |= {f"data.{name}" for name in ("root", "workers", "evaluation_batch")}
-_FREE |= {f"hardware.{name}" for name in ("devices", "compile", "recompute")}
+_FREE = {
+    *("output", "resume", "dry_run", "validate_every", "save_every", "save_minutes", "schedule.epochs"),
+    *("data.root", "data.workers", "data.evaluation_batch"),
+    *("hardware.devices", "hardware.compile", "hardware.recompute"),
+}
 
 
 def refuse_changes(started: Mapping[str, Any], continued: Mapping[str, Any], file: Path) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 import yaml
 from lightning.fabric import Fabric
 from safetensors.torch import save as serialise
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from torch import Tensor, nn
 
 from cen_model import checkpoint, provenance
@@ -44,7 +45,7 @@ class Run:
         self.config, self.task, self.fabric = config, task, fabric
         self.folder = Path(config.output)
         self.progress = RunProgress()
-        self._resumed_at = time.monotonic()
+        self._saved_at = time.monotonic()
 
     def begin(self) -> None:
         """Continue what the folder holds, or start there.
@@ -59,10 +60,17 @@ class Run:
                     f"output: {self.folder} holds a run already; continue it with resume=true or choose another folder"
                 )
             self.progress = load_state(state, self.task, self.config, self.fabric)
-        elif self.fabric.is_global_zero:
-            text = yaml.safe_dump(plain(asdict(self.config)), sort_keys=False)
-            write_atomically(self.folder / "config.yaml", lambda file: file.write_text(text, encoding="utf-8"))
+        if not self.fabric.is_global_zero:
+            return
+        for left in self.folder.rglob(".*.part"):  # by a process that was killed while it wrote
+            left.unlink()
+        text = yaml.safe_dump(plain(asdict(self.config)), sort_keys=False)
+        write_atomically(self.folder / "config.yaml", lambda file: file.write_text(text, encoding="utf-8"))
+        if self.progress.step == 0:
             self._save_gamma()
+        else:  # it may have been killed after the state was written, and before the network was
+            self._save_network("last", self.measured(), {"step": str(self.progress.step)})
+            self._forget_later_events()
 
     def log(self, terms: Mapping[str, Tensor]) -> None:
         """Losses, learning rates and the share of exchanged channels."""
@@ -95,10 +103,15 @@ class Run:
     def save(self) -> None:
         """The state, then the network that goes with it."""
         now = time.monotonic()
-        self.progress.seconds += now - self._resumed_at
-        self._resumed_at = now
+        self.progress.seconds += now - self._saved_at
+        self._saved_at = now
         save_state(self.folder / STATE, self.task, self.progress, self.config, self.fabric)
         self._save_network("last", self.measured(), {"step": str(self.progress.step)})
+
+    def is_due(self) -> bool:
+        """Whether the last save was too long ago."""
+        minutes = self.config.save_minutes
+        return minutes is not None and time.monotonic() - self._saved_at > 60 * minutes
 
     def measured(self) -> MultimodalNetwork:
         """The network to be measured and written: the moving average where there is one."""
@@ -129,6 +142,11 @@ class Run:
         if self.fabric.is_global_zero:
             path = self.folder / f"{name}.safetensors"
             checkpoint.save(path, network, metadata, half=self.config.half_weights)
+
+    def _forget_later_events(self) -> None:
+        """Let TensorBoard drop what was logged after the state that is continued from: it comes again."""
+        start = Event(step=self.progress.step + 1, session_log=SessionLog(status=SessionLog.START))
+        self.fabric.logger.experiment.file_writer.add_event(start, start.step)
 
     def _save_gamma(self) -> None:
         network = self.measured()

@@ -7,7 +7,7 @@ Axes: B batch, H W pixels.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from cen_model.data.dataset import Dataset
 from cen_model.evaluation.inference import InferenceConfig
 from cen_model.evaluation.labeller import NetworkLabeller
 from cen_model.evaluation.measure import measure
-from cen_model.metrics import Scores
+from cen_model.evaluation.results import of_scores
 from cen_model.models import build
 from cen_model.network import MultimodalNetwork
 from cen_model.optimiser import build_optimiser, initialise_gamma
@@ -99,11 +99,8 @@ class SegmentationTask:
         return total
 
     def measure(self, network: MultimodalNetwork, dataset: Dataset) -> dict[str, dict[str, Any]]:
-        return {name: asdict(scores) for name, scores in self.scores(network, dataset).items()}
-
-    def scores(self, network: MultimodalNetwork, dataset: Dataset) -> dict[str, Scores]:
-        """The same, as objects."""
-        return measure(network, dataset, self._config.data)
+        scores = measure(network, dataset, self._config.data)
+        return {name: of_scores(each, dataset.labels.names) for name, each in scores.items()}
 
     def goodness(self, scores: Mapping[str, Mapping[str, Any]]) -> float:
         return scores[ENSEMBLE]["mean_iou"]
