@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Taskonomy: miniature trees written by other code, in both layouts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cen_model.data.config import DataConfig
+from cen_model.data.datasets import open_dataset
+from cen_model.modalities import MODALITIES
+
+H, W = 4, 6
+DEEP = {"depth_euclidean": "depth", "depth_zbuffer": "zbuffer", "edge_occlusion": "edge", "edge_texture": "texture"}
+COLOURED = {
+    "rgb": "rgb",
+    "normal": "normal",
+    "principal_curvature": "curvature",
+    "segment_unsup2d": "segment2d",
+    "segment_unsup25d": "segment25d",
+}
+OURS = DEEP | COLOURED | {"reshading": "shade"}
+
+
+def image(domain: str, seed: int) -> np.ndarray:
+    random = np.random.default_rng([seed, *domain.encode()])
+    if domain in DEEP:
+        values = random.integers(0, 13000, (H, W), np.uint16)
+        values[0, :2] = 65535, 512
+        return values
+    if domain == "reshading":
+        return np.repeat(random.integers(0, 256, (H, W, 1), np.uint8), 3, 2)
+    return random.integers(0, 256, (H, W, 3), np.uint8)
+
+
+def write(root: Path, buildings: int, views: int, layout: str, domains=tuple(OURS)) -> None:
+    for building in range(buildings):
+        for view in range(views):
+            for domain in domains:
+                inner = {"domains": f"{domain}/b{building}", "buildings": f"b{building}/{domain}"}[layout]
+                path = root / inner / f"point_{view}_view_3_domain_{domain}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(image(domain, building * 100 + view)).save(path)
+
+
+@pytest.mark.parametrize("layout", ["domains", "buildings"])
+def test_every_domain_is_read(tmp_path, layout):
+    write(tmp_path, 3, 1, layout)
+    dataset = open_dataset(DataConfig("taskonomy", tmp_path), "test", list(OURS.values()))
+    assert len(dataset) == 1
+    assert dataset.labels is None
+    assert set(dataset.modalities) == set(OURS.values())
+    read = dataset[0]
+    for domain, name in OURS.items():
+        stored = image(domain, 200)
+        assert read[name].shape == ((H, W, 3) if MODALITIES[name].channels == 3 else (H, W)), domain
+        if domain in COLOURED:
+            assert (read[name] == stored).all()
+        elif domain == "reshading":
+            assert (read[name] == stored[..., 0]).all()
+        elif domain.startswith("depth"):
+            assert (read[name] == np.where(stored == 65535, 0, stored / np.float32(512))).all()
+            assert read[name][0, :2].tolist() == [0, 1]
+        else:
+            most = {"edge_occlusion": 11584, "edge_texture": 11355}[domain]
+            expected = [0 if value == 65535 else round(min(value / most, 1) * 255) for value in stored.ravel().tolist()]
+            assert np.abs(read[name].ravel().astype(int) - expected).max() <= 1
+            assert read[name][0, 0] == 0
+
+
+@pytest.mark.parametrize("layout", ["domains", "buildings"])
+@pytest.mark.parametrize(("buildings", "views"), [(12, 2), (1, 30), (2, 5)])
+def test_parts_share_nothing_and_leave_nothing_out(tmp_path, layout, buildings, views):
+    write(tmp_path, buildings, views, layout, ("rgb", "depth_euclidean"))
+    names = {f"b{building}" for building in range(buildings)}
+    seen, places = [], []
+    for split in ("train", "validation", "test"):
+        dataset = open_dataset(DataConfig("taskonomy", tmp_path), split, ["rgb", "depth"])
+        colours = {dataset[index]["rgb"].tobytes() for index in range(len(dataset))}
+        assert colours
+        seen.append(colours)
+        parts = [part for index in range(len(dataset)) for part in Path(dataset.describe(index).split(", ")[0]).parts]
+        places.append({part for part in parts if part in names})
+    assert len(set.union(*seen)) == sum(map(len, seen)) == buildings * views
+    if buildings > 2:
+        assert not (places[0] & places[1] or places[0] & places[2] or places[1] & places[2])
+
+
+def test_lists_name_the_buildings(tmp_path):
+    write(tmp_path, 4, 2, "domains", ("rgb", "normal"))
+    (tmp_path / "train.txt").write_bytes(b"b3\r\nb0\r\n")
+    dataset = open_dataset(DataConfig("taskonomy", tmp_path), "train", ["rgb"])
+    assert len(dataset) == 4
+    (tmp_path / "train.txt").write_text("elsewhere")
+    with pytest.raises(ValueError, match=r"train"):
+        open_dataset(DataConfig("taskonomy", tmp_path), "train", ["rgb"])
+
+
+def test_views_without_every_domain_are_left_out(tmp_path):
+    write(tmp_path, 3, 2, "domains", ("rgb", "normal"))
+    (tmp_path / "normal" / "b0" / "point_1_view_3_domain_normal.png").unlink()
+    dataset = open_dataset(DataConfig("taskonomy", tmp_path), "train", ["rgb", "normal"])
+    assert len(dataset) == 1
+
+
+def test_one_view_is_too_few(tmp_path):
+    write(tmp_path, 1, 1, "domains", ("rgb",))
+    with pytest.raises(ValueError, match="none is left for train"):
+        open_dataset(DataConfig("taskonomy", tmp_path), "train", ["rgb"])
