@@ -167,7 +167,7 @@ def test_files_without_partners_are_named(tmp_path):
     for folder in FOLDERS.values():
         for path in (tmp_path / folder).iterdir():
             path.unlink()
-    with pytest.raises(ValueError, match="no .png or .jpg"):
+    with pytest.raises(ValueError, match=r"no \.png or \.jpg"):
         open_dataset(config, "train", ["rgb"])
     with pytest.raises(FileNotFoundError, match="nowhere"):
         open_dataset(write(tmp_path, train={"rgb": "nowhere"}), "train", ["rgb"])

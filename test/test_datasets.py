@@ -46,7 +46,7 @@ def test_lacking_modalities_are_derived(config):
 def test_unknown_names_are_explained(config, tmp_path):
     with pytest.raises(ValueError, match="did you mean nyudv2"):
         open_dataset(DataConfig("nyud"), "train", ["rgb"])
-    with pytest.raises(ValueError, match="13 classes of its own.*nyu40"):
+    with pytest.raises(ValueError, match=r"13 classes of its own.*nyu40"):
         open_dataset(DataConfig(synthetic=SMALL, label_set="nyu40"), "test", ["rgb"])
     with pytest.raises(ValueError, match="nyu41"):
         open_dataset(DataConfig(synthetic=SMALL, label_set="nyu41"), "test", ["rgb"])
