@@ -48,7 +48,7 @@ def line(epoch: int, terms: Mapping[str, Tensor], scores: Mapping[str, Mapping[s
     """An epoch in one line."""
     loss = sum(term.item() for term in terms.values())
     key = "mean_iou" if "mean_iou" in scores["ensemble"] else "mae"
-    shown = "  ".join(f"{name} {each[key]:.3f}" for name, each in scores.items())
+    shown = "  ".join(f"{name} {each[key] or 0:.3f}" for name, each in scores.items())
     return f"epoch {epoch:3d}  loss {loss:.3f}  {shown}  exchanged {share:.0%}"
 
 

@@ -103,7 +103,7 @@ class SegmentationTask:
         return {name: of_scores(each, dataset.labels.names) for name, each in scores.items()}
 
     def goodness(self, scores: Mapping[str, Mapping[str, Any]]) -> float:
-        return scores[ENSEMBLE]["mean_iou"]
+        return scores[ENSEMBLE]["mean_iou"] or 0.0  # None where every pixel is void
 
     def pictures(self, network: MultimodalNetwork, dataset: Dataset, indices: Sequence[int]) -> Iterator[np.ndarray]:
         data: DataConfig = replace(self._config.data, workers=0)
