@@ -95,7 +95,10 @@ def test_a_frame_in_two_splits_and_one_that_is_there_twice(data, capsys):
     assert "in train and elsewhere" in said and "test/rgb/1.png" in said
 
 
-@pytest.mark.parametrize(("depth", "hint"), [(2, "0.001 times"), (0, "every pixel is a hole")])
+@pytest.mark.parametrize(
+    ("depth", "hint"),
+    [(2, "0.001 times"), (20, "0.01 times"), (0, "every pixel is a hole"), (0, "0.png: depth is a hole")],
+)
 def test_depth_of_another_unit(tmp_path, capsys, depth, hint):
     for i in range(2):
         write(tmp_path / "train", i, i, depth=depth)
@@ -105,6 +108,96 @@ def test_depth_of_another_unit(tmp_path, capsys, depth, hint):
     (tmp_path / "data.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
     code, said = check(tmp_path, capsys)
     assert code == 1 and hint in said
+
+
+def test_a_split_that_cannot_be_opened_is_a_problem_and_the_others_are_read(data, capsys):
+    root, _ = data
+    (root / "test" / "rgb" / "1.png").unlink()
+    code, said = check(root, capsys)
+    assert code == 1
+    assert "not there: validation" in said and "without a partner, such as 1" in said
+    assert "│ train │ 3 │" in said
+
+
+def test_nothing_to_open_is_another_code(data, capsys):
+    root, _ = data
+    for part in ("train", "test"):
+        (root / part / "rgb" / "1.png").unlink()
+    code, said = check(root, capsys)
+    assert code == 2 and "train" in said and "test" in said
+
+
+def test_depth_of_few_values_and_a_class_that_never_occurs_are_no_problems(data, capsys):
+    root, _ = data
+    cv2.imwrite(str(root / "test" / "label" / "0.png"), np.zeros(SIZE, np.uint8))
+    cv2.imwrite(str(root / "test" / "label" / "1.png"), np.zeros(SIZE, np.uint8))
+    code, said = check(root, capsys)
+    assert code == 0
+    assert "only 1 different values" in said and "no pixel of class 1, 2" in said
+    for part, n in SPLITS:
+        for i in range(n):
+            fine = 1000 + np.arange(SIZE[0] * SIZE[1], dtype=np.uint16).reshape(SIZE)
+            cv2.imwrite(str(root / part / "depth" / f"{i}.png"), fine)
+    assert "different values" not in check(root, capsys)[1]
+
+
+def test_labels_that_may_be_one_off_are_pointed_at(data, capsys):
+    root, _ = data
+    for i in range(3):
+        cv2.imwrite(str(root / "train" / "label" / f"{i}.png"), np.arange(SIZE[0] * SIZE[1]).reshape(SIZE) % 2)
+    code, said = check(root, capsys)
+    assert code == 1 and "class 2 alone never occurs, the last one" in said
+
+
+def test_several_processes_find_the_same(data, capsys):
+    root, _ = data
+    (root / "train" / "rgb" / "0.png").write_bytes(b"no image")
+    assert check(root, capsys, "--workers", "2") == check(root, capsys)
+
+
+def test_a_frame_that_a_list_names_twice(data, capsys):
+    root, _ = data
+    for name in ("rgb", "depth", "label"):
+        (root / "train" / name / "list.txt").write_text("0.png\r\n1.png\r\n0.png\r\n")
+    described = yaml.safe_load((root / "data.yaml").read_text())
+    described["train"] = {name: f"train/{name}/list.txt" for name in described["train"]}
+    (root / "data.yaml").write_text(yaml.safe_dump(described))
+    code, said = check(root, capsys)
+    assert code == 1 and "is listed again" in said
+
+
+def test_a_training_configuration_says_which_data(data, capsys):
+    root, _ = data
+    (root / "run.yaml").write_text("data: {dataset: custom, root: nowhere.yaml, label_set: null}\nseed: 3\n")
+    assert main(["check", str(root / "run.yaml")]) == 2
+    assert "nowhere.yaml" in capsys.readouterr().out
+    for override in ([f"data.root={root}/data.yaml"], ["--data.root", f"{root}/data.yaml"]):
+        assert main(["check", str(root / "run.yaml"), *override]) == 0
+    (root / "run.yaml").write_text(": [")
+    assert main(["check", str(root / "run.yaml")]) == 2
+    assert "not YAML" in capsys.readouterr().out
+
+
+def test_frames_are_prepared_at_another_size(data):
+    root, frames = data
+    options = ["--dataset", "custom", "--root", str(root / "data.yaml"), "--output", str(root / "small")]
+    assert main(["prepare", *options, "--size", "12x16"]) == 0
+    small = open_dataset(DataConfig(dataset="custom", root=root / "small" / "dataset.yaml"), "test", ("rgb", "depth"))
+    frame, whole = small[1], frames["test"][1]
+    means = whole["rgb"].reshape(12, 2, 16, 2, 3).mean((1, 3))
+    assert np.abs(frame["rgb"] - means).max() <= 1
+    assert np.array_equal(frame["label"], whole["label"][::2, ::2])
+    assert np.allclose(frame["depth"], whole["depth"][::2, ::2] / 1000)
+    assert np.array_equal(small.intrinsics(0), [[15, 0, 8], [0, 15.5, 6], [0, 0, 1]])
+
+
+def test_frames_are_chosen(data, capsys):
+    root, _ = data
+    options = ["--dataset", "custom", "--root", str(root / "data.yaml"), "--output", str(root / "sheet.png")]
+    assert main(["show", *options, "--indices", "[2,0]"]) == 0
+    assert "frames 2, 0" in capsys.readouterr().out
+    for wrong in (["--indices", "[3]"], ["--frames", "0"]):
+        assert main(["show", *options, *wrong]) == 2
 
 
 def test_what_is_prepared_is_what_was_read(data, capsys):

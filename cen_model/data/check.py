@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,8 +18,14 @@ from cen_model.data.classes import VOID
 from cen_model.data.dataset import Dataset
 from cen_model.data.geometry import metres
 
-DEPTHS = np.concatenate([[0.0], np.geomspace(0.05, 200, 400), [np.inf]])
+DEPTHS = np.concatenate([[0.0], np.geomspace(1e-4, 1e5, 1000), [np.inf]])
 """Edges of the depth histogram, in metres."""
+LEVELS = 256
+_FACTORS = (1000, 100, 10, 5, 0.2, 0.1, 0.01, 0.001)
+"""Of units that are mistaken for each other: metres, millimetres, 1/5000 m, …"""
+_ROOM = 2.5
+_WORTH_A_WORKER = 50
+"""Frames."""
 NEAREST, FARTHEST = 0.3, 60.0
 """Median depth in metres between which a unit is believable, indoors or on a street."""
 
@@ -36,6 +43,8 @@ class Found:
     holes: int = 0
     hashes: dict[str, str] = field(default_factory=dict)
     """Of colour images: the first frame with it."""
+    levels: set[float] | None = field(default_factory=set)
+    """Different values of depth; None if there are more than 8 bits can number."""
     twice: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -65,13 +74,24 @@ class _Readings(TorchDataset):
         if "depth" in frame:
             depth = metres(frame["depth"])
             known = depth[depth > 0]
-            reading |= {"depths": np.histogram(known, DEPTHS)[0], "holes": depth.size - known.size}
+            levels = np.unique(known)
+            reading |= {
+                "depths": np.histogram(known, DEPTHS)[0],
+                "holes": depth.size - known.size,
+                "levels": levels.tolist() if len(levels) <= LEVELS else None,
+            }
         return reading
 
 
 def read_all(dataset: Dataset, workers: int, watch: Callable[[], object]) -> Found:
-    """Read every frame of a split; what cannot be read is noted, and the rest goes on."""
+    """Read every frame of a split; what cannot be read is noted, and the rest goes on.
+
+    Args:
+        workers: processes; 0 takes as many as there are cores, if there is enough to do.
+        watch: is called for every frame.
+    """
     found = Found()
+    workers = workers or min(os.cpu_count() or 1, len(dataset) // _WORTH_A_WORKER)
     for reading in DataLoader(_Readings(dataset), batch_size=None, num_workers=workers):
         watch()
         found.frames += 1
@@ -84,11 +104,23 @@ def read_all(dataset: Dataset, workers: int, watch: Callable[[], object]) -> Fou
         if "depths" in reading:
             found.depths += np.asarray(reading["depths"])
             found.holes += reading["holes"]
-        if "hash" in reading:
-            first = found.hashes.setdefault(reading["hash"], reading["name"])
-            if first != reading["name"]:
-                found.twice.append(f"{reading['name']} shows what {first} shows")
+            _note_levels(found, reading)
+        if (key := reading.get("hash")) in found.hashes:
+            first = found.hashes[key]
+            again = "is listed again" if first == reading["name"] else f"shows what {first} shows"
+            found.twice.append(f"{reading['name']} {again}")
+        elif key:
+            found.hashes[key] = reading["name"]
     return found
+
+
+def _note_levels(found: Found, reading: Mapping[str, Any]) -> None:
+    if not np.asarray(reading["depths"]).any():
+        found.problems.append(f"{reading['name']}: depth is a hole everywhere")
+    if found.levels is not None:
+        found.levels = None if reading["levels"] is None else found.levels | set(reading["levels"])
+    if found.levels is not None and len(found.levels) > LEVELS:
+        found.levels = None
 
 
 def leaks(splits: Mapping[str, Found]) -> list[str]:
@@ -120,7 +152,7 @@ def doubts(found: Found, classes: int) -> list[str]:
     if statistics is not None and "50 %" not in statistics:
         said.append("depth: every pixel is a hole")
     elif statistics is not None and not NEAREST <= (median := statistics["50 %"]) <= FARTHEST:
-        factor = 1000 if median > FARTHEST else 0.001
+        factor = min(_FACTORS, key=lambda each: abs(np.log(median / each / _ROOM)))
         said.append(
             f"depth: the median is {median:.3g} m, which no room has: is the unit another one? With {factor:g} times "
             f"as many units a metre it would be {median / factor:.3g} m"
@@ -128,7 +160,21 @@ def doubts(found: Found, classes: int) -> list[str]:
     labelled = found.pixels.sum()
     if labelled and found.pixels[VOID] == labelled:
         said.append("labels: every pixel is void")
-    elif labelled and (never := [str(i) for i in range(classes) if not found.pixels[i]]):
+    elif labelled and np.flatnonzero(found.pixels[:classes] == 0).tolist() == [classes - 1] and classes > 2:
+        said.append(
+            f"labels: class {classes - 1} alone never occurs, the last one: do the files number classes from 0 on, so "
+            "that every class is read as the one before it? (convention from_zero or zero_is_void)"
+        )
+    return said
+
+
+def remarks(found: Found, classes: int) -> list[str]:
+    """What need not be wrong, and is good to know."""
+    said: list[str] = []
+    if found.levels:
+        said.append(f"depth: only {len(found.levels)} different values, as 8 bits have; results do not compare")
+    never = [str(i) for i in range(classes) if not found.pixels[i]]
+    if found.pixels.any() and never:
         said.append(f"labels: no pixel of class {', '.join(never[:8])}{', …' if len(never) > 8 else ''}")
     return said
 

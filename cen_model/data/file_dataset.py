@@ -19,6 +19,8 @@ Files = Mapping[str, Path]
 Reader = Callable[[Path], np.ndarray]
 """Reads a file as `cen_model.data.dataset` has it."""
 
+NAMED = 20
+"""Of missing files, so many are named."""
 _ENDINGS = (".npy", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 # Depth as .npy comes first: beside it there may be a .png that was only made to be looked at.
 _IMAGE = re.compile(r"(.+?\.(?:png|jpe?g|npy))(?=\s|$)", re.IGNORECASE)
@@ -119,7 +121,7 @@ def paired_lists(root: Path, part: str) -> list[Files]:
             if name == "label" and named and (root / named[0]).is_file():
                 frame[name] = root / named[0]
             else:
-                frame[name] = find_image(root / each / inner.parent, inner.stem, line)
+                frame[name] = find_image(root / each / inner.parent, inner.stem)
         frames.append(frame)
     return frames
 
@@ -130,13 +132,13 @@ def columns(line: str) -> list[str]:
     return [each.strip() for each in found if each.strip()]
 
 
-def find_image(folder: Path, stem: str, what: str) -> Path:
-    """The image of a name without its ending, whatever the ending's case. Raises FileNotFoundError."""
+def find_image(folder: Path, stem: str) -> Path:
+    """The image of a name without its ending, whatever the ending's case; ``stem.*`` if there is none."""
     for ending in _ENDINGS:
         for path in (folder / f"{stem}{ending}", folder / f"{stem}{ending.upper()}"):
             if path.is_file():
                 return path
-    raise FileNotFoundError(f"{what}: no {stem}.png or .jpg in {folder}")
+    return folder / f"{stem}.*"  # so that `refuse_missing` can name all that are missing, not only the first
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -145,7 +147,8 @@ def images_in(folder: Path) -> list[Path]:
 
 
 def refuse_missing(frames: Iterable[Files]) -> None:
-    """Raise FileNotFoundError that names the first of the files that are not there, and how many are not."""
+    """Raise FileNotFoundError that names the files that are not there (`NAMED` of them), and how many are not."""
     missing = [path for files in frames for path in files.values() if not path.is_file()]
     if missing:
-        raise FileNotFoundError(f"{missing[0]}: not there; {len(missing)} files that the lists name are missing")
+        named = ", ".join(map(str, missing[:NAMED])) + (", …" if len(missing) > NAMED else "")
+        raise FileNotFoundError(f"{named}: not there; {len(missing)} files that the lists name are missing")

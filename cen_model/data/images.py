@@ -62,11 +62,14 @@ def read_depth(path: Path) -> np.ndarray:
 
 
 def read_array(path: Path) -> np.ndarray:
-    """A .npy file. Raises ValueError if it is none."""
+    """A .npy file of numbers (H, W). Raises ValueError if it is none."""
     try:
-        return np.load(path, allow_pickle=False)
+        array = np.load(path, allow_pickle=False)
     except (OSError, EOFError, ValueError) as error:
         raise ValueError(f"{path}: cannot be read as a .npy file: {error}") from error
+    if array.ndim != 2 or array.dtype.kind not in "iuf":
+        raise ValueError(f"{path}: expected one number per pixel (H, W), found {array.dtype} of shape {array.shape}")
+    return array
 
 
 def _decoded(path: Path, flags: int) -> np.ndarray:

@@ -57,7 +57,7 @@ def _numbered(config: DataConfig, split: Split) -> FileDataset:
     """rgb/, depth/ and label/ with the same names, train.txt and test.txt."""
     root = folder(config)
     frames = [
-        {name: find_image(root / name, Path(line).stem, "NYUDv2") for name in ("rgb", "depth", "label")}
+        {name: find_image(root / name, Path(line).stem) for name in ("rgb", "depth", "label")}
         for line in read_lines(root / f"{_PARTS[split]}.txt")
     ]
     return _dataset(config, frames, depth_of_any_bits, ZERO_IS_VOID)
@@ -103,7 +103,7 @@ def _esanet(config: DataConfig, split: Split) -> FileDataset:
     stems = [path.stem for path in images_in(root / "labels_40")]
     if not stems:
         raise ValueError(f"{root / 'labels_40'}: no images there")
-    frames = [{name: find_image(root / each, stem, "NYUDv2") for name, each in folders.items()} for stem in stems]
+    frames = [{name: find_image(root / each, stem) for name, each in folders.items()} for stem in stems]
     return _dataset(config, frames, read_depth, ZERO_IS_VOID)
 
 

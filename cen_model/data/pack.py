@@ -13,12 +13,12 @@ from safetensors.numpy import save_file
 
 from cen_model.data.dataset import Dataset
 from cen_model.data.packed import KEY, VERSION
+from cen_model.data.resized import Resized
 from cen_model.files import write_atomically
 
 QUALITIES = (95, 92, 88, 84, 80, 75, 70, 60, 50)
 """Of JPEG, best first."""
 _METADATA_BYTES = 200_000
-_INTERPOLATION = dict.fromkeys(("depth", "zbuffer", "label"), cv2.INTER_NEAREST)
 
 Frames = Mapping[str, list[dict[str, np.ndarray]]]
 """By split."""
@@ -46,8 +46,9 @@ def pack(
     Raises:
         ValueError: a frame cannot be read, or not even the lowest quality keeps to the budget.
     """
+    splits = {split: Resized(dataset, size) for split, dataset in splits.items()}
     frames = {
-        split: [_resized(dataset[index], size, modalities, watch) for index in range(len(dataset))]
+        split: [_chosen(dataset[index], modalities, watch) for index in range(len(dataset))]
         for split, dataset in splits.items()
     }
     tensors = _exact(frames)
@@ -58,15 +59,11 @@ def pack(
     return quality
 
 
-def _resized(
-    frame: Mapping[str, np.ndarray], size: tuple[int, int], modalities: Sequence[str], watch: Callable[[], object]
+def _chosen(
+    frame: Mapping[str, np.ndarray], modalities: Sequence[str], watch: Callable[[], object]
 ) -> dict[str, np.ndarray]:
     watch()
-    names = [*modalities, *(["label"] if "label" in frame else [])]
-    smooth = {
-        name: cv2.INTER_AREA if name not in ("depth", "zbuffer", "label") else cv2.INTER_NEAREST for name in names
-    }
-    return {name: cv2.resize(frame[name], size[::-1], interpolation=smooth[name]) for name in names}
+    return {name: frame[name] for name in (*modalities, *(["label"] if "label" in frame else []))}
 
 
 def _exact(frames: Frames) -> dict[str, np.ndarray]:
@@ -145,9 +142,6 @@ def _jpeg(image: np.ndarray, quality: int) -> np.ndarray:
 def _described(splits: Mapping[str, Dataset], size: tuple[int, int], modalities: Sequence[str]) -> dict[str, object]:
     first = next(iter(splits.values()))
     labels, camera = first.labels, first.intrinsics(0)
-    if camera is not None:
-        height, width = next(iter(first[0].values())).shape[:2]
-        camera = (camera * [[size[1] / width], [size[0] / height], [1]]).tolist()
     return {
         "version": VERSION,
         "modalities": list(modalities),
@@ -158,5 +152,5 @@ def _described(splits: Mapping[str, Dataset], size: tuple[int, int], modalities:
             split: [Path(dataset.describe(index).split(",")[0]).name for index in range(len(dataset))]
             for split, dataset in splits.items()
         },
-        "intrinsics": camera,
+        "intrinsics": None if camera is None else camera.tolist(),
     }

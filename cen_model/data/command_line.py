@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of `python -m cen_model.data`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+from jsonargparse import ArgumentParser
+
+from cen_model.data.config import DataConfig, Split
+
+
+def _parser(command: str, about: str) -> ArgumentParser:
+    parser = ArgumentParser(prog=f"python -m cen_model.data {command}", description=about)
+    parser.add_argument("--config", type=Path | None, default=None, help="a training configuration")
+    parser.add_class_arguments(DataConfig)
+    parser.add_argument("--modalities", type=tuple[str, ...], default=("rgb", "depth"), help="to read or derive")
+    if command == "check":
+        parser.add_argument("--json", type=Path | None, default=None, help="file to write the figures into")
+    else:
+        parser.add_argument("--output", type=Path, required=True, help="file or folder to write")
+    if command == "show":
+        parser.add_argument("--split", type=Split, default="train")
+        parser.add_argument("--frames", type=int, default=6, help="how many")
+        parser.add_argument("--indices", type=tuple[int, ...], default=(), help="these, such as [0,7]")
+        parser.add_argument("--seed", type=int, default=0, help="which ones")
+        parser.add_argument("--augmented", type=bool, default=False, help="as training sees them")
+    if command == "pack":
+        parser.add_argument("--max_mib", type=float, default=56.0, help="greatest size of the file")
+    return parser
+
+
+def read_options(command: str, about: str, arguments: Sequence[str]) -> tuple[DataConfig, dict]:
+    """The data section of a configuration, with what the command line says otherwise; and all options by name.
+
+    Raises:
+        OSError, ValueError: the configuration cannot be read. Unknown options end the program.
+    """
+    parser = _parser(command, about)
+    arguments = [re.sub(r"^(--)?data\.(?=\w+(=|$))", "--", text) for text in arguments]
+    arguments = [re.sub(r"^(--size=)?(\d+)x(\d+)$", r"\1[\2,\3]", text) for text in arguments]
+    if arguments and not arguments[0].startswith("-"):
+        arguments = ["--config", *arguments]
+    first = parser.parse_args(arguments)
+    if first.config:
+        parser.set_defaults(_stored(first.config))
+        first = parser.parse_args(arguments)
+    values = vars(parser.instantiate(first))
+    keys = DataConfig.__dataclass_fields__
+    return DataConfig(**{key: values[key] for key in keys}), values
+
+
+def _stored(path: Path) -> dict:
+    try:
+        stored = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: not YAML: {error}") from error
+    if not isinstance(stored, dict) or not isinstance(stored.get("data"), dict):
+        raise ValueError(f"{path}: expected a training configuration with the key data")
+    return stored["data"]
