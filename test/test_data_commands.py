@@ -136,7 +136,7 @@ def test_depth_of_few_values_and_a_class_that_never_occurs_are_no_problems(data,
     assert "only 1 different values" in said and "no pixel of class 1, 2" in said
     for part, n in SPLITS:
         for i in range(n):
-            fine = 1000 + np.arange(SIZE[0] * SIZE[1], dtype=np.uint16).reshape(SIZE)
+            fine = 1000 + 300 * i + np.arange(SIZE[0] * SIZE[1], dtype=np.uint16).reshape(SIZE) % 250
             cv2.imwrite(str(root / part / "depth" / f"{i}.png"), fine)
     assert "different values" not in check(root, capsys)[1]
 
