@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from rich.console import Console
+from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cen_model import checkpoint
@@ -21,7 +23,7 @@ from cen_model.config import SegmentationConfig
 from cen_model.exchange import exchange_norms
 from cen_model.models import build
 from cen_model.optimiser import build_optimiser, initialise_gamma, learning_rate_factor
-from cen_model.train import measure_best, train
+from cen_model.train import measure, measure_best, open_split, train
 from cen_model.train_config import ExchangeTrainingConfig, OptimiserConfig, ScheduleConfig, TrainConfig, parse
 
 REPOSITORY = Path(__file__).parents[1]
@@ -29,16 +31,13 @@ SYNTHETIC = REPOSITORY / "config" / "train" / "synthetic.yaml"
 TINY = [
     "model.encoder_width=0.125",
     "model.decoder_width=8",
-    "data.size=[48,64]",
+    "data.synthetic={size: [48, 64], train_scenes: 8, validation_scenes: 2, test_scenes: 3}",
     "data.crop=[40,48]",
-    "data.train_scenes=8",
-    "data.validation_scenes=2",
-    "data.held_out_scenes=3",
     "optimiser.batch=4",
     "schedule.kind=halving",
-    "schedule.halve_every=1",
+    "schedule.every=1",
     "schedule.warmup_steps=2",
-    "precision=32-true",
+    "hardware.precision=32-true",
     "half_weights=false",
 ]
 
@@ -63,11 +62,12 @@ def state(output: Path) -> dict:
 
 def assert_same_run(left: Path, right: Path) -> None:
     a, b = state(left), state(right)
-    assert a["progress"] == b["progress"]
-    for name, tensor in a["model"].items():
-        assert torch.equal(tensor, b["model"][name]), name
-    for index, slots in a["optimiser"]["state"].items():
-        assert torch.equal(slots["momentum_buffer"], b["optimiser"]["state"][index]["momentum_buffer"])
+    assert a["progress"] | {"seconds": 0} == b["progress"] | {"seconds": 0}
+    for name, tensor in a["modules"]["network"].items():
+        assert torch.equal(tensor, b["modules"]["network"][name]), name
+    first, second = (each["optimisers"]["network"]["state"] for each in (a, b))
+    for index, slots in first.items():
+        assert torch.equal(slots["momentum_buffer"], second[index]["momentum_buffer"])
 
 
 def events(output: Path) -> EventAccumulator:
@@ -75,7 +75,7 @@ def events(output: Path) -> EventAccumulator:
 
 
 def test_it_learns_exchanges_and_writes_measured_checkpoints(tmp_path: Path) -> None:
-    longer = ("schedule.epochs=40", "schedule.halve_every=100", "model.decoder_width=32", "validate_every=10")
+    longer = ("schedule.epochs=40", "schedule.every=100", "model.decoder_width=32", "validate_every=10")
     config = tiny(tmp_path, *longer, "exchange.penalty=0.02")
     assert run(config)
     log = events(tmp_path)
@@ -89,14 +89,14 @@ def test_it_learns_exchanges_and_writes_measured_checkpoints(tmp_path: Path) -> 
     measure_best(config, Console(quiet=True))
     metadata = checkpoint.read_metadata(tmp_path / "best.safetensors")
     assert int(metadata["epoch"]) * 2 == max(validations, key=validations.get)
-    assert metadata["held_out_scenes"] == "3"
+    assert metadata["measured_on"] == "synthetic: 3 test frames"
     for output in ("rgb", "depth", "ensemble"):
         ious = [value for value in json.loads(metadata["class_iou"])[output].values() if value is not None]
         assert float(metadata[f"mean_iou.{output}"]) == pytest.approx(sum(ious) / len(ious), abs=1e-3)
     assert json.loads(metadata["training"])["schedule"]["epochs"] == 40
     assert checkpoint.load(tmp_path / "best.safetensors").config == config.model
     last = checkpoint.load(tmp_path / "last.safetensors")
-    for name, tensor in state(tmp_path)["model"].items():
+    for name, tensor in state(tmp_path)["modules"]["network"].items():
         assert torch.equal(last.state_dict()[name], tensor)
 
 
@@ -120,7 +120,7 @@ def test_resuming_equals_never_stopping(tmp_path: Path, overrides: tuple[str, ..
     straight, resumed = tmp_path / "straight", tmp_path / "resumed"
     assert run(tiny(straight, *overrides, "schedule.epochs=4"))
     assert run(tiny(resumed, *overrides, "schedule.epochs=2"))
-    finished = tiny(resumed, *overrides, "schedule.epochs=4", "resume=true", "data.workers=1")
+    finished = tiny(resumed, *overrides, "schedule.epochs=4", "data.workers=1")
     assert run(finished)
     assert_same_run(straight, resumed)
     measure_best(finished, Console(quiet=True))
@@ -132,7 +132,8 @@ def test_resuming_equals_never_stopping(tmp_path: Path, overrides: tuple[str, ..
     ("override", "message"),
     [
         ("model.classes=[wall, floor]", r"13 classes \(bed, .* got 2 other ones"),
-        ("model.modalities=[rgb, normal]", "scenes have rgb and depth, not normal"),
+        ("model.modalities=[rgb, curvature]", "has no curvature: it has rgb, depth"),
+        ("optimiser.accumulate=3", "4 samples cannot be shared equally by 1 processes and optimiser.accumulate=3"),
     ],
 )
 def test_what_the_scenes_do_not_have_is_refused(tmp_path: Path, override: str, message: str) -> None:
@@ -149,7 +150,8 @@ def test_a_configuration_that_cannot_be_is_explained_in_one_line(tmp_path: Path)
 
 def test_ctrl_c_leaves_a_run_that_continues(tmp_path: Path) -> None:
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
-    overrides = ("data.train_scenes=12", "validate_every=1000", "schedule.halve_every=1000")
+    scenes = "data.synthetic={size: [48, 64], train_scenes: 12, validation_scenes: 2, test_scenes: 3}"
+    overrides = (scenes, "validate_every=1000", "schedule.every=1000")
     command = [sys.executable, "-m", "cen_model.train", "--config", str(SYNTHETIC), *TINY, *overrides]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     endless = [*command, "schedule.epochs=1000", f"output={stopped}"]
@@ -158,10 +160,10 @@ def test_ctrl_c_leaves_a_run_that_continues(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     printed, _ = process.communicate(timeout=180)
     assert process.returncode == 130
-    assert b"resume=true" in printed
+    assert b"the same command continues" in printed
     epochs = f"schedule.epochs={state(stopped)['progress']['step'] // 3 + 2}"
 
-    assert run(tiny(stopped, *overrides, epochs, "resume=true"))
+    assert run(tiny(stopped, *overrides, epochs))
     assert run(tiny(straight, *overrides, epochs))
     assert_same_run(straight, stopped)
 
@@ -177,19 +179,16 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
 
 def test_a_finished_folder_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "last.state.pt").touch()
-    with pytest.raises(ValueError, match="holds a run already; continue it with resume=true"):
+    with pytest.raises(ValueError, match=r"cannot be read .* move it away to begin anew"):
         run(tiny(tmp_path))
+    with pytest.raises(ValueError, match="holds a run already; continue it with resume=true"):
+        run(tiny(tmp_path, "resume=false"))
 
 
 def test_resuming_with_another_configuration_is_refused(tmp_path: Path) -> None:
     assert run(tiny(tmp_path, "schedule.epochs=1"))
     with pytest.raises(ValueError, match=r"optimiser\.encoder_lr was .* is 0\.5; repeat its overrides"):
-        run(tiny(tmp_path, "schedule.epochs=2", "resume=true", "optimiser.encoder_lr=0.5"))
-
-
-def test_resuming_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no training state to continue"):
-        run(tiny(tmp_path, "resume=true"))
+        run(tiny(tmp_path, "schedule.epochs=2", "optimiser.encoder_lr=0.5"))
 
 
 @pytest.mark.parametrize(
@@ -208,7 +207,7 @@ def test_unknown_keys_and_wrong_values_are_refused_by_name(
 
 def test_overlapping_seeds_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises((SystemExit, ValueError)) as refusal:
-        parse(["data.train_scenes=2000", "data.validation_seed=1999"])
+        parse(["data.synthetic.train_scenes=2000", "data.synthetic.validation_seed=1999"])
     assert "overlap" in f"{refusal.value}{capsys.readouterr().err}"
 
 
@@ -262,7 +261,7 @@ def test_the_penalty_alone_moves_gamma_by_lr_lambda_over_one_minus_momentum() ->
 
 
 def test_schedules() -> None:
-    halving = ScheduleConfig(kind="halving", epochs=6, halve_every=2)
+    halving = ScheduleConfig(kind="halving", epochs=6, every=2)
     assert [learning_rate_factor(step, 5, halving) for step in (0, 9, 10, 19, 20, 29)] == [1, 1, 0.5, 0.5, 0.25, 0.25]
     cosine = ScheduleConfig(kind="cosine", epochs=6, warmup_steps=3)
     factors = [learning_rate_factor(step, 5, cosine) for step in range(30)]
@@ -270,12 +269,78 @@ def test_schedules() -> None:
     assert factors[15] == pytest.approx(0.5)
     assert factors[10] == pytest.approx(0.5 * (1 + math.cos(math.pi / 3)))
     assert 0 < factors[29] < 0.01
+    steps = ScheduleConfig(kind="steps", every=2, encoder_factors=(1, 0.5, 0.2), decoder_factors=(1, 0.5, 0.25))
+    assert [learning_rate_factor(step, 5, steps) for step in (9, 10, 20, 90)] == [1, 0.5, 0.2, 0.2]
+    assert learning_rate_factor(20, 5, steps, "decoder") == 0.25
     assert factors[2:] == sorted(factors[2:], reverse=True)
 
 
 def test_frozen_statistics_do_not_move(tmp_path: Path) -> None:
     assert run(tiny(tmp_path, "schedule.epochs=1", "optimiser.frozen_statistics=true"))
-    stored = state(tmp_path)["model"]
+    stored = state(tmp_path)["modules"]["network"]
     means = [tensor for name, tensor in stored.items() if name.endswith("running_mean")]
     assert means
     assert all((mean == 0).all() for mean in means)
+
+
+def test_the_plan_is_printed_and_nothing_done(tmp_path: Path) -> None:
+    console = Console(record=True, width=200)
+    assert not train(tiny(tmp_path / "run", "dry_run=true"), console)
+    said = console.export_text()
+    assert "8 training frames, 2 steps an epoch, 18 epochs, 36 steps" in said
+    assert "encoder_width: 0.125" in said and "network: decoder" in said
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_what_a_run_leaves(tmp_path: Path) -> None:
+    config = tiny(tmp_path, "schedule.epochs=2", "ema=0.5", "seed=7")
+    assert run(config)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert (results["steps"], results["seed"], results["frames"]) == (4, 7, 3)
+    network = checkpoint.load(tmp_path / "last.safetensors")
+    assert results["parameters"] == sum(parameter.numel() for parameter in network.parameters())
+    scores = measure(network, open_split(config, "test"), config.data)
+    for name, each in scores.items():
+        assert results["scores"][name]["mean_iou"] == pytest.approx(each.mean_iou)
+    assert [file.stem for file in sorted((tmp_path / "gamma").iterdir())] == ["00000000", "00000002", "00000004"]
+    stored = load_file(tmp_path / "gamma" / "00000004.safetensors")
+    for name, gamma in stored.items():
+        assert torch.equal(gamma, network.get_submodule(name).scaling_factors())
+    with (tmp_path / "config.yaml").open() as file:
+        assert yaml.safe_load(file)["ema"] == 0.5
+    assert {"lr/network/0", "loss/penalty", "mIoU/depth"} <= set(events(tmp_path).Tags()["scalars"])
+    assert events(tmp_path).Tags()["images"] == ["frames/0", "frames/1"]
+
+
+def test_the_average_is_the_one_of_its_formula(tmp_path: Path) -> None:
+    """The first weights as they are, then a half of what was and a half of what came, step by step."""
+    weight, expected = "decoder.classifier.weight", None
+    for steps in (1, 2, 3):
+        output = tmp_path / str(steps)
+        scenes = "data.synthetic={size: [48, 64], train_scenes: 4, validation_scenes: 2, test_scenes: 3}"
+        assert run(
+            tiny(output, scenes, f"schedule.epochs={steps}", "schedule.every=100", "ema=0.5", "validate_every=9")
+        )
+        now = state(output)["modules"]["network"][weight]
+        expected = now if expected is None else (expected + now) / 2
+        assert torch.allclose(state(output)["average"][f"module.{weight}"], expected, atol=1e-7)
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path: Path) -> None:
+    frozen = ("schedule.epochs=2", "optimiser.frozen_statistics=true")
+    assert run(tiny(tmp_path / "whole", *frozen))
+    assert run(tiny(tmp_path / "parts", *frozen, "optimiser.accumulate=2"))
+    whole, parts = (state(tmp_path / name)["modules"]["network"] for name in ("whole", "parts"))
+    for name, tensor in whole.items():
+        assert torch.allclose(tensor, parts[name], atol=1e-5), name
+
+
+def test_pspnet_on_single_samples_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="'pspnet' cannot be trained on one sample at a time"):
+        run(tiny(tmp_path, "model.decoder=pspnet", "optimiser.batch=1"))
+
+
+def test_more_steps_than_the_schedule_has_are_refused(tmp_path: Path) -> None:
+    assert run(tiny(tmp_path, "schedule.epochs=2"))
+    with pytest.raises(ValueError, match="holds 4 steps already, more than 2"):
+        run(tiny(tmp_path, "schedule.epochs=1"))

@@ -45,6 +45,10 @@ class TranslationTask:
     def __init__(self, config: TranslationTrainConfig, dataset: Dataset, fabric: Fabric) -> None:
         self._config, self._fabric = config, fabric
         refuse_unequal_parts(config.optimiser.batch, fabric.world_size, config.optimiser.accumulate)
+        if config.hardware.precision == "16-mixed":
+            raise ValueError(
+                "hardware.precision: 16-mixed scales one loss, and there are two; take bf16-mixed or 32-true"
+            )
         self.network = build(config.model)
         self.inputs, self.targets = config.model.modalities, (config.model.target,)
         initialise_gamma(self.network, config.exchange.gamma_init)
