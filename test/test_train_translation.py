@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training of image-to-image translation: both players move as their losses say, and a run continues bit for bit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.fabric import Fabric
+from rich.console import Console
+
+from cen_model import checkpoint
+from cen_model.modalities import to_image
+from cen_model.train import open_split, train
+from cen_model.train_config import parse
+from cen_model.training.translation import TranslationTask
+from cen_model.translation import discriminator_loss, generator_losses, judge
+
+CONFIG = Path(__file__).parents[1] / "config" / "train" / "translation.yaml"
+TINY = [
+    *("data.dataset=synthetic", "model.modalities=[depth, normal]", "model.filters=4", "data.workers=0"),
+    "data.synthetic={size: [64, 64], train_scenes: 4, validation_scenes: 1, test_scenes: 1}",
+    *("data.size=[256, 256]", "data.crop=[256, 256]", "schedule.epochs=1", "optimiser.batch=2", "model.dropout=0"),
+]
+
+
+@pytest.fixture(autouse=True)
+def shared_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def tiny(output: Path, *overrides: str):
+    return parse(["--config", str(CONFIG), *TINY, f"output={output}", *overrides])
+
+
+def task_of(config, dataset=None) -> TranslationTask:
+    fabric = Fabric(accelerator="cpu", devices=1)
+    fabric.seed_everything(0, verbose=False)
+    return TranslationTask(config, dataset, fabric)
+
+
+def batch() -> dict[str, torch.Tensor]:
+    random = torch.Generator().manual_seed(0)
+    shapes = {"depth": 1, "normal": 3, "rgb": 3}
+    images = {
+        name: torch.randint(0, 256, (2, channels, 256, 256), generator=random, dtype=torch.uint8)
+        for name, channels in shapes.items()
+    }
+    return {**images, "depth": images["depth"].float() / 50, "index": torch.arange(2)}
+
+
+FAMILY = {
+    "cen": (),
+    "merged": ("model.exchange=null", "model.fusion={method: concat, streams: merged}", "model.convs=private"),
+    "aligned": ("model.exchange=null", "model.fusion={method: align}"),
+}
+
+
+@pytest.mark.parametrize("overrides", FAMILY.values(), ids=FAMILY)
+def test_both_players_take_the_gradients_of_their_losses(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    """A step of ours against one by hand: plain modules, plain SGD."""
+    plain = ("optimiser.kind=sgd", "optimiser.momentum=0", "optimiser.encoder_lr=0.01", "optimiser.decoder_lr=0.01")
+    config = tiny(tmp_path, *overrides, *plain)
+    ours, theirs = task_of(config), task_of(config)
+    terms = ours.step(batch())
+
+    generator, critic = theirs.modules["network"], theirs.modules["discriminator"]
+    images = {name: to_image(name, values) for name, values in batch().items() if name in ("depth", "normal")}
+    real = to_image("rgb", batch()["rgb"])
+    generator.train()
+    outputs = generator(images)
+    made = {name: outputs[name] for name in images} if config.model.streams else outputs["ensemble"]
+    weight = config.model.fusion.weight if config.model.fusion else 0.0
+    losses = generator_losses(judge(critic, images, made), outputs, real, weight)
+    loss = sum(losses.values()) + config.exchange.penalty * generator.sparsity()
+    parameters = list(generator.parameters())
+    gradients = torch.autograd.grad(loss, parameters, allow_unused=True, retain_graph=True)
+    stopped = made.detach() if isinstance(made, torch.Tensor) else {n: image.detach() for n, image in made.items()}
+    against = discriminator_loss(judge(critic, images, real), judge(critic, images, stopped))
+    against.backward()
+    assert terms["discriminator"].item() == pytest.approx(against.item(), rel=1e-5)
+    assert terms["l1"].item() == pytest.approx(losses["l1"].item(), rel=1e-5)
+    for (name, moved), before, gradient in zip(ours.network.named_parameters(), parameters, gradients, strict=True):
+        expected = before if gradient is None else before - 0.01 * gradient
+        assert torch.allclose(moved, expected, atol=1e-5), name
+    for (name, moved), before in zip(
+        ours.modules["discriminator"].named_parameters(), critic.parameters(), strict=True
+    ):
+        assert torch.allclose(moved, before - 0.01 * before.grad, atol=1e-5), name
+
+
+def test_a_run_learns_continues_and_is_measured(tmp_path: Path) -> None:
+    console = Console(quiet=True)
+    straight, resumed = tmp_path / "straight", tmp_path / "resumed"
+    assert train(tiny(straight, "schedule.epochs=2"), console)
+    assert train(tiny(resumed, "schedule.epochs=1"), console)
+    assert train(tiny(resumed, "schedule.epochs=2"), console)
+    first, second = (torch.load(each / "last.state.pt", weights_only=True) for each in (straight, resumed))
+    for name in ("network", "discriminator"):
+        for key, tensor in first["modules"][name].items():
+            assert torch.equal(tensor, second["modules"][name][key]), key
+        moments = (each["optimisers"][name]["state"] for each in (first, second))
+        for slots, others in zip(*(each.values() for each in moments), strict=True):
+            assert torch.equal(slots["exp_avg_sq"], others["exp_avg_sq"])
+    scores = json.loads((straight / "results.json").read_text())["scores"]
+    assert set(scores) == {"depth", "normal", "ensemble"} and all(0 < each["mae"] < 2 for each in scores.values())
+    assert checkpoint.load(straight / "best.safetensors").config.target == "rgb"
+    assert open_split(tiny(straight), "train").modalities
+
+
+def test_half_precision_of_one_scale_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="16-mixed scales one loss, and there are two"):
+        task_of(tiny(tmp_path, "hardware.precision=16-mixed"))
