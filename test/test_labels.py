@@ -42,6 +42,7 @@ def test_values_become_ids(convention, values, ids, kind):
         (ZERO_IS_VOID, [0, 40, 255], r"void: \[0, 255\]"),
         (ZERO_IS_VOID, [0, 200], "another label set"),
         (ZERO_IS_VOID, [-1, 3], "-1"),
+        (FROM_ZERO, [-1, 3], "-1"),
     ],
 )
 def test_values_outside_are_refused_and_explained(convention, values, said):

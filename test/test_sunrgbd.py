@@ -25,7 +25,7 @@ def frame(number: int) -> dict[str, np.ndarray]:
     label = random.integers(0, 38, (H, W), np.uint8)
     label[0, :2] = 0, 37
     depth = random.integers(500, 8000, (H, W), np.uint16)
-    depth[0, 0] = 0
+    depth[0, :2] = 0, 60000  # all 16 bits are used
     return {"rgb": random.integers(0, 256, (H, W, 3), np.uint8), "depth": depth, "label": label}
 
 
