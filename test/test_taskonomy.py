@@ -110,3 +110,11 @@ def test_one_view_is_too_few(tmp_path):
     write(tmp_path, 1, 1, "domains", ("rgb",))
     with pytest.raises(ValueError, match="none is left for train"):
         open_dataset(DataConfig("taskonomy", tmp_path), "train", ["rgb"])
+
+
+def test_edges_of_8_bits_are_scaled_already(tmp_path):
+    write(tmp_path, 3, 1, "buildings", ("rgb", "edge_texture"))
+    for path in tmp_path.rglob("*_domain_edge_texture.png"):
+        Image.fromarray(np.full((H, W), 200, np.uint8)).save(path)
+    dataset = open_dataset(DataConfig(dataset="taskonomy", root=tmp_path), "train", ("rgb", "texture"))
+    assert (dataset[0]["texture"] == 200).all()

@@ -36,6 +36,8 @@ def _depth(path: Path) -> np.ndarray:
 def _scaled(maximum: int) -> Reader:
     def read(path: Path) -> np.ndarray:
         values = read_grey(path)
+        if values.dtype == np.uint8:  # somebody has scaled it already
+            return values
         shares = np.where(values == MISSING, 0, values).astype(np.float32) / maximum
         return np.rint(np.clip(shares, 0, 1) * 255).astype(np.uint8)
 
