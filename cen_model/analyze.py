@@ -2,7 +2,8 @@
 """The paper's figures of trained runs: `python -m cen_model.analyze RUN [RUN ...] --output FOLDER`.
 
 Of the first run: γ against the step (Fig. 5), averaged feature maps (Fig. 3), Theorem 1's probabilities (Fig. 4). Of
-all of them: proportions of γ below θ (Figs. 11 and 12), and, where they differ in λ or θ, the sensitivity (Fig. 13).
+all of them: the modalities' proportions of γ (Figs. 11 and 12), the share of exchanged channels in each layer, and,
+where finished runs differ in λ or θ alone, the sensitivity to it (Fig. 13).
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from matplotlib.figure import Figure
 from rich.console import Console
+from torch import Tensor
 
 from cen_model.analysis import feature_maps, figures, theorem
 from cen_model.analysis.history import History, read
@@ -45,16 +48,20 @@ def analyze(runs: Sequence[Path], output: Path, root: Path | None, layer: str | 
     first = histories[0]
     names = list(first.gamma)
     shown = layer or names[min(7, len(names) - 1)]
-    if shown not in first.gamma:
-        raise ValueError(f"layer: {shown} is no exchanging norm; there are {', '.join(names)}")
+    for history in histories:
+        if shown not in history.gamma:
+            raise ValueError(f"layer: {shown} is no exchanging norm of {history.name}; there are {', '.join(names)}")
     _save(figures.gamma_against_step(first, shown), output / "gamma.png")
-    _save(figures.proportions(histories), output / "proportions.png")
+    _save(figures.proportions(histories, shown), output / "proportions.png")
+    _save(figures.proportions_of_layers(histories), output / "proportions_of_layers.png")
+    _save(figures.exchanged(histories), output / "exchanged.png")
     config = yaml.safe_load((runs[0] / "config.yaml").read_text(encoding="utf-8"))
     if first.network.config.task == "segmentation":
         _segmentation_figures(first, config, shown, output, root, frame, batches)
+    results = [_result(run) for run in runs if (run / RESULTS).is_file()]
     for by in ("penalty", "threshold"):
-        swept = [_result(run, by) for run in runs]
-        if len({each[by] for each in swept}) > 1:
+        swept = _differing_in(by, results)
+        if swept:
             _save(figures.sensitivity(swept, by), output / f"sensitivity_{by}.png")
     text = explanation(histories)
     write_atomically(output / "exchange.md", lambda file: file.write_text(text, encoding="utf-8"))
@@ -72,8 +79,12 @@ def _segmentation_figures(
     if len(modalities) == 2:
         batch = next(iter(evaluation_loader(Chosen(test, [frame]), data, modalities, 1)))
         maps = feature_maps.averaged_maps(history.network, batch, layer)
-        rgb = batch["rgb"][0].permute(1, 2, 0).numpy()
-        _save(feature_maps.figure(rgb, maps, modalities), output / "features.png")
+        _save(feature_maps.figure(_image(batch[modalities[0]][0]), maps, modalities), output / "features.png")
+
+
+def _image(raw_CHW: Tensor) -> np.ndarray:
+    """For matplotlib: (H, W, 3) uint8, or (H, W) as it is."""
+    return raw_CHW[0].numpy() if len(raw_CHW) == 1 else raw_CHW.permute(1, 2, 0).clamp(0, 255).byte().numpy()
 
 
 def _data(values: dict[str, Any], root: Path | None) -> DataConfig:
@@ -84,12 +95,22 @@ def _data(values: dict[str, Any], root: Path | None) -> DataConfig:
     return DataConfig(**{**values, "on_device": False}, root=place, synthetic=SyntheticConfig(**scenes))
 
 
-def _result(run: Path, by: str) -> dict[str, float]:
+def _result(run: Path) -> dict[str, float]:
     results = json.loads((run / RESULTS).read_text(encoding="utf-8"))
-    config = results["config"]
-    value = config["exchange"]["penalty"] if by == "penalty" else config["model"]["exchange"]["threshold"]
-    ensemble = results["scores"]["ensemble"]
-    return {by: value, "ensemble": ensemble.get("mean_iou", 0.0), "exchanged": results["exchanged"]}
+    config, scores = results["config"], results["scores"]["ensemble"]
+    return {
+        "penalty": config["exchange"]["penalty"],
+        "threshold": config["model"]["exchange"]["threshold"],
+        "exchanged": results["exchanged"],
+        **{key: scores[key] for key in ("mean_iou", "mae") if scores.get(key) is not None},
+    }
+
+
+def _differing_in(by: str, results: Sequence[dict[str, float]]) -> Sequence[dict[str, float]]:
+    """The results, if it is λ or θ alone, whichever `by` names, that they differ in; else none."""
+    other = {"penalty": "threshold", "threshold": "penalty"}[by]
+    alone = len({each[other] for each in results}) == 1 and len({each[by] for each in results}) > 1
+    return results if alone else ()
 
 
 def explanation(histories: Sequence[History]) -> str:

@@ -11,8 +11,8 @@ A configuration is a YAML file:
       rgb: ["model.modalities=[rgb]", model.exchange=null]
 
 Every row is trained with the first seed, then with the second, and so on, each run in a process of its own. When the
-time is over the run at work is asked to stop, and saves; the same command goes on from there. After every run the table
-is written anew, as JSON and as Markdown.
+time is over, or this is interrupted, the run at work is asked to stop, and saves; the same command goes on from there.
+After every run the table is written anew, as JSON and as Markdown.
 """
 
 from __future__ import annotations
@@ -31,11 +31,14 @@ from jsonargparse import auto_cli
 from rich.console import Console
 
 from cen_model.evaluation.results import RESULTS
+from cen_model.experiment_export import export
 from cen_model.experiment_table import write_tables
 from cen_model.names import unknown
 
-PATIENCE = 600
+PATIENCE = 600.0
 """Seconds that a run has to save itself once it is asked to stop."""
+
+_OUTCOMES = {0: "finished", 130: "stopped", -signal.SIGKILL: "killed"}
 
 
 @dataclass(frozen=True)
@@ -81,24 +84,43 @@ def folder_of(output: Path, row: str, seed: int) -> Path:
     return output / f"{row}-{seed}"
 
 
-def train(command: Sequence[str], log: Path, until: float) -> str:
-    """Run a training until it ends or the time is over: "finished", "stopped" or "failed"."""
+def train(command: Sequence[str], log: Path, until: float, patience: float = PATIENCE) -> str:
+    """Run a training until it ends or the time is over: "finished", "stopped", "killed" or "failed".
+
+    Where it does not save itself in `patience` seconds it is killed, which costs what it did since its last save.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as file:
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, "COLUMNS": "200"})
         try:
             code = process.wait(max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGINT)
-            code = process.wait(PATIENCE)
-        finally:  # Ctrl-C reached the training as well
-            if process.poll() is None:
-                process.wait(PATIENCE)
-    return {0: "finished", 130: "stopped"}.get(code, "failed")
+            code = _stop(process, patience)
+        except KeyboardInterrupt:
+            _stop(process, patience)
+            raise
+    return _OUTCOMES.get(code, "failed")
 
 
-def run(experiment: Experiment, output: Path, further: Sequence[str], minutes: float, table: Path) -> bool:
-    """Train what is not trained yet, as long as there is time. Returns whether everything is."""
+def _stop(process: subprocess.Popen[bytes], patience: float) -> int:
+    process.send_signal(signal.SIGINT)
+    try:
+        return process.wait(patience)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def run(
+    experiment: Experiment, output: Path, further: Sequence[str], minutes: float, table: Path, carry: Path | None = None
+) -> bool:
+    """Train what is not trained yet, as long as there is time. Returns whether everything is.
+
+    Args:
+        further: training keys of all rows, after the configuration's own.
+        table: file to write, without its endings.
+        carry: folder for what there is to take elsewhere of every finished run.
+    """
     console, until = Console(highlight=False), time.monotonic() + 60 * minutes
     for row, seed in experiment.runs():
         folder = folder_of(output, row, seed)
@@ -106,8 +128,10 @@ def run(experiment: Experiment, output: Path, further: Sequence[str], minutes: f
             continue
         console.print(f"{row}, seed {seed}: {folder}", soft_wrap=True)
         outcome = train(experiment.command(row, seed, folder, further), folder / "log.txt", until)
-        if outcome == "failed":
-            console.print(f"{row}, seed {seed} failed: see {folder / 'log.txt'}", soft_wrap=True)
+        if outcome in ("failed", "killed"):
+            console.print(f"{row}, seed {seed} {outcome}: see {folder / 'log.txt'}", soft_wrap=True)
+        if outcome == "finished" and carry:
+            export(folder, carry / folder.name)
         write_tables(experiment.rows, experiment.seeds, output, table)
     write_tables(experiment.rows, experiment.seeds, output, table)
     return all((folder_of(output, row, seed) / RESULTS).is_file() for row, seed in experiment.runs())
@@ -119,6 +143,8 @@ def main(
     root: Path | None = None,
     output: Path | None = None,
     table: Path | None = None,
+    threads: int | None = None,
+    carry: Path | None = None,
     override: list[str] = [],  # noqa: B006 - jsonargparse shows it; nothing changes it
 ) -> None:
     """Train and compare.
@@ -129,15 +155,22 @@ def main(
         root: the data, where the configuration leaves it open (data.root).
         output: folder of the runs; without it runs/ and its name.
         table: file to write, without its endings .json and .md; without it in the folder of the runs.
+        threads: of the CPU, for each run; without it as many as there are.
+        carry: folder for what there is to take elsewhere of every finished run: its weights in half precision and in
+            parts of at most 15 MiB, its results, its factors and its log.
         override: further training keys of all rows, such as hardware.devices=2.
     """
     output = output or Path("runs") / experiment.stem
     further = [*([f"data.root={root.absolute()}"] if root else []), *override]
-    if not run(Experiment.read(experiment), output, further, minutes, table or output / "table"):
+    if threads:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+    if not run(Experiment.read(experiment), output, further, minutes, table or output / "table", carry):
         Console().print("not finished; the same command goes on")
 
 
 if __name__ == "__main__":
+    # As Ctrl-C: nobody would stop the run at work otherwise.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         auto_cli(main)
     except KeyboardInterrupt:

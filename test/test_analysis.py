@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 from cen_model import checkpoint
 from cen_model.analysis import feature_maps, figures, theorem
 from cen_model.analysis.history import read
-from cen_model.analyze import explanation, main
+from cen_model.analyze import _differing_in, explanation, main
 from cen_model.config import SegmentationConfig
 from cen_model.data.classes import NYU13
 from cen_model.data.config import DataConfig, SyntheticConfig
@@ -162,15 +162,64 @@ def test_the_command_draws_every_figure(run, tmp_path, monkeypatch):
         (other / "results.json").write_text(json.dumps(results))
     main([str(tmp_path / "λ0.001"), str(tmp_path / "λ0.002"), "--output", str(output), "--batches", "1"])
     drawn = {path.name for path in output.iterdir()}
-    pictures = {"gamma.png", "proportions.png", "theorem.png", "features.png", "sensitivity_penalty.png"}
+    shown = ("gamma", "proportions", "proportions_of_layers", "exchanged", "theorem", "features", "sensitivity_penalty")
+    pictures = {f"{name}.png" for name in shown}
     assert drawn == pictures | {"exchange.md"}
     for name in pictures:
         with Image.open(output / name) as image:
             assert min(image.size) > 100 and len(set(image.convert("L").tobytes())) > 10, name
 
 
-def test_sensitivity_marks_every_run():
-    results = [{"penalty": value, "ensemble": value * 10, "exchanged": 0.5} for value in (0.01, 0.0, 0.03)]
-    axis = figures.sensitivity(results, "penalty").axes[0]
+def test_sensitivity_marks_every_value_once():
+    results = [{"penalty": value, "mean_iou": value * 10, "exchanged": 0.5} for value in (0.01, 0.0, 0.03)]
+    results.append({"penalty": 0.03, "mean_iou": 0.5, "exchanged": 0.7})
+    axis, other = figures.sensitivity(results, "penalty").axes
     assert axis.lines[0].get_xdata().tolist() == [0.0, 0.01, 0.03]
-    assert axis.lines[0].get_ydata().tolist() == pytest.approx([0, 10, 30])
+    assert axis.lines[0].get_ydata().tolist() == pytest.approx([0, 10, 40])
+    assert other.lines[0].get_ydata().tolist() == pytest.approx([50, 50, 60])
+
+
+def test_sensitivity_to_one_setting_needs_the_other_to_be_the_same():
+    runs = [{"penalty": penalty, "threshold": threshold} for penalty, threshold in ((1, 1), (2, 1), (2, 2))]
+    assert _differing_in("penalty", runs[:2]) == runs[:2] and not _differing_in("threshold", runs[:2])
+    assert _differing_in("threshold", runs[1:]) == runs[1:] and not _differing_in("penalty", runs)
+    assert not _differing_in("penalty", runs[:1])
+
+
+def test_proportions_are_parts_of_the_sum_of_absolute_values(run):
+    folder, first = run
+    history = read(folder)
+    upper = figures.proportions([history], first).axes[0].patches
+    rgb, depth = (patch.get_data() for patch in upper)
+    assert rgb.values[0] == pytest.approx(0.001 / 0.501) and rgb.values[1] == pytest.approx(0.3 / 0.8)
+    assert rgb.values[2:] == pytest.approx(0.5) and np.allclose(depth.values, 1)
+    assert np.allclose(depth.baseline, rgb.values)
+    layers = figures.proportions_of_layers([history, history]).axes
+    assert len(layers) == 2 * len(history.gamma)
+
+
+def test_a_run_that_goes_on_is_shown_up_to_its_last_weights(run):
+    folder, first = run
+    model = network()
+    set_gamma(model.get_submodule(first), np.full(history_shape(model, first), 0.125, np.float32))
+    checkpoint.save(folder / "last.safetensors", model, {"step": "25"})
+    history = read(folder)
+    assert history.steps.tolist() == [0, 10, 20, 25]
+    assert (history.gamma[first][-1] == 0.125).all() and "after 25 steps" in explanation([history])
+
+
+def history_shape(model, name):
+    return 2, model.get_submodule(name).norms[0].num_features
+
+
+def test_theorem_1_is_of_the_network_without_exchange():
+    """A replaced channel gets no gradient: with exchange it would be certain to stay, whatever the loss says."""
+    model, batch = network(), sample()
+    name, layer = next((name, each) for name, each in model.named_modules() if each in set(exchange_norms(model)))
+    gamma = np.full((2, layer.norms[0].num_features), 0.5, np.float32)
+    gamma[0, 0] = 0.001
+    set_gamma(layer, gamma)
+    assert layer.replaced()[0, 0]
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    assert theorem.attraction(model, [batch], 1e-6)[name][0, 0] < 0.5
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())

@@ -8,14 +8,19 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
+from cen_model.checkpoint import load
+from cen_model.experiment_export import export
 from cen_model.experiment_table import markdown
-from cen_model.experiments import Experiment
+from cen_model.experiments import Experiment, train
+from cen_model.parts import join_parts
 from cen_model.train_config import parse, plain
 
 REPOSITORY = Path(__file__).parents[1]
@@ -45,7 +50,7 @@ def run(config, output, *options, cache):
 
 def test_a_run_that_fails_costs_itself_and_finished_ones_are_not_repeated(tmp_path):
     config = described(tmp_path / "experiment.yaml", rows={"wrong": ["model.encoder=resnet999"], "cen": []}, seeds=[3])
-    done = run(config, tmp_path / "runs", cache=tmp_path / "cache")
+    done = run(config, tmp_path / "runs", "--carry", str(tmp_path / "carried"), cache=tmp_path / "cache")
     assert done.returncode == 0, done.stderr
     assert done.stdout.index("wrong, seed 3 failed") < done.stdout.index("cen, seed 3")
     assert "resnet999" in (tmp_path / "runs" / "wrong-3" / "log.txt").read_text()
@@ -54,10 +59,60 @@ def test_a_run_that_fails_costs_itself_and_finished_ones_are_not_repeated(tmp_pa
     assert table["cen"][0]["seed"] == 3 and table["cen"][0]["steps"] == 2
     lines = (tmp_path / "runs" / "table.md").read_text().splitlines()
     counts = {line.split()[1]: line.split(" | ")[-2] for line in lines if line.startswith(("| cen", "| wrong"))}
-    assert counts == {"wrong": "0 of 1", "cen": "1 of 1"}
+    assert counts == {"wrong": "0 of 1", "cen": "3 (1 of 1)"}
+    _carried_weights_are_those_of_the_run(tmp_path / "runs" / "cen-3", tmp_path / "carried" / "cen-3")
     (tmp_path / "runs" / "cen-3" / "log.txt").unlink()
     again = run(config, tmp_path / "runs", cache=tmp_path / "cache")
     assert "wrong, seed 3" in again.stdout and not (tmp_path / "runs" / "cen-3" / "log.txt").exists()
+
+
+def _carried_weights_are_those_of_the_run(folder, carried):
+    assert (carried / "results.json").read_bytes() == (folder / "results.json").read_bytes()
+    assert not (carried / "last.safetensors").exists()
+    assert len(list((carried / "gamma").iterdir())) == len(list((folder / "gamma").iterdir())) > 1
+    joined = load(join_parts(carried / "last.safetensors.000-of-001")).state_dict()
+    for name, tensor in load(folder / "last.safetensors").state_dict().items():
+        assert torch.equal(joined[name], tensor.half().float() if tensor.ndim == 4 else tensor), name
+    parts = export(folder, carried, max_bytes=100_000)
+    assert len(parts) > 4 and max(part.stat().st_size for part in carried.rglob("*-of-*")) <= 100_000
+
+
+def started(code, tmp_path, until, **options):
+    return train([sys.executable, "-c", code], tmp_path / "log.txt", until, **options)
+
+
+def test_a_run_out_of_time_is_asked_to_save_and_else_killed(tmp_path):
+    obeys = (
+        "import signal, sys, time\nsignal.signal(signal.SIGINT, lambda *_: sys.exit(130))\n"
+        "print('ready', flush=True); time.sleep(60)"
+    )
+    begun = time.monotonic()
+    assert started(obeys, tmp_path, begun + 2) == "stopped"
+    assert started(obeys.replace("sys.exit(130)", "None"), tmp_path, time.monotonic() + 2, patience=0.5) == "killed"
+    assert time.monotonic() - begun < 20
+    assert started("print('done')", tmp_path, time.monotonic() + 30) == "finished"
+    assert started("raise SystemExit(3)", tmp_path, time.monotonic() + 30) == "failed"
+    assert (tmp_path / "log.txt").read_text().split() == ["ready", "ready", "done"]
+
+
+def test_an_interrupted_experiment_leaves_no_run_behind(tmp_path):
+    config = described(tmp_path / "e.yaml", overrides=[*TINY, "schedule.epochs=100000"])
+    command = [sys.executable, "-m", "cen_model.experiments", str(config), "--output", str(tmp_path / "runs")]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.DEVNULL)
+    state = tmp_path / "runs" / "cen-0" / "last.state.pt"
+    try:
+        for _ in range(600):
+            if state.exists():
+                break
+            time.sleep(0.1)
+        assert state.exists()
+        process.terminate()
+        assert process.wait(60) == 130
+        assert "the same command continues" in (state.parent / "log.txt").read_text()
+    finally:
+        process.kill()
+    assert not (tmp_path / "runs" / "rgb-0").exists()
 
 
 def test_without_time_nothing_is_begun(tmp_path):
@@ -85,26 +140,33 @@ def test_mistakes_are_named(tmp_path, change, message):
         Experiment.read(described(tmp_path / "e.yaml", **change))
 
 
+def result(seed, scores, base="nyudv2-small.yaml", seconds=120, overrides=()):
+    config = parse(["--config", str(REPOSITORY / "config" / "train" / base), *overrides])
+    return {
+        **{"scores": scores, "exchanged": 0.25, "parameters": 1_234_567, "seconds": seconds, "frames": 9},
+        **{"steps": 7, "device": "CPU", "commit": "abc", "seed": seed, "config": plain(asdict(config))},
+    }
+
+
+def segmented(iou):
+    ensemble = {"mean_iou": iou, "pixel_accuracy": 2 * iou, "iou": [0] * 13}
+    return {"rgb": {"mean_iou": iou / 2}, "ensemble": ensemble}
+
+
+def cells(text, row):
+    line = next(line for line in text.splitlines() if line.startswith(f"| {row} "))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
 def test_the_table_is_of_means_and_deviations():
-    def result(iou, seconds):
-        scores = {
-            "ensemble": {"mean_iou": iou, "pixel_accuracy": 2 * iou, "iou": [0] * 13},
-            "rgb": {"mean_iou": iou / 2},
-        }
-        config = parse(["--config", str(REPOSITORY / "config" / "train" / "nyudv2-small.yaml")])
-
-        return {
-            **{"scores": scores, "exchanged": 0.25, "parameters": 1_234_567, "seconds": seconds, "frames": 9},
-            **{"steps": 7, "device": "CPU", "commit": "abc", "config": plain(asdict(config))},
-        }
-
     ious = (0.2, 0.3, 0.25)
-    text = markdown({"cen": [result(iou, 120) for iou in ious], "later": []}, 4)
-    line = next(line for line in text.splitlines() if line.startswith("| cen"))
+    rows = {"cen": [result(seed, segmented(iou)) for seed, iou in enumerate(ious)], "later": []}
+    alone = {"depth": {"mean_iou": 0.5}, "ensemble": {"mean_iou": 0.5, "pixel_accuracy": None, "iou": [0] * 13}}
+    text = markdown({**rows, "depth": [result(2, alone)]}, 4)
     mean, deviation = 100 * statistics.mean(ious), 100 * statistics.stdev(ious)
-    cells = [cell.strip() for cell in line.strip("|").split("|")]
     halves = [100 * iou / 2 for iou in ious]
-    assert cells == [
+    assert cells(text, "network")[1:4] == ["mIoU rgb", "mIoU depth", "mIoU ensemble"]
+    assert cells(text, "cen") == [
         "cen",
         f"{statistics.mean(halves):.1f} ± {statistics.stdev(halves):.1f}",
         "-",
@@ -112,10 +174,30 @@ def test_the_table_is_of_means_and_deviations():
         f"{2 * mean:.1f} ± {2 * deviation:.1f}",
         "25 %",
         "1.23 M",
-        "3 of 4",
+        "0, 1, 2 (3 of 4)",
         "2 min",
     ]
-    assert "13 classes" in text and "0 of 4" in text
+    assert cells(text, "depth")[1:5] == ["-", "50.0", "50.0", "-"]
+    assert cells(text, "later") == ["later", *["-"] * 6, "0 of 4", "-"]
+    for stated in ("13 classes", "96×128", "10 epochs, 7 steps of 8", "λ 0.0006, θ 0.02, γ from 0.1", "commit abc"):
+        assert stated in text
+    assert "Trained differently" not in text
+
+
+def test_the_table_says_which_runs_were_trained_differently():
+    other = result(1, segmented(0.3), overrides=["exchange.penalty=0.5", "ema=0.9", "data.root=elsewhere"])
+    text = markdown({"a": [result(0, segmented(0.2)), other], "b": [{**other, "commit": "def"}]}, 2)
+    lines = [line for line in text.splitlines() if line.startswith("Trained differently")]
+    names = ("a, seed 1", "b, seed 1")
+    assert lines == [f"Trained differently: {name}: exchange.penalty 0.5, ema 0.9." for name in names]
+    assert "commits abc, def" in text
+
+
+def test_the_table_of_translation_is_of_differences():
+    scores = {name: {"mae": value, "mse": 0.1} for name, value in (("shade", 0.4), ("ensemble", 0.31))}
+    text = markdown({"cen": [result(0, scores, "translation.yaml")]}, 1)
+    assert cells(text, "cen")[1:3] == ["0.400", "0.310"]
+    assert cells(text, "network")[1:3] == ["MAE shade", "MAE ensemble"] and "shade + texture → rgb" in text
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,8 @@ from cen_model.exchange import ExchangeNorm
 from cen_model.network import MultimodalNetwork
 from cen_model.segmentation import inputs
 
-GROUPS = {
-    "γ ≈ 0 (first), > 0 (second)": (True, False),
-    "γ > 0 (first), ≈ 0 (second)": (False, True),
-    "γ > 0 (both)": (False, False),
-}
-"""By title, whether the two modalities' γ are below θ."""
+GROUPS = ((True, False), (False, True), (False, False))
+"""Whether the two modalities' γ are below θ: what the paper shows, in its order."""
 
 
 def averaged_maps(network: MultimodalNetwork, batch: Mapping[str, Tensor], layer: str) -> dict[str, list[np.ndarray]]:
@@ -44,9 +40,11 @@ def averaged_maps(network: MultimodalNetwork, batch: Mapping[str, Tensor], layer
         handle.remove()
     small = norm.scaling_factors().detach().abs() < network.config.exchange.threshold
     maps = {}
-    for title, wanted in GROUPS.items():
+    for wanted in GROUPS:
         channels = (small[0] == wanted[0]) & (small[1] == wanted[1])
         if channels.any():
+            named = zip(network.config.modalities, wanted, strict=True)
+            title = ", ".join(f"γ {name} {'≈' if below else '>'} 0" for name, below in named)
             maps[f"{title}: {int(channels.sum())} channels"] = [
                 each[0, channels].relu().mean(0).numpy() for each in seen
             ]
@@ -65,7 +63,9 @@ def figure(rgb: np.ndarray, maps: Mapping[str, list[np.ndarray]], names: tuple[s
         axes[0, column].set_title(title, fontsize=7)
         for row, image in enumerate(images):
             axes[row, column].imshow(image, vmin=0, vmax=highest, cmap="viridis")
-            axes[row, column].text(2, 2, names[row], color="white", fontsize=7, va="top")
+            axes[row, column].text(
+                0.02, 0.97, names[row], color="white", fontsize=8, va="top", transform=axes[row, column].transAxes
+            )
     return drawn
 
 

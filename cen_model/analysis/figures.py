@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cen_model.analysis.history import History
@@ -29,16 +30,61 @@ def gamma_against_step(history: History, layer: str) -> Figure:
     return figure
 
 
-def proportions(histories: Sequence[History]) -> Figure:
-    """Figs. 11 and 12: the share of every layer's penalised γ below θ at the end, runs side by side."""
+def proportions(histories: Sequence[History], layer: str) -> Figure:
+    """Fig. 11: each modality's part of Σ_m |γ_m| at the end, by channel of a layer, runs below each other."""
+    figure = Figure((7, 1 + 1.7 * len(histories)), layout="constrained")
+    axes = figure.subplots(len(histories), 1, squeeze=False)[:, 0]
+    for axis, history in zip(axes, histories, strict=True):
+        _stack(axis, history, layer)
+        axis.set(title=_name(history), ylabel="part of Σ|γ|")
+    axes[-1].set_xlabel(f"channel of {layer}")
+    axes[0].legend(histories[0].network.config.modalities, fontsize=7, loc="upper right")
+    return figure
+
+
+def proportions_of_layers(histories: Sequence[History]) -> Figure:
+    """Fig. 12: as Fig. 11, of every layer: a row for each, a column for each run."""
+    rows = max(len(history.gamma) for history in histories)
+    figure = Figure((1 + 3.4 * len(histories), 0.6 + 0.55 * rows), layout="constrained")
+    axes = figure.subplots(rows, len(histories), squeeze=False)
+    for column, history in zip(axes.T, histories, strict=True):
+        for axis, layer in zip(column, history.gamma, strict=False):
+            _stack(axis, history, layer)
+            axis.set_ylabel(_short(layer), rotation=0, ha="right", va="center", fontsize=6)
+            axis.set(xticks=[], yticks=[])
+        for axis in column[len(history.gamma) :]:
+            axis.set_axis_off()
+        column[0].set_title(_name(history), fontsize=8)
+    axes[0, 0].legend(histories[0].network.config.modalities, fontsize=6, loc="upper right")
+    return figure
+
+
+def _stack(axis: Axes, history: History, layer: str) -> None:
+    gamma = np.abs(history.gamma[layer][-1])
+    parts = gamma / np.maximum(gamma.sum(0), np.finfo(np.float32).tiny)
+    edges = np.arange(gamma.shape[1] + 1)
+    lower = np.zeros(gamma.shape[1])
+    for part in parts:
+        axis.stairs(lower + part, edges, baseline=lower, fill=True)
+        lower = lower + part
+    axis.set(xlim=(0, gamma.shape[1]), ylim=(0, 1))
+
+
+def _name(history: History) -> str:
+    penalised = {"none": "no γ", "all": "every γ", "own": "each modality's own part"}
+    return f"{history.name}; penalised: {penalised[history.network.config.exchange.penalised]}"
+
+
+def exchanged(histories: Sequence[History]) -> Figure:
+    """The share of every layer's penalised γ that ended below θ, runs below each other."""
     figure = Figure((max(6, 0.35 * len(histories[0].gamma) + 2), 1.2 + 2.0 * len(histories)), layout="constrained")
     axes = figure.subplots(len(histories), 1, squeeze=False)[:, 0]
     for axis, history in zip(axes, histories, strict=True):
-        shares = share_below(history)
-        for m, name in enumerate(history.network.config.modalities):
-            width = 0.8 / len(history.network.config.modalities)
+        shares, names = share_below(history), history.network.config.modalities
+        width = 0.8 / len(names)
+        for m, name in enumerate(names):
             axis.bar(np.arange(len(shares)) + m * width, [100 * each[m] for each in shares.values()], width, label=name)
-        axis.set(ylim=(0, 100), ylabel="|γ| < θ (%)", title=history.name)
+        axis.set(ylim=(0, 100), ylabel="|γ| < θ (%)", title=_name(history))
         axis.set_xticks(np.arange(len(shares)) + 0.3, [_short(name) for name in shares], rotation=70, fontsize=6)
     axes[0].legend(fontsize=7)
     return figure
@@ -67,7 +113,7 @@ def recoveries(history: History) -> tuple[int, int]:
 
 
 def attraction(probability: Mapping[str, np.ndarray], history: History) -> Figure:
-    """Fig. 4 and Theorem 1: predicted probability of γ = 0 against the share that is near 0, in ten bins.
+    """Theorem 1 (Fig. 4) and what came of it: the share of γ̂ near 0, and their number, in ten bins of probability.
 
     Args:
         probability: (M, C) of every layer.
@@ -83,27 +129,36 @@ def attraction(probability: Mapping[str, np.ndarray], history: History) -> Figur
     axis.bar(np.arange(10) / 10 + 0.05, shares, 0.09, color="tab:red")
     for b in range(10):
         axis.annotate(f"{(bins == b).sum()}", (b / 10 + 0.05, shares[b]), ha="center", va="bottom", fontsize=7)
-    axis.set(xlabel="probability of Theorem 1", ylabel="|γ| < θ at the end (%)", ylim=(0, 110), title=history.name)
+    axis.set(
+        xlabel="probability of Theorem 1",
+        ylabel="|γ| < θ at the end (%)",
+        ylim=(0, 110),
+        title=history.name,
+        xlim=(0, 1),
+    )
     return figure
 
 
 def sensitivity(results: Sequence[Mapping[str, float]], by: str) -> Figure:
-    """Fig. 13: mean IoU of the ensemble against λ or θ, over several runs.
+    """Fig. 13: the ensemble's score, and the share of exchanged channels, against λ or θ: mean ± deviation of runs.
 
     Args:
-        results: of each run, the value of `by`, "ensemble" in [0, 1] and "exchanged".
+        results: of each run, the value of `by` ("penalty" or "threshold"), "mean_iou" in [0, 1] or "mae", "exchanged".
     """
-    ordered = sorted(results, key=lambda each: each[by])
+    key, factor, label = ("mean_iou", 100, "mean IoU (%)") if "mean_iou" in results[0] else ("mae", 1, "MAE")
+    values = sorted({each[by] for each in results})
     figure = Figure((4.6, 3.2), layout="constrained")
     axis = figure.subplots()
-    values = [each[by] for each in ordered]
-    axis.plot(values, [100 * each["ensemble"] for each in ordered], "o-", color="tab:red")
-    axis.set(
-        xlabel={"penalty": "λ", "threshold": "θ"}[by], ylabel="mean IoU (%)", xscale="symlog" if 0 in values else "log"
-    )
     other = axis.twinx()
-    other.plot(values, [100 * each["exchanged"] for each in ordered], "s--", color="0.5")
-    other.set_ylabel("exchanged (%)")
+    for each, name, scale, style, colour in (
+        (axis, key, factor, "o-", "tab:red"),
+        (other, "exchanged", 100, "s--", "0.5"),
+    ):
+        groups = [[scale * run[name] for run in results if run[by] == value] for value in values]
+        each.errorbar(values, list(map(np.mean, groups)), list(map(np.std, groups)), fmt=style, color=colour, capsize=3)
+    axis.set(xlabel={"penalty": "λ", "threshold": "θ"}[by], xscale="symlog" if 0 in values else "log")
+    axis.set_ylabel(label, color="tab:red")
+    other.set_ylabel("exchanged (%)", color="0.4")
     return figure
 
 

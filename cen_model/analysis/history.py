@@ -40,7 +40,7 @@ class History:
 
 
 def read(run: Path) -> History:
-    """The history of a run's folder.
+    """The history of a run's folder; of one that goes on, or was stopped, with its last weights as the last step.
 
     Raises:
         FileNotFoundError: there is no such run, or it has no exchanging norms.
@@ -49,13 +49,17 @@ def read(run: Path) -> History:
     if not files:
         raise FileNotFoundError(f"{run / 'gamma'}: no scaling factors; is {run} the folder of a run with exchange?")
     network = checkpoint.load(run / "last.safetensors")
-    each = [load_file(file) for file in files]
+    steps, each = [int(file.stem) for file in files], [load_file(file) for file in files]
     # A file of safetensors is in alphabetical order; the network knows the layers' own.
     layers = {name: layer for name, layer in network.named_modules() if layer in set(exchange_norms(network))}
+    last = int(checkpoint.read_metadata(run / "last.safetensors").get("step", steps[-1]))
+    if last > steps[-1]:
+        steps.append(last)
+        each.append({name: layer.scaling_factors().detach().numpy() for name, layer in layers.items()})
     return History(
         run.name,
         network,
-        np.array([int(file.stem) for file in files]),
+        np.array(steps),
         {name: np.stack([tensors[name] for tensors in each]) for name in layers},
         {name: layer.penalised_MC.numpy() for name, layer in layers.items()},
     )

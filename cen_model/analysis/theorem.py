@@ -7,6 +7,7 @@ Axes: M modalities, B batch, C channels, H W pixels.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from math import erf, sqrt
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from cen_model.exchange import ExchangeNorm
+from cen_model.models import build
 from cen_model.network import MultimodalNetwork
 from cen_model.segmentation import inputs, losses
 
@@ -23,15 +25,20 @@ def attraction(
 ) -> dict[str, np.ndarray]:
     """2 Φ(λ / |∂L/∂x'|) - 1 of every γ, by layer: (M, C) in [0, 1].
 
+    The theorem is of a network without exchange, and so are the gradients: with it a replaced channel gets none at all,
+    and would be certain to stay where it is for that alone. They are taken where training left γ, not at γ = 0 of one
+    channel after the other.
+
     The normalised activations are taken for independent standard normal variables, as in the proof. The gradient of L
     by γ is then normal with the deviation √Σ (∂L/∂x'(i, j))², over the pixels of a batch: that is |∂L/∂x'|, here the
     root of its mean square over the batches.
 
     Args:
-        network: of segmentation; its normalisation is that of evaluation.
+        network: of segmentation; its normalisation is that of evaluation. It is not changed.
         batches: with labels, of the size that it was trained with.
         penalty: λ.
     """
+    network = _without_exchange(network)
     layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, ExchangeNorm)}
     squares = {name: torch.zeros(len(layer.norms), layer.norms[0].num_features) for name, layer in layers.items()}
     handles = [
@@ -39,7 +46,6 @@ def attraction(
         for name, layer in layers.items()
         for m, norm in enumerate(layer.norms)
     ]
-    network.eval()
     count = 0
     try:
         for batch in batches:
@@ -53,6 +59,13 @@ def attraction(
     phi = np.vectorize(lambda x: 0.5 * (1 + erf(x / sqrt(2))))
     with np.errstate(divide="ignore"):
         return {name: 2 * phi(penalty / np.sqrt(total.numpy() / max(count, 1))) - 1 for name, total in squares.items()}
+
+
+def _without_exchange(network: MultimodalNetwork) -> MultimodalNetwork:
+    config = replace(network.config, exchange=replace(network.config.exchange, scope="none"), encoder_weights=None)
+    twin = build(config)
+    twin.load_state_dict(network.state_dict())
+    return twin.eval()
 
 
 def _adding_to(total_C: Tensor) -> Callable[..., None]:
