@@ -68,22 +68,57 @@ def test_normals_bear_depth_in_coarse_steps():
     assert np.median(angles) < 4
 
 
-def test_normals_equal_a_plane_fitted_at_every_pixel():
+def fitted_at(depth, camera, row, column):
+    """The plane (a, b, c) of a 5×5 window by another solver, and the variance of what it leaves."""
+    window = np.s_[row - 2 : row + 3, column - 2 : column + 3]
+    x, y = rays(depth.shape, camera)
+    known = depth[window] > 0
+    design = np.stack([x[window][known], y[window][known], np.ones(known.sum())], axis=1)
+    plane = np.linalg.lstsq(design, 1 / depth[window][known], rcond=None)[0]
+    return plane, np.mean((design @ plane - 1 / depth[window][known]) ** 2)
+
+
+def test_normals_equal_the_best_of_nine_planes_fitted_at_every_pixel():
     random = np.random.default_rng(0)
-    depth = 2 + random.random((12, 14)) * 0.2
+    depth = 2 + random.random((20, 22)) * 0.05
+    depth[:, 11:] += 1
     depth[random.random(depth.shape) < 0.2] = 0
     camera = np.array([[20.0, 0, 6], [0, 22.0, 5], [0, 0, 1]])
     found = normals(depth, camera, window=5)
     x, y = rays(depth.shape, camera)
-    for row in range(2, 10):
-        for column in range(2, 12):
+    moved = 0
+    for row in range(4, 16):
+        for column in range(4, 18):
             if depth[row, column] == 0:
                 continue
-            window = np.s_[row - 2 : row + 3, column - 2 : column + 3]
-            known = depth[window] > 0
-            design = np.stack([x[window][known], y[window][known], np.ones(known.sum())], axis=1)
-            fitted = -np.linalg.lstsq(design, 1 / depth[window][known], rcond=None)[0]
-            assert np.allclose(found[row, column], fitted / np.linalg.norm(fitted), atol=1e-6)
+            here = np.array([x[row, column], y[row, column], 1])
+            choices = []
+            for dv, du in [(0, 0), *((dv, du) for dv in (-2, 0, 2) for du in (-2, 0, 2))]:
+                plane, variance = fitted_at(depth, camera, row + dv, column + du)
+                cost = variance + (plane @ here - 1 / depth[row, column]) ** 2 + (0.005 / depth[row, column]) ** 2
+                choices.append((cost / 4 if not choices else cost, plane))
+            best = min(choices, key=lambda choice: choice[0])[1]
+            moved += best is not choices[0][1]
+            assert np.allclose(found[row, column], -best / np.linalg.norm(best), atol=1e-6)
+    assert 20 < moved < 120
+
+
+def test_coarse_steps_make_no_terraces():
+    """Where 8 bits stay on one step, a window fits exactly: it must not be preferred for that."""
+    depth = plane(unit(0.2, 0, -1), 3.0)
+    found = normals(np.rint(depth * 25.5) / 25.5, CAMERA, window=9)[6:-6, 6:-6]
+    assert (np.abs(found[..., 0]) < 0.02).mean() < 0.01
+
+
+def test_normals_stay_on_their_side_of_an_edge():
+    """A slanted table before a wall: no pixel mixes the two, in windows of 11."""
+    near, far = unit(0.3, -0.8, -1), unit(-0.4, 0, -1)
+    depth = np.where(np.arange(64) < 30, plane(near, 1.0), plane(far, 3.0))
+    found = normals(depth, CAMERA, window=11)
+    known = depth > 0
+    for side, normal in ((np.arange(64) < 30, near), (np.arange(64) >= 30, far)):
+        angles = np.degrees(np.arccos(np.clip(found[known & side] @ normal, -1, 1)))
+        assert angles.max() < 0.1
 
 
 def test_depth_in_millimetres_is_the_same_depth():
@@ -112,6 +147,14 @@ def test_hha_of_a_room():
     assert (image[~known] == UNKNOWN).all()
 
 
+def test_height_of_a_camera_that_sees_no_floor():
+    """The authors' rule: 1.3 m, unless something lies 0.9 m below it."""
+    wall = plane(unit(0, 0, -1), 1.5)
+    for depth, camera_cm in ((wall, 130), (wall * 2, 119)):  # at 3 m, 23.5 pixels below the centre are 1.175 m
+        image = derive("hha", {"depth": depth}, CAMERA)
+        assert image[[23, 24], 30, 1].mean() == pytest.approx(camera_cm, abs=3)
+
+
 def test_shade_is_the_cosine_to_the_camera():
     normal = unit(0.6, 0, -1)
     image = derive("shade", {"depth": plane(normal, 2.0)}, CAMERA)
@@ -125,7 +168,23 @@ def test_edges_stand_where_depth_steps():
     depth[5, 5] = 0
     image = derive("edge", {"depth": depth}, CAMERA)
     assert set(np.flatnonzero(image.any(0))) == {39, 40}
-    assert image[10, 40] == pytest.approx(255 * 0.25 / 0.5, abs=1)
+    assert image[10, 40] == image[10, 39] == pytest.approx(255 * (0.25 - 0.05) / (0.3 - 0.05), abs=1)
+    assert image[0, 40] == image[10, 40] and derive("edge", {"depth": depth.T}, CAMERA)[40, 10] == image[10, 40]
+
+
+def test_a_floor_seen_flatly_has_no_edges():
+    depth = plane(unit(0, -1, -0.02), 0.3)  # a pixel's depth is up to twice that of the next
+    assert (depth[:-1] / np.maximum(depth[1:], 1e-9)).max() > 1.5
+    bottom = np.s_[np.flatnonzero(depth.all(1))[0] + 1 :]
+    assert not derive("edge", {"depth": depth}, CAMERA)[bottom].any()
+
+
+def test_a_step_beside_a_hole_is_that_to_the_other_side():
+    depth = np.full(SIZE, 2.0)
+    depth[:, 40:] = 3.5
+    depth[:, 38] = 0  # the shadow of the pattern, say
+    image = derive("edge", {"depth": depth}, CAMERA)
+    assert set(np.flatnonzero(image.any(0))) == {39, 40} and image[7, 39] == 255
 
 
 def test_texture_stands_where_brightness_changes():

@@ -16,8 +16,12 @@ from cen_model.data.geometry import default_intrinsics, gravity, metres, normals
 
 UNKNOWN = 128
 """Of normals and HHA where there is no depth."""
-_DEEPEST_JUMP = 0.5
+_DEEPEST_JUMP = 0.3
 """Relative step of depth that makes the strongest occlusion edge."""
+_FLAT = 0.05
+"""Relative step that is none: what 8 bits of depth take for one at 0.8 m."""
+_CAMERA_CM, _LOW_CM = 130, 90
+"""Height of a camera that sees no floor, and how far below the camera the lowest point of one that does is."""
 
 Frame = Mapping[str, np.ndarray]
 
@@ -28,7 +32,7 @@ def normal(frame: Frame, intrinsics: np.ndarray) -> np.ndarray:
 
 
 def shade(frame: Frame, intrinsics: np.ndarray) -> np.ndarray:
-    """Grey matte surfaces, lit from the camera: uint8 (H, W), 255 where one looks straight at them."""
+    """Grey matte surfaces, lit from the camera: uint8 (H, W), 255 where one looks straight at them, 0 = unknown."""
     directions = normals(frame["depth"], intrinsics)
     x, y = rays(directions.shape[:2], intrinsics)
     towards = np.stack([x, y, np.ones_like(x)], axis=2)
@@ -37,13 +41,30 @@ def shade(frame: Frame, intrinsics: np.ndarray) -> np.ndarray:
 
 
 def edge(frame: Frame, intrinsics: np.ndarray) -> np.ndarray:
-    """Occlusion edges, the greatest relative step of depth among a pixel and its neighbours: uint8 (H, W)."""
-    z = metres(frame["depth"]).astype(np.float32)
-    around = np.ones((3, 3), np.uint8)
-    nearest = cv2.erode(np.where(z > 0, z, np.inf).astype(np.float32), around)
-    farthest = cv2.dilate(z, around)
-    step = np.divide(farthest - nearest, nearest, out=np.zeros_like(z), where=np.isfinite(nearest) & (farthest > 0))
-    return np.rint(np.clip(step / _DEEPEST_JUMP, 0, 1) * 255).astype(np.uint8)
+    """Occlusion edges, steps of depth relative to the nearer side: uint8 (H, W), 255 from 30 % on, 0 up to 5 %.
+
+    A step is what lies off a plane: inverse depth is linear there, however steeply the plane is seen. Holes have none.
+    """
+    z = metres(frame["depth"])
+    known = z > 0
+    w = np.divide(1.0, z, out=np.zeros_like(z), where=known)
+    step = np.zeros_like(z)
+    for axis in (0, 1):
+        before, after = _neighbours(w, axis)
+        smallest = np.minimum(np.minimum(before, after), w)
+        bend = np.abs(before + after - 2 * w)
+        step = np.maximum(step, np.divide(bend, smallest, out=np.zeros_like(z), where=known))
+    return np.rint(np.clip((step - _FLAT) / (_DEEPEST_JUMP - _FLAT), 0, 1) * 255).astype(np.uint8)
+
+
+def _neighbours(w: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """The values before and after each along an axis; its own beside a hole (0) or the image's end."""
+    ends = [(0, 0), (0, 0)]
+    ends[axis] = (1, 1)
+    padded = np.pad(w, ends)
+    both = (np.take(padded, np.arange(start, start + w.shape[axis]), axis) for start in (0, 2))
+    before, after = (np.where(each > 0, each, w) for each in both)
+    return before, after
 
 
 def texture(frame: Frame, intrinsics: np.ndarray) -> np.ndarray:
@@ -56,8 +77,9 @@ def texture(frame: Frame, intrinsics: np.ndarray) -> np.ndarray:
 def hha(frame: Frame, intrinsics: np.ndarray) -> np.ndarray:
     """Horizontal disparity, height above ground, angle with gravity (Gupta et al. 2014, § 3): uint8 (H, W, 3).
 
-    310 / z in metres; the height in centimetres above the lowest point; the angle between the normal and "up" in
-    degrees, plus 38. Where there is no depth all of them are 128.
+    310 / z in metres; the height in centimetres above the lowest point, or with the camera at 1.3 m where that is not
+    0.9 m below it (no floor in sight); the angle between the normal and "up" in degrees, plus 38. Where there is no
+    depth all of them are 128.
     """
     z = metres(frame["depth"])
     known = z > 0
@@ -66,7 +88,8 @@ def hha(frame: Frame, intrinsics: np.ndarray) -> np.ndarray:
     x, y = rays(z.shape, intrinsics)
     height = -z * (x * down[0] + y * down[1] + down[2]) * 100
     # Not the very lowest: one wrong pixel would lift the whole room.
-    height -= np.percentile(height[known], 0.5) if known.any() else 0
+    lowest = np.percentile(height[known], 0.5) if known.any() else 0.0
+    height += -lowest if lowest < -_LOW_CM else _CAMERA_CM
     angle = np.degrees(np.arccos(np.clip(-(directions @ down), -1, 1))) + 38
     disparity = np.divide(310, z, out=np.zeros_like(z), where=known)
     planes = np.stack([disparity, height, angle], axis=2)
