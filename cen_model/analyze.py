@@ -22,6 +22,7 @@ from rich.console import Console
 from torch import Tensor
 
 from cen_model.analysis import feature_maps, figures, theorem
+from cen_model.analysis.explanation import explanation
 from cen_model.analysis.history import History, read
 from cen_model.data.config import DataConfig, SyntheticConfig
 from cen_model.data.datasets import open_dataset
@@ -111,29 +112,6 @@ def _differing_in(by: str, results: Sequence[dict[str, float]]) -> Sequence[dict
     other = {"penalty": "threshold", "threshold": "penalty"}[by]
     alone = len({each[other] for each in results}) == 1 and len({each[by] for each in results}) > 1
     return results if alone else ()
-
-
-def explanation(histories: Sequence[History]) -> str:
-    """How much is exchanged, in Markdown: of every run, by layer, and how many γ near 0 stayed there."""
-    lines = []
-    for history in histories:
-        stayed, fell = figures.recoveries(history)
-        lines += [
-            f"## {history.name}",
-            "",
-            f"{history.network.exchanged_share():.1%} of the channels in scope are exchanged after "
-            f"{history.steps[-1]} steps (θ = {history.threshold:g}).",
-            f"Of {fell} penalised γ that were below θ at an earlier note, {stayed} are at the end.",
-            "",
-            f"| layer | {' | '.join(history.network.config.modalities)} |",
-            f"| --- |{' ---: |' * len(history.network.config.modalities)}",
-            *(
-                f"| {name} | {' | '.join(f'{share:.0%}' for share in shares)} |"
-                for name, shares in figures.share_below(history).items()
-            ),
-            "",
-        ]
-    return "\n".join(lines)
 
 
 def _save(figure: Figure, path: Path) -> None:

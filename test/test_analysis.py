@@ -17,8 +17,9 @@ from safetensors.numpy import save_file
 
 from cen_model import checkpoint
 from cen_model.analysis import feature_maps, figures, theorem
+from cen_model.analysis.explanation import explanation
 from cen_model.analysis.history import read
-from cen_model.analyze import _differing_in, explanation, main
+from cen_model.analyze import _differing_in, main
 from cen_model.config import SegmentationConfig
 from cen_model.data.classes import NYU13
 from cen_model.data.config import DataConfig, SyntheticConfig
@@ -73,6 +74,18 @@ def test_a_history_is_what_the_run_wrote(run):
     assert shares[first].tolist() == pytest.approx([1 / half, 0])
     assert all(not shares[name].any() for name in shares if name != first)
     assert "Of 2 penalised γ that were below θ at an earlier note, 1 are at the end." in explanation([history])
+
+
+def test_the_explanation_tells_when_and_how_far(run):
+    folder, first = run
+    history = read(folder)
+    total = sum(int(each.sum()) for each in history.penalised.values())
+    text = explanation([history])
+    assert f"by step: 0: 0%, 10: {2 / total:.0%}, 20: {1 / total:.0%}." in text
+    line = next(line for line in text.splitlines() if line.startswith(f"| {first} |"))
+    values = [0.5] * (2 * (history.gamma[first].shape[2] // 2) - 2) + [0.001, 0.3]
+    penalised = ", ".join(f"{np.percentile(values, q):.3f}" for q in (5, 50, 95))
+    assert line.endswith(f"| {penalised} | 0.500, 0.500, 0.500 |")
 
 
 def test_a_folder_without_exchange_is_refused(tmp_path):
