@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from cen_model.data.classes import LABEL_SETS, NYU13, NYU40, LabelSet
@@ -165,3 +166,75 @@ def test_half_a_file_and_a_damaged_image_are_named(tmp_path):
     dataset._blobs["train/label"][start:stop] = 0
     with pytest.raises(ValueError, match=r"1\.png \(in .*label is damaged"):
         dataset[1]
+
+
+class Rooms(Frames):
+    """Depth of many values, 0.4 m to 9 m and holes, and normals that are smooth."""
+
+    modalities = ("rgb", "depth", "normal", "zbuffer")
+
+    def __getitem__(self, index):
+        frame, random = super().__getitem__(index), np.random.default_rng(index)
+        depth = random.uniform(0.4, 9, SIZE).astype(np.float32)
+        depth[:4] = 0
+        return {**frame, "depth": depth, "normal": frame["rgb"][..., ::-1].copy(), "zbuffer": depth}
+
+
+def rooms(tmp_path, modalities, max_bytes):
+    path = tmp_path / "rooms.safetensors"
+    quality = pack({"train": Rooms(4, 0)}, path, SIZE, modalities, max_bytes)
+    return quality, path, Packed(path, "train")
+
+
+def test_within_the_budget_normals_are_pictures_before_depth_is_rounded(tmp_path):
+    quality, path, exact = rooms(tmp_path, ("rgb", "depth", "normal"), 10**7)
+    assert quality == 95 and exact.depth_error == 0
+    source = Rooms(4, 0)
+    assert np.array_equal(exact[1]["normal"], source[1]["normal"])
+    exact_mm = np.rint(source[1]["depth"] * 1000)
+    assert np.array_equal(exact[1]["depth"], exact_mm)
+
+    bytes_of = {name: tensor.nbytes for name, tensor in load_file(path).items()}
+    without_normals = 200_000 + sum(bytes_of.values()) - bytes_of["train/normal"]
+    quality, _, lossy = rooms(tmp_path, ("rgb", "depth", "normal"), without_normals + bytes_of["train/normal"] // 3)
+    assert quality >= 80 and lossy.depth_error == 0 and np.array_equal(lossy[1]["depth"], exact_mm)
+    assert 0 < np.abs(lossy[1]["normal"].astype(int) - source[1]["normal"]).mean() < 4
+
+    quality, path, coarse = rooms(tmp_path, ("rgb", "depth", "normal"), without_normals - bytes_of["train/depth"] // 4)
+    found = coarse[1]["depth"].astype(float)
+    assert quality >= 80 and ((found == 0) == (exact_mm == 0)).all()
+    known = exact_mm > 0
+    worst = np.abs(found - exact_mm)[known] / exact_mm[known]
+    assert worst.max() <= coarse.depth_error < 0.0085  # √(9 / 0.4)^(1/254) - 1, and half a millimetre of 0.4 m
+    assert path.stat().st_size <= without_normals - bytes_of["train/depth"] // 4
+
+
+def test_depth_along_the_axis_is_stored_too(tmp_path):
+    _, _, dataset = rooms(tmp_path, ("zbuffer",), 10**7)
+    assert np.array_equal(dataset[2]["zbuffer"], np.rint(Rooms(4, 0)[2]["zbuffer"] * 1000).astype(np.uint16))
+
+
+def test_what_has_no_quality_to_lose_keeps_to_the_budget_as_well(tmp_path):
+    with pytest.raises(ValueError, match=r"need more than 0\.2 MiB"):
+        rooms(tmp_path, ("zbuffer",), 205_000)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_changed_byte_is_found(tmp_path):
+    _, path, _ = packed(tmp_path)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"\xff\xda", len(content) // 2) + 40  # in the pixels of a JPEG, which decodes all the same
+    content[at] ^= 16
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"damaged: the checksum of (train|test)/rgb is wrong"):
+        [Packed(path, split) for split in ("train", "test")]
+
+
+def test_files_from_before_there_were_checksums_are_read(tmp_path):
+    splits, path, _ = packed(tmp_path)
+    with safe_open(path, "np") as file:
+        described = json.loads(file.metadata()["packed_dataset"])
+    for later in ("crc32", "ways", "depth_error"):
+        del described[later]
+    save_file(load_file(path), path, {"packed_dataset": json.dumps(described)})
+    assert np.array_equal(Packed(path, "train")[0]["label"], splits["train"][0]["label"])

@@ -2,14 +2,15 @@
 """A whole dataset in one file: encoded images of one size, in a safetensors file that fits into memory.
 
 Tensors by split and name: ``train/rgb`` are the images of all frames one after the other, ``train/rgb.offsets`` where
-each begins. Colour images are JPEG, all else PNG, without loss; depth of at most 256 different values has 8 bits, and
-``depth.levels`` says which. The metadata holds a JSON object: version, classes, colours, modalities, size, names of the
-frames, intrinsics.
+each begins, JPEG or PNG. Depth has 16 bits in mm, or 8 bits, and ``depth.levels`` says which mm each of them is. The
+metadata holds a JSON object: version, classes, colours, modalities, size, names of the frames, intrinsics, the ways in
+which the images are written, how far depth is off at most (a share of it), and the CRC-32 of every tensor.
 """
 
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 
 import cv2
@@ -26,6 +27,9 @@ KEY, VERSION = "packed_dataset", 1
 class Packed:
     """One split of a packed dataset; the encoded images are in memory.
 
+    Attributes:
+        depth_error: how far depth is off at most, as a share of it; 0 if it is the dataset's own to the millimetre.
+
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is no packed dataset, damaged, or has no such split.
@@ -41,13 +45,18 @@ class Packed:
                 if described is None or described["version"] != VERSION:
                     raise ValueError(f"{path}: not a dataset packed by this version; pack it again")
                 part = _part(described["frames"], split, path)
-                prefix = f"{part}/"
-                self._blobs = {name: file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
-                self._levels = file.get_tensor("depth.levels") if "depth.levels" in file.keys() else None  # noqa: SIM118
+                prefix, names = f"{part}/", file.keys()
+                self._blobs = {name: file.get_tensor(name) for name in names if name.startswith(prefix)}
+                self._levels = file.get_tensor("depth.levels") if "depth.levels" in names else None
         except SafetensorError as error:
             raise ValueError(f"{path}: damaged, or not a packed dataset: {error}") from error
+        for name, tensor in self._blobs.items():
+            # A damaged JPEG decodes without a word. (Files of this version's first days have no checksums.)
+            if described.get("crc32", {}).get(name, zlib.crc32(tensor)) != zlib.crc32(tensor):
+                raise ValueError(f"{path}: damaged: the checksum of {name} is wrong; copy or pack it again")
         self._prefix, self._names = prefix, described["frames"][part]
         self._intrinsics = described["intrinsics"]
+        self.depth_error: float = described.get("depth_error", 0.0)
         self.modalities = tuple(described["modalities"])
         classes, colours = described["classes"], described["colours"]
         self.labels = LabelSet(tuple(classes), tuple(map(tuple, colours))) if classes else None
