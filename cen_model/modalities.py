@@ -61,12 +61,15 @@ def _normalise_depth(depth: Tensor) -> Tensor:
 
 
 def _depth_to_image(depth: Tensor) -> Tensor:
-    """Metres → [-1, 1], logarithmically, as the published code encodes Taskonomy's depth; a hole is -1."""
-    return torch.log1p(_normalise_depth(depth) * DEPTH_UNITS) / MAX_LOG_DEPTH * 2 - 1
+    """Metres → [-1, 1], logarithmically, as the published code encodes Taskonomy's depth; a hole is -1.
+
+    1 is 129 m, and all that is farther.
+    """
+    return (torch.log1p(_normalise_depth(depth) * DEPTH_UNITS) / MAX_LOG_DEPTH * 2 - 1).clamp(max=1)
 
 
 def _image_to_depth(image: Tensor) -> Tensor:
-    return torch.expm1((image + 1) / 2 * MAX_LOG_DEPTH) / DEPTH_UNITS
+    return torch.expm1((image.clamp(-1, 1) + 1) / 2 * MAX_LOG_DEPTH) / DEPTH_UNITS
 
 
 _8BIT_IN_COLOUR, _8BIT = Modality(3, _normalise_8bit), Modality(1, _normalise_8bit)
