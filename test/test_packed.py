@@ -110,6 +110,14 @@ def test_a_budget_costs_quality_and_is_kept_to(tmp_path):
         packed(tmp_path, **colour, max_bytes=200_000 + size // 20)
 
 
+def test_a_budget_that_is_missed_by_little_is_kept_to(tmp_path):
+    colour = {"modalities": ("rgb",), "labels": None}
+    _, path, best = packed(tmp_path, **colour)
+    needed = sum(tensor.nbytes for tensor in load_file(path).values())
+    assert packed(tmp_path, **colour, max_bytes=200_000 + needed)[2] == best
+    assert packed(tmp_path, **colour, max_bytes=200_000 + needed - 1)[2] < best
+
+
 def test_validation_and_test_stand_for_each_other(tmp_path):
     splits, path, _ = packed(tmp_path)
     assert np.array_equal(Packed(path, "validation")[1]["label"], splits["test"][1]["label"])

@@ -72,12 +72,9 @@ class Encodings:
 
     @cached_property
     def _level_of(self) -> np.ndarray:
-        """The number of the nearest level, of any depth in mm: uint8 (65536,). No depth becomes a hole."""
+        """The number of the level nearest to any depth in mm: uint8 (65536,)."""
         levels = self.levels.astype(np.float64)
-        middles = (levels[1:] + levels[:-1]) / 2
-        if levels[0] == 0 and len(levels) > 1:
-            middles[0] = 0.5
-        return np.searchsorted(middles, np.arange(65536)).astype(np.uint8)
+        return np.searchsorted((levels[1:] + levels[:-1]) / 2, np.arange(65536)).astype(np.uint8)
 
     def _image(self, frame: Mapping[str, np.ndarray], name: str, way: str) -> np.ndarray:
         image = frame[name]
