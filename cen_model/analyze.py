@@ -66,7 +66,7 @@ def analyze(runs: Sequence[Path], output: Path, root: Path | None, layer: str | 
             _save(figures.sensitivity(swept, by), output / f"sensitivity_{by}.png")
     text = explanation(histories)
     write_atomically(output / "exchange.md", lambda file: file.write_text(text, encoding="utf-8"))
-    Console().print(text, markup=False)
+    Console().print(text, markup=False, soft_wrap=True)
 
 
 def _segmentation_figures(
