@@ -152,7 +152,7 @@ def main() -> int:
     except KeyboardInterrupt:  # before the first step, while scenes are rendered
         return 130
     except (ValueError, OSError) as error:
-        console.print(f"train: {error}", markup=False)
+        console.print(f"train: {error}", markup=False, soft_wrap=True)
         return 1
     return 0
 

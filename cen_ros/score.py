@@ -25,11 +25,12 @@ from rclpy.task import Future
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
+from cen_model.evaluation.results import defined
 from cen_model.files import write_atomically
 from cen_model.metrics import Scores
 from cen_ros.camera import RELIABLE
 from cen_ros.context import running
-from cen_ros.evaluation.results import compare, defined
+from cen_ros.evaluation.results import compare
 from cen_ros.frames import DEPTH_TOPIC, RGB_TOPIC, TRUTH_TOPIC
 from cen_ros.images import image_to_array, label_to_array
 from cen_ros.outputs import LATCHED
