@@ -29,6 +29,7 @@ from cen_model.data.contact_sheet import contact_sheet, from_sample
 from cen_model.data.dataset import Dataset
 from cen_model.data.datasets import open_dataset
 from cen_model.data.pack import pack
+from cen_model.data.packed import Packed
 from cen_model.data.prepare import prepare
 from cen_model.data.resized import Resized
 from cen_model.data.samples import Samples, Views
@@ -111,6 +112,8 @@ def pack_images(data: DataConfig, modalities: Sequence[str], options: dict) -> i
         quality = pack(opened, output, data.size or (240, 320), modalities, round(options["max_mib"] * MIB), advance)
     size = output.stat().st_size / MIB
     CONSOLE.print(f"{output}: {size:.1f} MiB, JPEG quality {quality}; train with data.dataset=packed", soft_wrap=True)
+    if error := Packed(output, next(iter(opened))).depth_error:
+        CONSOLE.print(f"depth was rounded to fit: it is off by {error:.1%} at most")
     return 0
 
 
