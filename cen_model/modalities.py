@@ -23,7 +23,8 @@ def _normalise_8bit(image: Tensor) -> Tensor:
     return image.float() / 127.5 - 1
 
 
-def _image_to_8bit(image: Tensor) -> Tensor:
+def image_to_8bit(image: Tensor) -> Tensor:
+    """[-1, 1] → uint8."""
     return ((image + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
@@ -41,7 +42,7 @@ class Modality:
     channels: int
     normalise: Callable[[Tensor], Tensor]
     to_image: Callable[[Tensor], Tensor] = _normalise_8bit
-    from_image: Callable[[Tensor], Tensor] = _image_to_8bit
+    from_image: Callable[[Tensor], Tensor] = image_to_8bit
 
 
 def _normalise_rgb(rgb: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cen_model.checkpoint import load
-from cen_model.modalities import modality
+from cen_model.modalities import image_to_8bit, modality
 from cen_model.network import MultimodalNetwork
 from cen_model.unet import MULTIPLE, InstanceNorm
 
@@ -107,7 +107,7 @@ def _resized(image_BCHW: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _to_uint8(image_BCHW: Tensor) -> np.ndarray:
-    image = ((image_BCHW[0] + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    image = image_to_8bit(image_BCHW[0])
     return image.permute(1, 2, 0).contiguous().cpu().numpy()
 
 

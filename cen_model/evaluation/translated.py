@@ -15,7 +15,8 @@ from torch import nn
 
 from cen_model.data.dataset import Dataset
 from cen_model.evaluation.results import defined
-from cen_model.evaluation.translation import REAL, Generator, measure_images, to_bytes
+from cen_model.evaluation.translation import REAL, Generator, measure_images
+from cen_model.modalities import image_to_8bit
 from cen_model.processes import Ranks
 
 
@@ -46,5 +47,5 @@ class Translated:
     def draw(self, index: int) -> dict[str, np.ndarray]:
         images = self._generator.images_of(index)
         images["error"] = (images["→ ensemble"] - images[REAL]).abs() - 1
-        arrays = {name: to_bytes(image[0]).permute(1, 2, 0).cpu().numpy() for name, image in images.items()}
+        arrays = {name: image_to_8bit(image[0]).permute(1, 2, 0).cpu().numpy() for name, image in images.items()}
         return {name: np.broadcast_to(array, (*array.shape[:2], 3)) for name, array in arrays.items()}

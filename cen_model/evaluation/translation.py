@@ -20,7 +20,7 @@ from cen_model.evaluation.fidelity import distances
 from cen_model.evaluation.missing import without
 from cen_model.loaders import evaluation_loader
 from cen_model.metrics import ImageScores
-from cen_model.modalities import from_image, to_image
+from cen_model.modalities import image_to_8bit, to_image
 from cen_model.network import MultimodalNetwork
 from cen_model.processes import Ranks
 from cen_model.translator import Translator
@@ -124,17 +124,12 @@ def measure_images(
     return {name: _scores(each, real if inception else None) for name, each in by_output.items()}
 
 
-def to_bytes(image: Tensor) -> Tensor:
-    """An image in [-1, 1], whatever it shows, as uint8 to look at."""
-    return from_image("rgb", image)
-
-
 @torch.no_grad()
 def _frames(image_BCHW: Tensor, real_BCHW: Tensor, inception: nn.Module | None) -> list[_Frame]:
     difference = (image_BCHW - real_BCHW).double().flatten(1)
     features = [None] * len(image_BCHW)
     if inception is not None:
-        coloured = to_bytes(image_BCHW).expand(-1, 3, -1, -1)
+        coloured = image_to_8bit(image_BCHW).expand(-1, 3, -1, -1)
         features = list(inception(coloured).float().cpu())
     errors = zip(difference.abs().mean(1).tolist(), difference.square().mean(1).tolist(), features, strict=True)
     return [_Frame(*each) for each in errors]

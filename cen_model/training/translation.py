@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from cen_model.data.dataset import Dataset
 from cen_model.discriminator import Discriminator
-from cen_model.evaluation.translation import Generator, TranslationOptions, measure_images, to_bytes
-from cen_model.modalities import modality, to_image
+from cen_model.evaluation.translation import Generator, TranslationOptions, measure_images
+from cen_model.modalities import image_to_8bit, modality, to_image
 from cen_model.models import build
 from cen_model.network import MultimodalNetwork
 from cen_model.optimiser import build_discriminator_optimiser, build_optimiser, initialise_gamma
@@ -114,7 +114,7 @@ class TranslationTask:
     def pictures(self, network: MultimodalNetwork, dataset: Dataset, indices: Sequence[int]) -> Iterator[np.ndarray]:
         generator = self._evaluated(network, dataset)
         for index in indices:
-            images = [to_bytes(image)[0].expand(3, -1, -1) for image in generator.images_of(index).values()]
+            images = [image_to_8bit(image)[0].expand(3, -1, -1) for image in generator.images_of(index).values()]
             yield torch.cat(images, dim=2).permute(1, 2, 0).cpu().numpy()
 
     def _evaluated(self, network: MultimodalNetwork, dataset: Dataset) -> Generator:
