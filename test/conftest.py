@@ -19,6 +19,14 @@ import torch  # noqa: F401
 logging.getLogger("torch.__trace").propagate = True
 
 
+@pytest.fixture(scope="module")
+def scene_cache(tmp_path_factory):
+    """Scenes are rendered once for all files, away from the user's cache; in child processes, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+        yield
+
+
 @pytest.fixture(scope="session")
 def session_graph():
     """A real ROS graph on a DDS domain of this session."""

@@ -16,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+pytestmark = pytest.mark.usefixtures("scene_cache")
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent
 TINY = [
@@ -35,11 +36,6 @@ TINY = [
     "half_weights=false",
     "save_every=1",
 ]
-
-
-@pytest.fixture(autouse=True)
-def shared_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 def runs(*each: tuple[int | str | None, list[str]]) -> list[tuple[int, int, str]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+pytestmark = pytest.mark.usefixtures("scene_cache")
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent
 TINY = [
@@ -35,11 +36,6 @@ TINY = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def shared_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
 def train(output: Path, *overrides: str, launcher: tuple[str, ...] = ()) -> None:
     command = [sys.executable, *launcher, "-m", "cen_model.train", *TINY, *overrides, f"output={output}"]
     done = subprocess.run(
@@ -61,8 +57,7 @@ def curves(output: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory):
-    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.getbasetemp() / "cache")
+def alone(tmp_path_factory: pytest.TempPathFactory, scene_cache: None):
     output = tmp_path_factory.mktemp("alone")
     train(output)
     return output

@@ -26,6 +26,7 @@ from cen_model.optimiser import build_optimiser, initialise_gamma, learning_rate
 from cen_model.train import measure, measure_best, open_split, train
 from cen_model.train_config import ExchangeTrainingConfig, OptimiserConfig, ScheduleConfig, TrainConfig, parse
 
+pytestmark = pytest.mark.usefixtures("scene_cache")
 REPOSITORY = Path(__file__).parents[1]
 SYNTHETIC = REPOSITORY / "config" / "train" / "synthetic.yaml"
 TINY = [
@@ -40,12 +41,6 @@ TINY = [
     "hardware.precision=32-true",
     "half_weights=false",
 ]
-
-
-@pytest.fixture(autouse=True)
-def shared_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All tests of this file render their scenes once, away from the user's cache."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 def tiny(output: Path, *overrides: str) -> TrainConfig:

@@ -18,17 +18,13 @@ from cen_model.train_config import parse
 from cen_model.training.translation import TranslationTask
 from cen_model.translation import discriminator_loss, generator_losses, judge
 
+pytestmark = pytest.mark.usefixtures("scene_cache")
 CONFIG = Path(__file__).parents[1] / "config" / "train" / "translation.yaml"
 TINY = [
     *("data.dataset=synthetic", "model.modalities=[depth, normal]", "model.filters=4", "data.workers=0"),
     "data.synthetic={size: [64, 64], train_scenes: 4, validation_scenes: 1, test_scenes: 1}",
     *("data.size=[256, 256]", "data.crop=[256, 256]", "schedule.epochs=1", "optimiser.batch=2", "model.dropout=0"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def shared_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 def tiny(output: Path, *overrides: str):
