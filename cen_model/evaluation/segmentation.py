@@ -64,9 +64,8 @@ def class_scores(
 
 
 def _confusion(scores_KHW: Tensor, target_HW: Tensor) -> np.ndarray:
-    matrix = multiclass_confusion_matrix(
-        scores_KHW.argmax(0), target_HW, len(scores_KHW), ignore_index=VOID, validate_args=False
-    )
+    labels_HW = scores_KHW.max(0).indices  # on a CPU several times faster than argmax
+    matrix = multiclass_confusion_matrix(labels_HW, target_HW, len(scores_KHW), ignore_index=VOID, validate_args=False)
     return matrix.cpu().numpy()
 
 
