@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cen_model.config import ExchangeConfig, Region
-from cen_model.modal import PrivateAffine, PrivateConv, PrivateNorm, PrivateStatistics, copies, stack
+from cen_model.modal import PrivateAffine, PrivateConv, PrivateNorm, PrivateStatistics, copies, stack, whole
 from cen_model.policies import POLICIES
 
 NORMS = (nn.BatchNorm2d, nn.InstanceNorm2d)
@@ -59,7 +59,7 @@ class ExchangeNorm(PrivateNorm):
 
     def scaling_factors(self) -> Tensor:
         """γ as (M, C), with gradient."""
-        return torch.stack([norm.weight for norm in self.norms])
+        return torch.stack([whole(norm.weight) for norm in self.norms])
 
     def replaced(self) -> Tensor:
         """Which channels are replaced now: bool (M, C)."""

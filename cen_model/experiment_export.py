@@ -15,7 +15,7 @@ MAX_BYTES = 15 << 20
 def export(run: Path, folder: Path, max_bytes: int = MAX_BYTES) -> list[Path]:
     """Write a run's last and best weights in half precision and in parts; copy its results, factors and log.
 
-    `cen_model.parts.join_parts` puts the weights together. The whole files are not kept in `folder`.
+    `python -m cen_model.parts` puts the weights together. The whole files are not kept in `folder`.
 
     Returns:
         The parts of the weights.

@@ -109,7 +109,7 @@ def _protocol(finished: Sequence[Mapping[str, Any]]) -> list[str]:
         f"{optimiser['kind']}, learning rates {optimiser['encoder_lr']:g} and {optimiser['decoder_lr']:g}, "
         f"{schedule['kind']}, weight decay {optimiser['weight_decay']:g}. Where there is exchange: λ "
         f"{exchange['penalty']:g}, θ {', '.join(f'{each:g}' for each in thresholds) or '-'}, γ from "
-        f"{exchange['gamma_init'] or 'what the network has'}.",
+        f"{exchange['gamma_init'] or 'what the network has'}, with {exchange['lr_factor']:g} × the learning rate.",
         f"Measured on {first['frames']} test frames with the last weights; ± is the standard deviation over seeds. "
         f"{places}.",
         "",

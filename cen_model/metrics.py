@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,6 +64,10 @@ class ImageScores:
     fid: float | None = None
     """None where no Inception network was given; the same of kid, of which the paper gives a hundred times."""
     kid: float | None = None
+
+
+Measured = Mapping[str, Scores] | Mapping[str, ImageScores]
+"""By output."""
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 
 def broaden(inputs: Sequence[Tensor], channels: int | None = None) -> list[Tensor]:
@@ -40,6 +41,11 @@ def stack(inputs: Sequence[Tensor]) -> Tensor:
 def split(x: Tensor, modalities: int) -> tuple[Tensor, ...]:
     """The inverse of `stack`: (M·B, C, H, W) → M views (B, C, H, W)."""
     return x.chunk(modalities)
+
+
+def whole(weight: Tensor) -> Tensor:
+    """All of a weight, of which this process may keep but a share (FSDP); with gradient."""
+    return weight.full_tensor() if isinstance(weight, DTensor) else weight
 
 
 class PrivateConv(nn.Module):

@@ -2,12 +2,16 @@
 """Large files in parts, for places that take no larger ones: NAME.000-of-003, NAME.001-of-003, …
 
 The last line of every part, of fixed length, is the SHA-256 of the whole file: parts of two files are never joined.
+
+`python -m cen_model.parts NAME.000-of-003 [...]` puts files together, beside their parts.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import re
+import sys
 from pathlib import Path
 from typing import BinaryIO
 
@@ -105,3 +109,17 @@ def _digest(path: Path) -> str:
 def _parts_of(path: Path) -> list[Path]:
     named = ((each, _PART.fullmatch(each.name)) for each in path.parent.iterdir())
     return [each for each, match in named if match and match["name"] == path.name]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Put files together that were written in parts.")
+    parser.add_argument("first_part", nargs="+", type=Path, help="NAME.000-of-…, with all the others beside it")
+    for each in parser.parse_args().first_part:
+        print(join_parts(each))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        sys.exit(f"parts: {error}")

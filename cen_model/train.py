@@ -7,31 +7,28 @@ The same command continues a run that was interrupted, in whatever way. On sever
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from dataclasses import asdict
-from pathlib import Path
 
 from lightning.fabric import Fabric
 from lightning.fabric.loggers import TensorBoardLogger
-from lightning.fabric.strategies import DDPStrategy
 from rich.console import Console
 
-from cen_model import checkpoint, report
+from cen_model import report
 from cen_model.data.config import Split
 from cen_model.data.dataset import Dataset
 from cen_model.data.datasets import open_dataset
 from cen_model.data.samples import steps_per_epoch
-from cen_model.evaluation.measure import measure
 from cen_model.loaders import training_loader
 from cen_model.optimiser import set_learning_rates
 from cen_model.processes import Ranks
-from cen_model.train_config import AnyTrainConfig, TrainConfig, parse
+from cen_model.train_config import AnyTrainConfig, parse
 from cen_model.training import display
+from cen_model.training.finish import finish
 from cen_model.training.run import Run
 from cen_model.training.segmentation import SegmentationTask
 from cen_model.training.sentinel import Sentinel
+from cen_model.training.sharding import strategy_of
 from cen_model.training.state import stop_on_signal
 from cen_model.training.translation import TranslationTask
 
@@ -84,7 +81,7 @@ def train(config: AnyTrainConfig, console: Console) -> bool:
                 sentinel.check(task.modules.values() if saves else ())
                 terms = fabric.all_reduce(terms, reduce_op="mean")
                 run.log(terms)
-            bar.update(progress.step, terms, task.network.exchanged_share() if logs else None)
+            bar.update(progress.step, terms, task.network.exchanged_share() if logs or ends else None)
             if ends and (epoch % config.validate_every == 0 or progress.step == steps.stop):
                 scores = run.validate(validation, epoch)
                 bar.print(display.line(epoch, terms, scores, task.network.exchanged_share()))
@@ -93,7 +90,11 @@ def train(config: AnyTrainConfig, console: Console) -> bool:
             if stops:
                 break
     if progress.step == steps.stop:
-        run.finish(open_split(config, "test"))
+        test = open_split(config, "test")
+        scores = finish(run, test)
+        if config.task == "segmentation" and fabric.is_global_zero:
+            title = f"{run.folder / 'best.safetensors'}: {len(test)} test frames"
+            console.print(report.table(scores, task.network.config.classes, title))
     fabric.logger.finalize("success")
     return progress.step == steps.stop
 
@@ -104,33 +105,11 @@ def open_split(config: AnyTrainConfig, split: Split) -> Dataset:
     return open_dataset(config.data, split, [*config.model.modalities, *targets])
 
 
-def measure_best(config: TrainConfig, console: Console) -> None:
-    """Measure the best checkpoint on the test frames; the scores and the configuration go into its metadata.
-
-    Called by every process: each measures its share, the first one writes.
-    """
-    path = Path(config.output) / "best.safetensors"
-    model, dataset = checkpoint.load(path), open_split(config, "test")
-    scores = measure(model, dataset, config.data)
-    text = {
-        **report.metadata(scores, model.config.classes, f"{config.data.dataset}: {len(dataset)} test frames"),
-        "exchanged_share": f"{model.exchanged_share():.4f}",
-        "epoch": checkpoint.read_metadata(path).get("epoch", ""),
-        "training": json.dumps(asdict(config), default=str),
-    }
-    if Ranks.current().rank > 0:
-        return
-    checkpoint.save(path, model, text, half=config.half_weights)
-    console.print(report.table(scores, model.config.classes, f"{path}: {len(dataset)} test frames"))
-
-
 def _launch(config: AnyTrainConfig) -> Fabric:
     logger = TensorBoardLogger(config.output, name="tensorboard", version="")
     here = int(os.environ.get("LOCAL_WORLD_SIZE", config.hardware.devices))  # torchrun's, where it started this
     nodes = int(os.environ.get("WORLD_SIZE", here)) // here
-    # Statistics are frozen, or follow each process's own samples; sending them around helps neither.
-    strategy = DDPStrategy(broadcast_buffers=False) if here * nodes > 1 else "auto"
-    precision = config.hardware.precision
+    strategy, precision = strategy_of(config.hardware, here * nodes), config.hardware.precision
     fabric = Fabric(devices=here, num_nodes=nodes, strategy=strategy, precision=precision, loggers=logger)
     fabric.launch()
     fabric.seed_everything(config.seed, verbose=False)
@@ -147,8 +126,6 @@ def main() -> int:
         if not finished:
             console.print(f"stopped; the same command continues (output={config.output})")
             return 130
-        if config.task == "segmentation":
-            measure_best(config, console)
     except KeyboardInterrupt:  # before the first step, while scenes are rendered
         return 130
     except (ValueError, OSError) as error:

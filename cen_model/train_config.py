@@ -77,6 +77,9 @@ class HardwareConfig:
 
     devices: int = 1
     """Processes to start on this machine, one for each GPU; under torchrun it tells how many there are."""
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    """Of several processes. "ddp": each has the whole network. "fsdp": each keeps its share of the weights, of the
+    gradients and of the optimiser's state, which saves memory where the network is large, and takes messages."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Of the forward and backward pass, in Lightning Fabric's words."""
     compile: bool = False
@@ -145,7 +148,7 @@ TASKS: dict[str, type[AnyTrainConfig]] = {"segmentation": TrainConfig, "translat
 _FREE = {
     *("output", "resume", "dry_run", "validate_every", "save_every", "save_minutes", "schedule.epochs"),
     *("data.root", "data.workers", "data.evaluation_batch"),
-    *("hardware.devices", "hardware.compile", "hardware.recompute"),
+    *("hardware.devices", "hardware.strategy", "hardware.compile", "hardware.recompute"),
 }
 
 

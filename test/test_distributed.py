@@ -31,6 +31,7 @@ TINY = [
     "optimiser.decoder_lr=0.003",
     "optimiser.clip=1.0",
     "schedule.epochs=3",
+    "schedule.kind=constant",
     "hardware.precision=32-true",
     "half_weights=false",
 ]
@@ -72,10 +73,22 @@ WAYS = {
 @pytest.mark.parametrize(("overrides", "launcher"), WAYS.values(), ids=WAYS)
 def test_the_same_curve(tmp_path: Path, alone: Path, overrides: tuple[str, ...], launcher: tuple[str, ...]) -> None:
     train(tmp_path, *overrides, launcher=launcher)
-    ours, theirs = curves(alone), curves(tmp_path)
+    assert_the_same(alone, tmp_path)
+
+
+def test_what_one_process_began_others_continue_each_with_a_share_of_the_weights(tmp_path: Path, alone: Path) -> None:
+    shared = ("hardware.devices=2", "hardware.strategy=fsdp")
+    train(tmp_path, "schedule.epochs=1")
+    train(tmp_path, "schedule.epochs=2", *shared)
+    train(tmp_path, *shared)
+    assert_the_same(alone, tmp_path)
+
+
+def assert_the_same(alone: Path, together: Path) -> None:
+    ours, theirs = curves(alone), curves(together)
     assert ours.keys() == theirs.keys()
     for tag, values in ours.items():
         assert [step for step, _ in values] == [step for step, _ in theirs[tag]], tag
         assert [v for _, v in theirs[tag]] == pytest.approx([v for _, v in values], abs=1e-5), tag
-    a, b = (json.loads((each / "results.json").read_text())["scores"] for each in (alone, tmp_path))
+    a, b = (json.loads((each / "results.json").read_text())["scores"] for each in (alone, together))
     assert a["ensemble"]["mean_iou"] == pytest.approx(b["ensemble"]["mean_iou"], abs=1e-3)

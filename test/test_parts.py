@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -99,3 +100,18 @@ def test_not_the_first_part(tmp_path: Path, name: str) -> None:
 def test_too_small_parts(tmp_path: Path, limit: int) -> None:
     with pytest.raises(ValueError, match="999 parts"):
         write_parts(_file(tmp_path, 3000), limit)
+
+
+def test_the_command_joins_several_files_or_says_what_is_wrong(tmp_path: Path) -> None:
+    firsts, contents = [], []
+    for seed, name in enumerate(("a", "b")):
+        (tmp_path / name).mkdir()
+        path = _file(tmp_path / name, 2500, seed)
+        contents.append(path.read_bytes())
+        firsts.append(write_parts(path, 1000)[0])
+        path.unlink()
+    command = [sys.executable, "-m", "cen_model.parts"]
+    assert subprocess.run([*command, *firsts], check=False, timeout=60).returncode == 0
+    assert [first.with_name("weights.safetensors").read_bytes() for first in firsts] == contents
+    ended = subprocess.run([*command, tmp_path / "c"], check=False, timeout=60, capture_output=True, text=True)
+    assert ended.returncode == 1 and "c: expected the first of a file's parts" in ended.stderr

@@ -99,11 +99,13 @@ def test_lists_name_the_buildings(tmp_path):
         open_dataset(DataConfig("taskonomy", tmp_path), "train", ["rgb"])
 
 
-def test_views_without_every_domain_are_left_out(tmp_path):
+def test_views_without_every_domain_are_left_out_and_counted(tmp_path, caplog):
     write(tmp_path, 3, 2, "domains", ("rgb", "normal"))
     (tmp_path / "normal" / "b0" / "point_1_view_3_domain_normal.png").unlink()
     dataset = open_dataset(DataConfig("taskonomy", tmp_path), "train", ["rgb", "normal"])
     assert len(dataset) == 1
+    assert "1 of 2 views are left out" in caplog.text
+    assert "b0/point_1_view_3: normal" in caplog.text
 
 
 def test_one_view_is_too_few(tmp_path):

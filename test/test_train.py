@@ -20,10 +20,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from cen_model import checkpoint
 from cen_model.config import SegmentationConfig
+from cen_model.evaluation.measure import measure
 from cen_model.exchange import exchange_norms
 from cen_model.models import build
 from cen_model.optimiser import build_optimiser, initialise_gamma, learning_rate_factor
-from cen_model.train import measure, measure_best, open_split, train
+from cen_model.train import open_split, train
 from cen_model.train_config import ExchangeTrainingConfig, OptimiserConfig, ScheduleConfig, TrainConfig, parse
 
 pytestmark = pytest.mark.usefixtures("scene_cache")
@@ -81,7 +82,6 @@ def test_it_learns_exchanges_and_writes_measured_checkpoints(tmp_path: Path) -> 
     assert 0 < log.Scalars("exchanged")[-1].value <= 1
     assert any(tag.startswith("exchanged/encoder.stages.0.layer1") for tag in log.Tags()["scalars"])
 
-    measure_best(config, Console(quiet=True))
     metadata = checkpoint.read_metadata(tmp_path / "best.safetensors")
     assert int(metadata["epoch"]) * 2 == max(validations, key=validations.get)
     assert metadata["measured_on"] == "synthetic: 3 test frames"
@@ -118,7 +118,6 @@ def test_resuming_equals_never_stopping(tmp_path: Path, overrides: tuple[str, ..
     finished = tiny(resumed, *overrides, "schedule.epochs=4", "data.workers=1")
     assert run(finished)
     assert_same_run(straight, resumed)
-    measure_best(finished, Console(quiet=True))
     outputs = json.loads(checkpoint.read_metadata(resumed / "best.safetensors")["class_iou"])
     assert list(outputs) == [*finished.model.streams, "ensemble"]
 

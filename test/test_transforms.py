@@ -148,6 +148,16 @@ def test_probabilities_are_probabilities(key: str) -> None:
     assert 40 <= hits <= 80  # 60 are expected, three deviations are 19
 
 
+@pytest.mark.parametrize("name", ["segment2d", "segment25d"])
+def test_no_colour_is_made_between_two_segments(name: str) -> None:
+    colours = np.array([[10, 20, 30], [200, 100, 0]], np.uint8)
+    segments = np.repeat(colours, 20, axis=0)[None].repeat(20, axis=0)
+    transform = training_transform(replace(AS_IT_IS, crop=(20, 40), scale=(1.5, 1.7), jitter=0.5), [name])
+    moved = transform(to_sample({name: segments}, [name], (30, 60)))[name]
+    seen = {tuple(pixel) for pixel in moved.flatten(1).T.tolist()}
+    assert seen == {tuple(colour) for colour in colours.tolist()}
+
+
 def test_frames_are_resized_first() -> None:
     sample = to_sample(coordinate_frame(), ["rgb", "depth"], (20, 30))
     assert sample["rgb"].shape == (3, 20, 30) and sample["label"].shape == (20, 30)

@@ -7,6 +7,7 @@ least one), unless train.txt, val.txt and test.txt in the folder name them, or t
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,7 @@ UNITS_PER_METRE = 512
 # The greatest values of the data set, by which the published code makes images of 8 bits.
 _MAX_TEXTURE, _MAX_OCCLUSION = 11355, 11584
 
+LOGGER = logging.getLogger(__name__)
 _NAME = re.compile(r"(?P<point>.*point_\d+_view_\d+)_domain_(?P<domain>\w+)\.png$")
 _PARTS = {"train": "train.txt", "validation": "val.txt", "test": "test.txt"}
 
@@ -103,6 +105,10 @@ def _complete(frames: Mapping[str, Files], root: Path) -> list[Files]:
     complete = [{name: files[name] for name in names} for files in frames.values() if len(files) == len(names)]
     if not complete:
         raise ValueError(f"{root}: no view has all of the domains that are there ({', '.join(names) or 'none'})")
+    if left_out := [key for key, files in frames.items() if len(files) < len(names)]:
+        lacking = ", ".join(name for name in names if name not in frames[left_out[0]])
+        text = "%s: %d of %d views are left out, for they lack a domain; the first of them, %s: %s"
+        LOGGER.warning(text, root, len(left_out), len(frames), left_out[0], lacking)
     return complete
 
 

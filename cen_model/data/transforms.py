@@ -2,9 +2,9 @@
 """Joint transforms of a sample of registered images, built on torchvision's v2 transforms and `tv_tensors`.
 
 A sample is a dict of tensors of one height and width: ``rgb`` Image uint8 (3, H, W), ``depth`` Depth (1, H, W), every
-other modality Plane uint8 (C, H, W), and ``label`` Mask uint8 (H, W) with 255 = void, where there is one. Geometry acts
-on all of them alike: images bilinear, depth and label nearest (an average of two depths, or of two class ids, is
-neither). Photometric jitter acts on the colour image alone.
+other modality Plane or Segments uint8 (C, H, W), and ``label`` Mask uint8 (H, W) with 255 = void, where there is one.
+Geometry acts on all of them alike: images bilinear, depth, segments and labels nearest (an average of two depths, or of
+two class ids, is neither). Photometric jitter acts on the colour image alone.
 """
 
 from __future__ import annotations
@@ -33,6 +33,10 @@ class Depth(tv_tensors.Mask):
     """A depth map, 0 = hole: moved like a mask (nearest), but with its own padding value."""
 
 
+class Segments(tv_tensors.Mask):
+    """An image whose colours tell regions apart: moved like a mask, for between two of them there is no third."""
+
+
 class Plane(tv_tensors.Image):
     """An 8-bit image of a property of the surfaces: moved like a colour image, but no light falls on it."""
 
@@ -48,12 +52,21 @@ def _mirror_normals(normals: Normals) -> Normals:
     return tv_tensors.wrap(mirrored, like=normals)
 
 
-KINDS = {"rgb": tv_tensors.Image, "depth": Depth, "zbuffer": Depth, "normal": Normals, "label": tv_tensors.Mask}
+KINDS = {
+    "rgb": tv_tensors.Image,
+    "depth": Depth,
+    "zbuffer": Depth,
+    "normal": Normals,
+    "segment2d": Segments,
+    "segment25d": Segments,
+    "label": tv_tensors.Mask,
+}
 """Of tensors by name; all others are `Plane`."""
 
 NEUTRAL: dict[type[Tensor], Sequence[int]] = {
     tv_tensors.Image: tuple(round(255 * mean) for mean in IMAGENET_MEAN),
     Depth: (0,),
+    Segments: (128,),
     Plane: (128,),
     Normals: (128,),
     tv_tensors.Mask: (VOID,),

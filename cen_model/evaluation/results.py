@@ -21,13 +21,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cen_model.files import write_atomically
-from cen_model.metrics import Scores
+from cen_model.metrics import ImageScores, Scores
 
 RESULTS = "results.json"
 
@@ -41,8 +42,10 @@ def segmentation(confusion: Mapping[str, np.ndarray], classes: Sequence[str]) ->
     }
 
 
-def of_scores(scores: Scores, classes: Sequence[str]) -> dict[str, Any]:
+def of_scores(scores: Scores | ImageScores, classes: Sequence[str] = ()) -> dict[str, Any]:
     """One output's part of the section `scores`."""
+    if isinstance(scores, ImageScores):
+        return asdict(scores)
     return {
         "mean_iou": defined(scores.mean_iou),
         "mean_accuracy": defined(scores.mean_accuracy),

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
 
 import yaml
 from rich.console import Console
@@ -14,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from torch import Tensor
 
+from cen_model.metrics import Measured, Scores
 from cen_model.train_config import AnyTrainConfig, plain
 from cen_model.training.task import Task
 
@@ -23,11 +23,11 @@ class Bar:
 
     def __init__(self, progress: Progress, steps: range) -> None:
         self._progress = progress
-        self._task = progress.add_task("", total=steps.stop, completed=steps.start, loss=float("nan"), share=0.0)
+        self._task = progress.add_task("", total=steps.stop, completed=steps.start, state="")
 
     def update(self, step: int, terms: Mapping[str, Tensor], share: float | None) -> None:
         """A step is done; now and then, with the share, the loss is read too."""
-        shown = {} if share is None else {"loss": sum(term.item() for term in terms.values()), "share": share}
+        shown = {} if share is None else {"state": f"loss {_sum(terms):.3f}  exchanged {share:.0%}"}
         self._progress.update(self._task, completed=step, **shown)
 
     def print(self, line: str) -> None:
@@ -38,18 +38,24 @@ class Bar:
 @contextmanager
 def bar(console: Console, steps: range, shown: bool) -> Iterator[Bar]:
     """A bar; only one process shows it."""
-    text = "loss {task.fields[loss]:.3f}  exchanged {task.fields[share]:.0%}"
-    columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn(text)
+    columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[state]}")
     with Progress(*columns, console=console, disable=not shown) as progress:
         yield Bar(progress, steps)
 
 
-def line(epoch: int, terms: Mapping[str, Tensor], scores: Mapping[str, Mapping[str, Any]], share: float) -> str:
+def line(epoch: int, terms: Mapping[str, Tensor], scores: Measured, share: float) -> str:
     """An epoch in one line."""
-    loss = sum(term.item() for term in terms.values())
-    key = "mean_iou" if "mean_iou" in scores["ensemble"] else "mae"
-    shown = "  ".join(f"{name} {each[key] or 0:.3f}" for name, each in scores.items())
-    return f"epoch {epoch:3d}  loss {loss:.3f}  {shown}  exchanged {share:.0%}"
+    shown = "  ".join(f"{name} {value:.3f}" for name, value in leading(scores).items())
+    return f"epoch {epoch:3d}  loss {_sum(terms):.3f}  {shown}  exchanged {share:.0%}"
+
+
+def _sum(terms: Mapping[str, Tensor]) -> float:
+    return sum(term.item() for term in terms.values())
+
+
+def leading(scores: Measured) -> dict[str, float]:
+    """The score of every output that is shown first: mean IoU, or MAE."""
+    return {name: each.mean_iou if isinstance(each, Scores) else each.mae for name, each in scores.items()}
 
 
 def print_plan(console: Console, config: AnyTrainConfig, task: Task, frames: int, epoch_steps: int) -> None:

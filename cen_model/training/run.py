@@ -7,7 +7,7 @@ best.safetensors     the best at a validation
 gamma/<step>…        γ of every exchanging norm at each validation: float32 (M, C) by the layer's name
 tensorboard/         losses, scores, learning rates, shares of exchanged channels, pictures
 config.yaml          the configuration, every key
-results.json         at the end: scores of the last weights on the test frames, and what they cost
+results.json         at the end: scores of the last weights on the test frames, and what they cost; see `finish`
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import yaml
 from lightning.fabric import Fabric
@@ -24,13 +23,14 @@ from safetensors.torch import save as serialise
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from torch import Tensor, nn
 
-from cen_model import checkpoint, provenance
+from cen_model import checkpoint
 from cen_model.data.dataset import Dataset
-from cen_model.evaluation.results import RESULTS, save
 from cen_model.exchange import ExchangeNorm, exchanged_share
 from cen_model.files import write_atomically
+from cen_model.metrics import Measured
 from cen_model.network import MultimodalNetwork
 from cen_model.train_config import AnyTrainConfig, plain
+from cen_model.training.display import leading
 from cen_model.training.state import RunProgress, load_state, save_state
 from cen_model.training.task import Task
 
@@ -46,6 +46,7 @@ class Run:
         self.folder = Path(config.output)
         self.progress = RunProgress()
         self._saved_at = time.monotonic()
+        self._measured: tuple[object, Measured] | None = None
 
     def begin(self) -> None:
         """Continue what the folder holds, or start there.
@@ -60,6 +61,7 @@ class Run:
                     f"output: {self.folder} holds a run already; continue it with resume=true or choose another folder"
                 )
             self.progress = load_state(state, self.task, self.config, self.fabric)
+        network = self.measured()
         if not self.fabric.is_global_zero:
             return
         for left in self.folder.rglob(".*.part"):  # by a process that was killed while it wrote
@@ -67,9 +69,9 @@ class Run:
         text = yaml.safe_dump(plain(asdict(self.config)), sort_keys=False)
         write_atomically(self.folder / "config.yaml", lambda file: file.write_text(text, encoding="utf-8"))
         if self.progress.step == 0:
-            self._save_gamma()
+            self._save_gamma(network)
         else:  # it may have been killed after the state was written, and before the network was
-            self._save_network("last", self.measured(), {"step": str(self.progress.step)})
+            self._save_network("last", network, {"step": str(self.progress.step)})
             self._forget_later_events()
 
     def log(self, terms: Mapping[str, Tensor]) -> None:
@@ -81,19 +83,18 @@ class Run:
         values["exchanged"] = self.task.network.exchanged_share()
         self.fabric.log_dict(values, self.progress.step)
 
-    def validate(self, dataset: Dataset, epoch: int) -> dict[str, dict[str, Any]]:
+    def validate(self, dataset: Dataset, epoch: int) -> Measured:
         """Measure, log, and keep the network if it is the best so far."""
         network = self.measured()
-        scores = self.task.measure(network, dataset)
+        scores = self.scores(network, dataset)
         step, goodness = self.progress.step, self.task.goodness(scores)
         if goodness > self.progress.best:
             self.progress.best, self.progress.best_step = goodness, step
             self._save_network("best", network, {"epoch": str(epoch)})
         if self.fabric.is_global_zero:
-            self._save_gamma()
-            key = "mean_iou" if "mean_iou" in scores["ensemble"] else "mae"
-            label = {"mean_iou": "mIoU", "mae": "MAE"}[key]
-            named = {f"{label}/{name}": each[key] for name, each in scores.items()}
+            self._save_gamma(network)
+            label = "mIoU" if self.config.task == "segmentation" else "MAE"
+            named = {f"{label}/{name}": value for name, value in leading(scores).items()}
             self.fabric.log_dict({**named, **exchanged_by_layer(network)}, step)
             indices = range(min(PICTURES, len(dataset)))
             for index, picture in zip(indices, self.task.pictures(network, dataset, indices), strict=True):
@@ -114,29 +115,15 @@ class Run:
         return minutes is not None and time.monotonic() - self._saved_at > 60 * minutes
 
     def measured(self) -> MultimodalNetwork:
-        """The network to be measured and written: the moving average where there is one."""
-        return self.task.average.module if self.task.average else self.task.network
+        """The network to be measured and written: the moving average where there is one; in every process at once."""
+        return self.task.average.module if self.task.average else self.task.whole()
 
-    def finish(self, dataset: Dataset) -> dict[str, dict[str, Any]]:
-        """Measure the last weights on the test frames, and write results.json."""
-        network = self.measured()
-        scores = self.task.measure(network, dataset)
-        results = {
-            "scores": scores,
-            "exchanged": network.exchanged_share() if network.config.exchange else None,
-            "exchanged_by_layer": exchanged_by_layer(network),
-            "frames": len(dataset),
-            "parameters": sum(parameter.numel() for parameter in network.parameters()),
-            "steps": self.progress.step,
-            "seconds": round(self.progress.seconds, 1),
-            "seed": self.config.seed,
-            "device": provenance.device_name(self.fabric.device),
-            "commit": provenance.commit(),
-            "config": plain(asdict(self.config)),
-        }
-        if self.fabric.is_global_zero:
-            save(self.folder / RESULTS, results)
-        return scores
+    def scores(self, network: MultimodalNetwork, dataset: Dataset) -> Measured:
+        """Of the weights of this step: frames that were measured at it are not measured again."""
+        measured = self.progress.step, [dataset.describe(index) for index in range(len(dataset))]
+        if self._measured is None or self._measured[0] != measured:
+            self._measured = measured, self.task.measure(network, dataset)
+        return self._measured[1]
 
     def _save_network(self, name: str, network: MultimodalNetwork, metadata: Mapping[str, str]) -> None:
         if self.fabric.is_global_zero:
@@ -148,8 +135,7 @@ class Run:
         start = Event(step=self.progress.step + 1, session_log=SessionLog(status=SessionLog.START))
         self.fabric.logger.experiment.file_writer.add_event(start, start.step)
 
-    def _save_gamma(self) -> None:
-        network = self.measured()
+    def _save_gamma(self, network: MultimodalNetwork) -> None:
         gamma = {
             name: layer.scaling_factors().detach().float().cpu().contiguous()
             for name, layer in network.named_modules()

@@ -21,13 +21,14 @@ from cen_model.data.dataset import Dataset
 from cen_model.evaluation.inference import InferenceConfig
 from cen_model.evaluation.labeller import NetworkLabeller
 from cen_model.evaluation.measure import measure
-from cen_model.evaluation.results import of_scores
+from cen_model.metrics import Scores
 from cen_model.models import build
 from cen_model.network import MultimodalNetwork
 from cen_model.optimiser import build_optimiser, initialise_gamma
 from cen_model.recompute import recompute
 from cen_model.segmentation import ENSEMBLE, inputs, losses
 from cen_model.train_config import TrainConfig
+from cen_model.training.sharding import Whole
 from cen_model.training.task import gradients_kept_apart, moving_average, parts_of, refuse_unequal_parts, training_mode
 from cen_model.visualize import colorize_depth, colorize_labels
 
@@ -66,17 +67,18 @@ class SegmentationTask:
         _refuse_single_samples(config, fabric.world_size)
         self.inputs = self.network.config.modalities
         initialise_gamma(self.network, config.exchange.gamma_init)
-        self.network.to(memory_format=torch.channels_last)
+        if config.hardware.strategy == "ddp":  # weights that are shared out have to be contiguous
+            self.network.to(memory_format=torch.channels_last)
         if config.hardware.recompute and not config.hardware.compile:
             recompute(self.network)
         loss: nn.Module = Loss(self.network, config)
         if config.hardware.compile:
             loss = torch.compile(loss)
+        self.average = moving_average(self.network, config.ema, fabric)
+        self.whole = Whole(self.network, config.hardware, fabric)
+        self._loss = fabric.setup_module(loss)
         optimiser = build_optimiser(self.network, config.optimiser, config.exchange)
-        self.average = moving_average(self.network, config.ema)
-        self._loss, self._optimiser = fabric.setup(loss, optimiser)
-        if self.average:
-            self.average.to(fabric.device)
+        self._optimiser = fabric.setup_optimizers(optimiser)
         self.modules, self.optimisers = {"network": self.network}, {"network": optimiser}
 
     def step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -95,15 +97,14 @@ class SegmentationTask:
         self._optimiser.step()
         self._optimiser.zero_grad()
         if self.average:
-            self.average.update_parameters(self.network)
+            self.average.update_parameters(self.whole())
         return total
 
-    def measure(self, network: MultimodalNetwork, dataset: Dataset) -> dict[str, dict[str, Any]]:
-        scores = measure(network, dataset, self._config.data)
-        return {name: of_scores(each, dataset.labels.names) for name, each in scores.items()}
+    def measure(self, network: MultimodalNetwork, dataset: Dataset) -> Mapping[str, Scores]:
+        return measure(network, dataset, self._config.data)
 
-    def goodness(self, scores: Mapping[str, Mapping[str, Any]]) -> float:
-        return scores[ENSEMBLE]["mean_iou"] or 0.0  # None where every pixel is void
+    def goodness(self, scores: Mapping[str, Scores]) -> float:
+        return float(np.nan_to_num(scores[ENSEMBLE].mean_iou))  # undefined where every pixel is void
 
     def pictures(self, network: MultimodalNetwork, dataset: Dataset, indices: Sequence[int]) -> Iterator[np.ndarray]:
         data: DataConfig = replace(self._config.data, workers=0)

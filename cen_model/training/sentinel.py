@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from cen_model.data.dataset import Dataset
 from cen_model.processes import Ranks
+from cen_model.training.sharding import here
 
 
 class Sentinel:
@@ -57,7 +58,7 @@ class Sentinel:
         return step, f"the loss is no longer finite at step {step}: {wrong}. Its batch: {self._frames(indices)}"
 
     def _weights(self, modules: Iterable[nn.Module]) -> tuple[int, str] | None:
-        tensors = (tensor for module in modules for tensor in module.state_dict().values())
+        tensors = (here(tensor) for module in modules for tensor in module.state_dict().values())
         if all(tensor.isfinite().all() for tensor in tensors):
             return None
         step, _, indices = self._steps[-1]

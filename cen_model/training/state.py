@@ -13,11 +13,22 @@ from typing import Any
 
 import torch
 from lightning.fabric import Fabric
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
 
 from cen_model.files import write_atomically
 from cen_model.processes import Ranks
 from cen_model.train_config import AnyTrainConfig, plain, refuse_changes
 from cen_model.training.task import Task
+
+# Whole, however the processes share it: a run can be continued by another number of them.
+_SAVED = StateDictOptions(full_state_dict=True, cpu_offload=True)
+_LOADED = StateDictOptions(full_state_dict=True)
 
 
 @dataclass
@@ -40,9 +51,12 @@ def save_state(path: Path, task: Task, progress: RunProgress, config: AnyTrainCo
     Called by every process; the first one writes.
     """
     rng = Ranks.current().each((torch.get_rng_state(), torch.cuda.get_rng_state_all()))
+    optimisers = task.optimisers.items()
     state = {
-        "modules": {name: module.state_dict() for name, module in task.modules.items()},
-        "optimisers": {name: optimiser.state_dict() for name, optimiser in task.optimisers.items()},
+        "modules": {name: get_model_state_dict(module, options=_SAVED) for name, module in task.modules.items()},
+        "optimisers": {
+            name: get_optimizer_state_dict(task.modules[name], each, options=_SAVED) for name, each in optimisers
+        },
         "average": task.average.state_dict() if task.average else None,
         "precision": fabric.strategy.precision.state_dict(),
         "progress": vars(progress),
@@ -64,8 +78,8 @@ def load_state(path: Path, task: Task, config: AnyTrainConfig, fabric: Fabric) -
     refuse_changes(state["config"], plain(asdict(config)), path)
     try:
         for name, module in task.modules.items():
-            module.load_state_dict(state["modules"][name])
-            task.optimisers[name].load_state_dict(state["optimisers"][name])
+            set_model_state_dict(module, state["modules"][name], options=_LOADED)
+            set_optimizer_state_dict(module, task.optimisers[name], state["optimisers"][name], options=_LOADED)
         if task.average:
             task.average.load_state_dict(state["average"])
     except (RuntimeError, ValueError, KeyError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cen_model.data.dataset import Dataset
+from cen_model.metrics import Measured
 from cen_model.network import MultimodalNetwork
 
 
@@ -25,7 +26,7 @@ class Task(Protocol):
         inputs: modalities that the network takes.
         targets: further modalities that a batch needs.
         modules: by name, everything with weights.
-        optimisers: by name.
+        optimisers: by the same names.
         average: the moving average of the network's weights, where there is one.
     """
 
@@ -36,24 +37,27 @@ class Task(Protocol):
     optimisers: Mapping[str, torch.optim.Optimizer]
     average: AveragedModel | None
 
+    def whole(self) -> MultimodalNetwork:
+        """The network with all of its weights in this process; to be called in every process at once."""
+
     def step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """One optimisation step; the weighted terms of the loss."""
 
-    def measure(self, network: MultimodalNetwork, dataset: Dataset) -> dict[str, dict[str, Any]]:
+    def measure(self, network: MultimodalNetwork, dataset: Dataset) -> Measured:
         """Scores of every output on a dataset."""
 
-    def goodness(self, scores: Mapping[str, Mapping[str, Any]]) -> float:
+    def goodness(self, scores: Measured) -> float:
         """One number to choose checkpoints by; higher is better."""
 
     def pictures(self, network: MultimodalNetwork, dataset: Dataset, indices: Sequence[int]) -> Iterator[np.ndarray]:
         """A row uint8 (H, W', 3) for each frame: inputs, truth, outputs."""
 
 
-def moving_average(network: MultimodalNetwork, decay: float | None) -> AveragedModel | None:
+def moving_average(network: MultimodalNetwork, decay: float | None, fabric: Fabric) -> AveragedModel | None:
     """An exponential moving average of a network's weights and statistics; None without a decay."""
     if decay is None:
         return None
-    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    return AveragedModel(network, fabric.device, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
 
 
 @contextmanager

@@ -7,8 +7,6 @@ Axes: B batch, C channels, H W pixels.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,11 +16,13 @@ from torch import Tensor, nn
 from cen_model.data.dataset import Dataset
 from cen_model.discriminator import Discriminator
 from cen_model.evaluation.translation import Generator, TranslationOptions, measure_images
+from cen_model.metrics import ImageScores
 from cen_model.modalities import image_to_8bit, modality, to_image
 from cen_model.models import build
 from cen_model.network import MultimodalNetwork
 from cen_model.optimiser import build_discriminator_optimiser, build_optimiser, initialise_gamma
 from cen_model.train_config import TranslationTrainConfig
+from cen_model.training.sharding import Whole
 from cen_model.training.task import gradients_kept_apart, moving_average, parts_of, refuse_unequal_parts, training_mode
 from cen_model.translation import discriminator_loss, generator_losses, judge
 
@@ -58,17 +58,15 @@ class TranslationTask:
         generating: nn.Module = Generating(self.network, config.exchange.penalty)
         if config.hardware.compile:
             generating = torch.compile(generating)
-        optimisers = {
+        self.average = moving_average(self.network, config.ema, fabric)
+        self.whole = Whole(self.network, config.hardware, fabric)
+        self._generator, self._judge = fabric.setup_module(generating), fabric.setup_module(discriminator)
+        self.modules = {"network": self.network, "discriminator": discriminator}
+        self.optimisers = {
             "network": build_optimiser(self.network, config.optimiser, config.exchange),
             "discriminator": build_discriminator_optimiser(discriminator, config.optimiser),
         }
-        self.average = moving_average(self.network, config.ema)
-        self._generator, self._generator_optimiser = fabric.setup(generating, optimisers["network"])
-        self._judge, self._judge_optimiser = fabric.setup(discriminator, optimisers["discriminator"])
-        if self.average:
-            self.average.to(fabric.device)
-        self.modules = {"network": self.network, "discriminator": discriminator}
-        self.optimisers = optimisers
+        self._generator_optimiser, self._judge_optimiser = fabric.setup_optimizers(*self.optimisers.values())
 
     def step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         training_mode(self._generator, self._config.optimiser.frozen_statistics)
@@ -84,7 +82,7 @@ class TranslationTask:
             optimiser.step()
             optimiser.zero_grad()
         if self.average:
-            self.average.update_parameters(self.network)
+            self.average.update_parameters(self.whole())
         return total
 
     def _backward(self, batch: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
@@ -105,11 +103,11 @@ class TranslationTask:
         self._judge.requires_grad_(True)
         return {name: term.detach() for name, term in {**terms, "discriminator": against}.items()}
 
-    def measure(self, network: MultimodalNetwork, dataset: Dataset) -> dict[str, dict[str, Any]]:
-        return {name: asdict(each) for name, each in measure_images(self._evaluated(network, dataset)).items()}
+    def measure(self, network: MultimodalNetwork, dataset: Dataset) -> Mapping[str, ImageScores]:
+        return measure_images(self._evaluated(network, dataset))
 
-    def goodness(self, scores: Mapping[str, Mapping[str, Any]]) -> float:
-        return -scores["ensemble"]["mae"]
+    def goodness(self, scores: Mapping[str, ImageScores]) -> float:
+        return -scores["ensemble"].mae
 
     def pictures(self, network: MultimodalNetwork, dataset: Dataset, indices: Sequence[int]) -> Iterator[np.ndarray]:
         generator = self._evaluated(network, dataset)
