@@ -30,6 +30,7 @@ from cen_model.evaluation.chosen import Chosen
 from cen_model.evaluation.results import RESULTS
 from cen_model.files import write_atomically
 from cen_model.loaders import evaluation_loader, training_loader
+from cen_model.train_config import changes
 
 
 def analyze(runs: Sequence[Path], output: Path, root: Path | None, layer: str | None, frame: int, batches: int) -> None:
@@ -78,6 +79,8 @@ def _segmentation_figures(
     probability = theorem.attraction(history.network, loader, config["exchange"]["penalty"])
     _save(figures.attraction(probability, history), output / "theorem.png")
     if len(modalities) == 2:
+        if not 0 <= frame < len(test):
+            raise ValueError(f"frame: there are {len(test)} test frames, counted from 0; got {frame}")
         batch = next(iter(evaluation_loader(Chosen(test, [frame]), data, modalities, 1)))
         maps = feature_maps.averaged_maps(history.network, batch, layer)
         _save(feature_maps.figure(_image(batch[modalities[0]][0]), maps, modalities), output / "features.png")
@@ -96,22 +99,23 @@ def _data(values: dict[str, Any], root: Path | None) -> DataConfig:
     return DataConfig(**{**values, "on_device": False}, root=place, synthetic=SyntheticConfig(**scenes))
 
 
-def _result(run: Path) -> dict[str, float]:
+def _result(run: Path) -> dict[str, Any]:
     results = json.loads((run / RESULTS).read_text(encoding="utf-8"))
     config, scores = results["config"], results["scores"]["ensemble"]
     return {
         "penalty": config["exchange"]["penalty"],
         "threshold": config["model"]["exchange"]["threshold"],
         "exchanged": results["exchanged"],
+        "config": config,
         **{key: scores[key] for key in ("mean_iou", "mae") if scores.get(key) is not None},
     }
 
 
-def _differing_in(by: str, results: Sequence[dict[str, float]]) -> Sequence[dict[str, float]]:
-    """The results, if it is λ or θ alone, whichever `by` names, that they differ in; else none."""
-    other = {"penalty": "threshold", "threshold": "penalty"}[by]
-    alone = len({each[other] for each in results}) == 1 and len({each[by] for each in results}) > 1
-    return results if alone else ()
+def _differing_in(by: str, results: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """The results, if it is λ or θ alone, whichever `by` names, and the seed, that they differ in; else none."""
+    place = {"penalty": "exchange.penalty", "threshold": "model.exchange.threshold"}[by]
+    changed = {key for each in results for key in changes(results[0]["config"], each["config"])}
+    return results if place in changed and changed <= {place, "seed"} else ()
 
 
 def _save(figure: Figure, path: Path) -> None:

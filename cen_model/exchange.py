@@ -67,7 +67,7 @@ class ExchangeNorm(PrivateNorm):
 
     def sparsity(self) -> Tensor:
         """Σ |γ̂| of this layer (Eq. 4, without λ): a scalar."""
-        return self.scaling_factors()[self.penalised_MC].abs().sum()
+        return (self.scaling_factors().abs() * self.penalised_MC).sum()
 
 
 def to_modal(
@@ -119,7 +119,8 @@ def exchange_norms(module: nn.Module) -> Iterator[ExchangeNorm]:
 
 def sparsity(module: nn.Module) -> Tensor:
     """Σ_m Σ_l |γ̂_m,l| over a network (Eq. 4, without λ): a scalar, 0 where nothing exchanges."""
-    return sum((norm.sparsity() for norm in exchange_norms(module)), start=torch.zeros(()))
+    nothing = torch.zeros((), device=next(module.parameters()).device)
+    return sum((norm.sparsity() for norm in exchange_norms(module)), start=nothing)
 
 
 def exchanged_share(module: nn.Module) -> float:

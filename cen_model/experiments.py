@@ -91,7 +91,14 @@ def train(command: Sequence[str], log: Path, until: float, patience: float = PAT
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, "COLUMNS": "200"})
+        # A group of its own, of which nothing is left where it has to be killed: the run may be several processes.
+        process = subprocess.Popen(
+            command,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "COLUMNS": "200"},
+            start_new_session=True,
+        )
         try:
             code = process.wait(max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
@@ -107,7 +114,7 @@ def _stop(process: subprocess.Popen[bytes], patience: float) -> int:
     try:
         return process.wait(patience)
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         return process.wait()
 
 

@@ -24,7 +24,8 @@ class Ensemble(nn.Module):
 
     def __init__(self, modalities: int) -> None:
         super().__init__()
-        self.alpha = nn.Parameter(torch.ones(modalities))
+        # Of one modality it has no say: DDP would wait for a gradient that never comes.
+        self.alpha = nn.Parameter(torch.ones(modalities), requires_grad=modalities > 1)
 
     def forward(self, outputs: Sequence[Tensor]) -> Tensor:
         if len(outputs) == 1:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
+import torch
 from lightning.fabric import Fabric
 from lightning.fabric.loggers import TensorBoardLogger
 from rich.console import Console
@@ -49,8 +50,11 @@ def train(config: AnyTrainConfig, console: Console) -> bool:
     task = TASKS[config.task](config, dataset, fabric)
     batch, epoch_steps = config.optimiser.batch, steps_per_epoch(len(dataset), config.optimiser.batch)
     if config.dry_run:
-        display.print_plan(console, config, task, len(dataset), epoch_steps)
+        if fabric.is_global_zero:
+            display.print_plan(console, config, task, len(dataset), epoch_steps)
         return False
+    if fabric.global_rank:  # each process drops other channels
+        torch.manual_seed(config.seed + fabric.global_rank)
     run = Run(config, task, fabric)
     run.begin()
 
@@ -90,6 +94,9 @@ def train(config: AnyTrainConfig, console: Console) -> bool:
             if stops:
                 break
     if progress.step == steps.stop:
+        if progress.validated != progress.step:  # it was stopped at an epoch that now is the last one
+            run.validate(validation, config.schedule.epochs)
+            run.save()
         test = open_split(config, "test")
         scores = finish(run, test)
         if config.task == "segmentation" and fabric.is_global_zero:
@@ -124,6 +131,9 @@ def main() -> int:
         if config.dry_run:
             return 0
         if not finished:
+            # Fabric takes any other answer than 0 of the processes that it started for a crash.
+            if Ranks.current().rank:
+                return 0
             console.print(f"stopped; the same command continues (output={config.output})")
             return 130
     except KeyboardInterrupt:  # before the first step, while scenes are rendered

@@ -79,7 +79,8 @@ class HardwareConfig:
     """Processes to start on this machine, one for each GPU; under torchrun it tells how many there are."""
     strategy: Literal["ddp", "fsdp"] = "ddp"
     """Of several processes. "ddp": each has the whole network. "fsdp": each keeps its share of the weights, of the
-    gradients and of the optimiser's state, which saves memory where the network is large, and takes messages."""
+    gradients and of the optimiser's state, which saves memory where the network is large, and takes messages; with
+    `ema` all weights at every step."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Of the forward and backward pass, in Lightning Fabric's words."""
     compile: bool = False
@@ -157,13 +158,15 @@ def refuse_changes(started: Mapping[str, Any], continued: Mapping[str, Any], fil
 
     More epochs are allowed; with a cosine schedule they bend it from there on.
     """
-    before, now = _flat(started), _flat(continued)
-    changed = [
-        key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key) and key not in _FREE
-    ]
-    if changed:
-        words = ", ".join(f"{key} was {before.get(key)!r}, is {now.get(key)!r}" for key in changed)
+    if changed := changes(started, continued):
+        words = ", ".join(f"{key} was {before!r}, is {now!r}" for key, (before, now) in changed.items())
         raise ValueError(f"{file}: the run was started with another configuration: {words}; repeat its overrides")
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The keys in which two configurations differ, those aside that decide nothing, with both values (None: absent)."""
+    a, b = _flat(before), _flat(now)
+    return {key: (a.get(key), b.get(key)) for key in sorted((a.keys() | b.keys()) - _FREE) if a.get(key) != b.get(key)}
 
 
 def plain(value: Any) -> Any:

@@ -193,10 +193,23 @@ def test_sensitivity_marks_every_value_once():
 
 
 def test_sensitivity_to_one_setting_needs_the_other_to_be_the_same():
-    runs = [{"penalty": penalty, "threshold": threshold} for penalty, threshold in ((1, 1), (2, 1), (2, 2))]
+    def result(penalty, threshold, seed=0, epochs=3):
+        model = {"exchange": {"threshold": threshold}}
+        return {
+            "config": {
+                "exchange": {"penalty": penalty},
+                "model": model,
+                "seed": seed,
+                "output": f"runs/{penalty}-{threshold}-{seed}",
+                "optimiser": {"batch": epochs},
+            }
+        }
+
+    runs = [result(1, 1), result(2, 1, seed=1), result(2, 2, seed=1)]
     assert _differing_in("penalty", runs[:2]) == runs[:2] and not _differing_in("threshold", runs[:2])
     assert _differing_in("threshold", runs[1:]) == runs[1:] and not _differing_in("penalty", runs)
     assert not _differing_in("penalty", runs[:1])
+    assert not _differing_in("penalty", [result(1, 1), result(2, 1, epochs=4)])
 
 
 def test_proportions_are_parts_of_the_sum_of_absolute_values(run):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cen_model.data.cityscapes import disparity_to_depth
 from cen_model.data.config import DataConfig
 from cen_model.data.datasets import open_dataset
 
@@ -129,3 +130,10 @@ def test_another_label_set_is_refused(tmp_path):
     write(tmp_path)
     with pytest.raises(ValueError, match="nyu40"):
         open_dataset(DataConfig("cityscapes", tmp_path, label_set="nyu40"), "test", ["rgb"])
+
+
+def test_what_is_too_far_to_be_measured_is_a_hole(tmp_path):
+    path = tmp_path / "a_disparity.png"
+    Image.fromarray(np.array([[0, 1, 2, 256, 257]], np.uint16)).save(path)
+    far = 0.209313 * 2262.52
+    np.testing.assert_allclose(disparity_to_depth(path), [[0, 0, 0, 0, far]], rtol=1e-6)

@@ -227,6 +227,29 @@ def test_preparing_goes_on_where_it_was_interrupted(data):
     assert lost.is_file() and kept.stat().st_mtime_ns == written
 
 
+@pytest.mark.parametrize("other", [["--size", "10x20"], ["--modalities", "[rgb,depth,normal]"]])
+def test_a_folder_never_holds_frames_of_two_kinds(data, capsys, other):
+    root, _ = data
+    options = ["--dataset", "custom", "--root", str(root / "data.yaml"), "--output", str(root / "prepared")]
+    assert main(["prepare", *options]) == 0
+    assert main(["prepare", *options, *other]) == 2
+    assert "choose an empty folder" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_a_configuration_says_which_modalities_are_looked_at(data, capsys):
+    root, _ = data
+    config = root / "config.yaml"
+    model = "model: {modalities: [depth, normal], target: rgb}\n"
+    config.write_text(f"task: translation\n{model}data: {{dataset: custom, root: {root / 'data.yaml'}}}\n")
+    main(["show", str(config), "--output", str(root / "a.png")])
+    main(["show", str(config), "--modalities", "[depth]", "--output", str(root / "b.png")])
+    widths = [Image.open(root / name).width for name in ("a.png", "b.png")]
+    assert widths[0] > 1.5 * widths[1]
+    config.write_text("data: {datset: custom}\n")
+    assert main(["check", str(config)]) == 2
+    assert "datset" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("augmented", [False, True])
 def test_a_contact_sheet_shows_every_modality(data, augmented):
     root, _ = data

@@ -1,16 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two processes (gloo) take the same steps as one with the same global batch: same losses, same scores, to 1e-5."""
+"""Two processes (gloo) take the same steps as one with the same global batch: same losses, same scores, to 1e-5.
+
+Scores are those of a moving average, so that it is compared, too.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from cen_model import checkpoint
+from cen_model.evaluation.measure import measure
+from cen_model.train import open_split
+from cen_model.train_config import parse
 
 pytestmark = pytest.mark.usefixtures("scene_cache")
 HERE = Path(__file__).parent
@@ -34,6 +45,7 @@ TINY = [
     "schedule.kind=constant",
     "hardware.precision=32-true",
     "half_weights=false",
+    "ema=0.5",
 ]
 
 
@@ -82,6 +94,37 @@ def test_what_one_process_began_others_continue_each_with_a_share_of_the_weights
     train(tmp_path, "schedule.epochs=2", *shared)
     train(tmp_path, *shared)
     assert_the_same(alone, tmp_path)
+
+
+def test_what_is_measured_together_is_the_network_that_is_written(tmp_path: Path) -> None:
+    """Even though each process has normalised other samples; and a stream alone has no weights of an ensemble."""
+    single = ("model.modalities=[depth]", "model.exchange=null", "optimiser.frozen_statistics=false", "ema=null")
+    train(tmp_path, *single, "hardware.devices=2", "optimiser.encoder_lr=0.03")
+    together = json.loads((tmp_path / "results.json").read_text())["scores"]
+    config = parse([*TINY, *single, f"output={tmp_path}"])
+    network, frames = checkpoint.load(tmp_path / "last.safetensors"), open_split(config, "test")
+    again = measure(network, frames, config.data)
+    for name, scores in again.items():
+        assert scores.mean_iou == pytest.approx(together[name]["mean_iou"], abs=1e-9), name
+
+
+def test_ctrl_c_lets_all_processes_finish_what_they_write(tmp_path: Path) -> None:
+    arguments = [*TINY, "schedule.epochs=500", "hardware.devices=2", f"output={tmp_path}"]
+    command = [sys.executable, "-m", "cen_model.train", *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as run:
+        until = time.monotonic() + 120
+        while not (tmp_path / "last.safetensors").is_file() and run.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        run.send_signal(signal.SIGINT)
+        printed, _ = run.communicate(timeout=60)
+    assert run.returncode == 130, printed
+    assert "stopped; the same command continues" in printed
+    step = torch.load(tmp_path / "last.state.pt", weights_only=True)["progress"]["step"]
+    assert step > 0 and checkpoint.read_metadata(tmp_path / "last.safetensors")["step"] == str(step)
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def assert_the_same(alone: Path, together: Path) -> None:

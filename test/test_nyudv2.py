@@ -283,3 +283,31 @@ def test_the_real_frames():
             rgb = np.asarray(Image.open(SHARED / "rgb" / f"{name}.jpg").convert("RGB")).astype(int)
             assert np.abs(rgb - read["rgb"]).max() <= 6  # two decoders
             assert read["rgb"].shape == (480, 640, 3)
+
+
+def test_validation_and_test_have_lists_of_their_own(tmp_path):
+    write_lists(tmp_path)
+    line = "rgb/{0}.png\tmasks/{0}.png\tdepth/{0}.png\n"
+    (tmp_path / "test.txt").write_text("".join(line.format(name) for name in TRAIN))
+    opened = {split: open_dataset(DataConfig("nyudv2", tmp_path, "lists"), split, ["rgb"]) for split in PARTS}
+    assert {split: len(dataset) for split, dataset in opened.items()} == {"train": 2, "validation": 1, "test": 2}
+    for name in ("val.txt", "train.txt"):
+        (tmp_path / name).rename(tmp_path / f"nyu_{name}")
+    (tmp_path / "old_train.txt").write_text("")
+    assert len(open_dataset(DataConfig("nyudv2", tmp_path, "lists"), "validation", ["rgb"])) == 1
+    with pytest.raises(ValueError, match=r"nyu_train\.txt or old_train\.txt"):
+        open_dataset(DataConfig("nyudv2", tmp_path, "lists"), "train", ["rgb"])
+
+
+def test_lists_of_columns_are_not_taken_for_numbers(tmp_path):
+    write_numbered(tmp_path)
+    lists(tmp_path, "rgb/{0}.png\tlabel/{0}.png\tdepth/{0}.png")
+    with pytest.raises(ValueError, match=r"data\.layout=lists"):
+        open_dataset(DataConfig("nyudv2", tmp_path), "train", ["rgb", "depth"])
+
+
+def test_the_camera_is_of_the_size_of_the_files(tmp_path):
+    write_numbered(tmp_path)
+    camera = open_dataset(DataConfig("nyudv2", tmp_path), "test", ["rgb", "depth"]).intrinsics(0)
+    expected = [518.857901 * W / 640, 519.469611 * H / 480, 325.58245 * W / 640, 253.73617 * H / 480]
+    assert [camera[0, 0], camera[1, 1], camera[0, 2], camera[1, 2]] == pytest.approx(expected)

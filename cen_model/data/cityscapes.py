@@ -22,6 +22,7 @@ from cen_model.data.layouts import Layout, folder
 LABELS = LABEL_SETS["cityscapes19"]
 CAMERA = np.array([[2262.52, 0, 1096.98], [0, 2265.3017905988554, 513.137], [0, 0, 1]])
 """Of most of its frames, at 2048×1024."""
+SIZE = (1024, 2048)
 BASELINE_FX = 0.209313 * CAMERA[0, 0]
 """Metres times pixels, of most of its frames; used where the frame's own camera file is not there."""
 TRAIN_ID_OF_ID = dict(
@@ -36,7 +37,7 @@ _PARTS = {"train": "train", "validation": "val", "test": "val"}
 
 
 def disparity_to_depth(path: Path, cameras: Path | None = None) -> np.ndarray:
-    """Depth, float32 metres, of a disparity image: d = (p - 1) / 256 pixels, 0 = hole.
+    """Depth, float32 metres, of a disparity image: d = (p - 1) / 256 pixels; below one pixel (0.5 km) a hole, as 0 is.
 
     Args:
         cameras: the folder of the frames' camera files; None takes `BASELINE_FX`.
@@ -48,7 +49,7 @@ def disparity_to_depth(path: Path, cameras: Path | None = None) -> np.ndarray:
         if camera.is_file():
             baseline_fx = _baseline_fx(camera)
     disparity = (values.astype(np.float32) - 1) / 256
-    known = disparity > 0
+    known = disparity >= 1
     return np.divide(baseline_fx, disparity, out=np.zeros_like(disparity), where=known)
 
 
@@ -84,7 +85,7 @@ def _open(config: DataConfig, split: Split) -> FileDataset:
     refuse_missing(frames)
     depth = partial(disparity_to_depth, cameras=cameras if cameras.is_dir() else None)
     label = partial(_label, train_ids=label_reader(FROM_ZERO, len(LABELS.names)))
-    return FileDataset(frames, {"rgb": read_rgb, "depth": depth, "label": label}, LABELS, CAMERA)
+    return FileDataset(frames, {"rgb": read_rgb, "depth": depth, "label": label}, LABELS, CAMERA, SIZE)
 
 
 LAYOUTS = {"original": Layout(("leftImg8bit", "gtFine", "disparity"), _open)}

@@ -46,11 +46,22 @@ def read_options(command: str, about: str, arguments: Sequence[str]) -> tuple[Da
         arguments = ["--config", *arguments]
     first = parser.parse_args(arguments)
     if first.config:
-        parser.set_defaults(_stored(first.config))
+        _set_defaults(parser, first.config)
         first = parser.parse_args(arguments)
     values = vars(parser.instantiate(first))
     keys = DataConfig.__dataclass_fields__
     return DataConfig(**{key: values[key] for key in keys}), values
+
+
+def _set_defaults(parser: ArgumentParser, path: Path) -> None:
+    """The configuration's data, and the modalities that its network takes and makes."""
+    stored = _stored(path)
+    model = stored.get("model") or {}
+    names = [*(model.get("modalities") or ("rgb", "depth")), *([model["target"]] if "target" in model else [])]
+    try:
+        parser.set_defaults({"modalities": tuple(names), **stored["data"]})
+    except KeyError as error:
+        raise ValueError(f"{path}: data: {error}") from error
 
 
 def _stored(path: Path) -> dict:
@@ -60,4 +71,4 @@ def _stored(path: Path) -> dict:
         raise ValueError(f"{path}: not YAML: {error}") from error
     if not isinstance(stored, dict) or not isinstance(stored.get("data"), dict):
         raise ValueError(f"{path}: expected a training configuration with the key data")
-    return stored["data"]
+    return stored

@@ -72,3 +72,7 @@ class DataConfig:
     workers: int = 0
     """Loader processes; 0 loads in the training process."""
     evaluation_batch: int = 4
+
+    def __post_init__(self) -> None:
+        if self.evaluation_batch < 1:
+            raise ValueError(f"data.evaluation_batch: expected at least 1 frame, got {self.evaluation_batch}")

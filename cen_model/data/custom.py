@@ -29,7 +29,7 @@ import yaml
 from cen_model.data.classes import VOID, LabelSet
 from cen_model.data.config import DataConfig, Split
 from cen_model.data.file_dataset import FileDataset, Files, Reader, images_in, label_reader, read_lines, refuse_missing
-from cen_model.data.images import read_array, read_grey, read_rgb
+from cen_model.data.images import read_array, read_grey, read_plane, read_rgb
 from cen_model.data.labels import CONVENTIONS, Convention
 from cen_model.modalities import MODALITIES, modality
 from cen_model.names import look_up, unknown
@@ -109,7 +109,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 
 
 def _image_reader(name: str) -> Reader:
-    return read_rgb if MODALITIES[name].channels == 3 else read_grey
+    return read_rgb if MODALITIES[name].channels == 3 else read_plane
 
 
 def _depth(path: Path, scale: float) -> np.ndarray:

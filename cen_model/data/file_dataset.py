@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cen_model.data.classes import LabelSet, merging
-from cen_model.data.images import read_label
+from cen_model.data.images import image_size, read_label
 from cen_model.data.labels import Convention, to_ids
 
 Files = Mapping[str, Path]
@@ -34,6 +34,7 @@ class FileDataset:
         readers: by modality, and "label".
         labels: None where there are none.
         intrinsics: (3, 3) of all frames.
+        camera_size: height and width of the images that these are of, where files may have been resized since.
     """
 
     def __init__(
@@ -42,12 +43,13 @@ class FileDataset:
         readers: Mapping[str, Reader],
         labels: LabelSet | None,
         intrinsics: np.ndarray | None = None,
+        camera_size: tuple[int, int] | None = None,
     ) -> None:
         if not frames:
             raise ValueError("no frames there")
         self.frames, self.labels = frames, labels
         self.modalities = tuple(name for name in frames[0] if name != "label")
-        self._readers, self._intrinsics = readers, intrinsics
+        self._readers, self._intrinsics, self._camera_size = readers, intrinsics, camera_size
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -76,7 +78,11 @@ class FileDataset:
         return ", ".join(map(str, self._read(index).values()))
 
     def intrinsics(self, index: int) -> np.ndarray | None:
-        return self._intrinsics
+        if self._intrinsics is None or self._camera_size is None:
+            return self._intrinsics
+        size = image_size(next(iter(self._read(index).values())))
+        height, width = (now / then for now, then in zip(size, self._camera_size, strict=True))
+        return self._intrinsics * [[width], [height], [1]]
 
 
 def label_reader(convention: Convention, classes: int, merge: Sequence[int] | None = None) -> Reader:

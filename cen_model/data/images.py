@@ -61,6 +61,25 @@ def read_depth(path: Path) -> np.ndarray:
     return values
 
 
+def image_size(path: Path) -> tuple[int, int]:
+    """Height and width in pixels; an image file is only opened, not read."""
+    if path.suffix.lower() == ".npy":
+        return read_array(path).shape
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except (OSError, SyntaxError, ValueError) as error:
+        raise _unreadable(path) from error
+
+
+def read_plane(path: Path) -> np.ndarray:
+    """One channel of 8 bits (H, W). Raises ValueError for others: nobody knows what their values go up to."""
+    values = read_grey(path)
+    if values.dtype != np.uint8:
+        raise ValueError(f"{path}: expected one channel of 8 bits, found {values.dtype}; scale it to 0 to 255")
+    return values
+
+
 def read_array(path: Path) -> np.ndarray:
     """A .npy file of numbers (H, W). Raises ValueError if it is none."""
     try:

@@ -59,7 +59,7 @@ def to_ids(values: np.ndarray, convention: Convention, classes: int, path: Path)
 
 
 def explain(values: Sequence[int], classes: int) -> str:
-    """What the values of label files, all of them together, say about their convention; a sentence or two."""
+    """What the values of a label file, or of all files together, say about their convention; a sentence or two."""
     known = sorted(set(values))
     largest = max((value for value in known if value not in (0, 255)), default=0)
     if largest == classes + 1:
@@ -76,7 +76,10 @@ def explain(values: Sequence[int], classes: int) -> str:
         hint = "0 is void then" if 0 in known else "0 does not occur"
         return f"They go up to {largest}: classes from 1 on ({hint}), convention zero_is_void."
     if 255 in known:
-        return f"They go up to {largest}, and 255 occurs: classes from 0 on, 255 = void, convention from_zero."
+        return (
+            f"They go up to {largest}, and 255 occurs: classes from 0 on, 255 = void, convention from_zero. Should "
+            f"{classes} occur in other files, it is {{first: 1, void: [0, 255]}}."
+        )
     return (
         f"They go up to {largest} of {classes} classes, and 255 does not occur: both conventions fit; name the right "
         "one, for a wrong one shifts every class by one."

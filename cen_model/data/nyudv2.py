@@ -33,6 +33,7 @@ from cen_model.names import look_up
 
 CAMERA = np.array([[518.857901, 0, 325.58245], [0, 519.469611, 253.73617], [0, 0, 1]])
 """The Kinect's colour camera at 640×480 (the authors' toolbox), to which depth is registered."""
+SIZE = (480, 640)
 
 _PARTS = {"train": "train", "validation": "test", "test": "test"}
 
@@ -50,16 +51,16 @@ def _dataset(
     labels = label_set(config)
     merge = NYU13_OF_NYU40 if labels is LABEL_SETS["nyu13"] else None
     readers = {"rgb": read_rgb, "depth": depth, "hha": read_rgb, "label": label_reader(convention, len(NYU40), merge)}
-    return FileDataset(frames, readers, labels, CAMERA)
+    return FileDataset(frames, readers, labels, CAMERA, SIZE)
 
 
 def _numbered(config: DataConfig, split: Split) -> FileDataset:
     """rgb/, depth/ and label/ with the same names, train.txt and test.txt."""
     root = folder(config)
-    frames = [
-        {name: find_image(root / name, Path(line).stem) for name in ("rgb", "depth", "label")}
-        for line in read_lines(root / f"{_PARTS[split]}.txt")
-    ]
+    lines = read_lines(root / f"{_PARTS[split]}.txt")
+    if wide := next((line for line in lines if len(columns(line)) > 1), None):
+        raise ValueError(f"{root / _PARTS[split]}.txt: {wide!r} has several columns: is this data.layout=lists?")
+    frames = [{name: find_image(root / name, Path(line).stem) for name in ("rgb", "depth", "label")} for line in lines]
     return _dataset(config, frames, depth_of_any_bits, ZERO_IS_VOID)
 
 
@@ -71,18 +72,26 @@ def depth_of_any_bits(path: Path) -> np.ndarray:
 
 def _lists(config: DataConfig, split: Split) -> FileDataset:
     """Lists of tab-separated paths of colour, label and depth (light-weight RefineNet, CEN, TokenFusion)."""
-    root = folder(config)
-    names = ("train",) if split == "train" else ("val", "test")
-    path = next((path for name in names for path in sorted(root.glob(f"*{name}*.txt"))), None)
-    if path is None:
-        raise FileNotFoundError(f"{root}: no list *val*.txt or *test*.txt beside that of the training frames")
-    frames = []
+    root, frames = folder(config), []
+    path = _list_of(root, split)
     for line in read_lines(path):
         paths = [root / each for each in columns(line)]
         if len(paths) != 3:
             raise ValueError(f"{path}: expected three columns (colour, label, depth) between tabs, found {line!r}")
         frames.append(dict(zip(("rgb", "label", "depth"), paths, strict=True)))
     return _dataset(config, frames, partial(metres, units=5000), FROM_ZERO)
+
+
+def _list_of(root: Path, split: Split) -> Path:
+    """The list of a split; where one of validation and test has none, the other's."""
+    names = {"train": ("train",), "validation": ("val", "test"), "test": ("test", "val")}[split]
+    for name in names:
+        found = [root / f"{name}.txt"] if (root / f"{name}.txt").is_file() else sorted(root.glob(f"*{name}*.txt"))
+        if len(found) > 1:
+            raise ValueError(f"{root}: which list is meant, {' or '.join(each.name for each in found)}? Keep one there")
+        if found:
+            return found[0]
+    raise FileNotFoundError(f"{root}: no list {' or '.join(f'*{name}*.txt' for name in names)}")
 
 
 def metres(path: Path, units: float) -> np.ndarray:

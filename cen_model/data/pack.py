@@ -107,8 +107,14 @@ def _described(splits: Mapping[str, Dataset], size: tuple[int, int], modalities:
         "classes": list(labels.names) if labels else [],
         "colours": [list(colour) for colour in labels.colours] if labels else [],
         "frames": {
-            split: [Path(dataset.describe(index).split(",")[0]).name for index in range(len(dataset))]
+            split: _names([dataset.describe(index) for index in range(len(dataset))])
             for split, dataset in splits.items()
         },
         "intrinsics": None if camera is None else camera.tolist(),
     }
+
+
+def _names(described: Sequence[str]) -> list[str]:
+    """Of frames: the name of the first file, if that tells them apart."""
+    names = [Path(each.split(", ")[0]).name for each in described]
+    return names if len(set(names)) == len(names) else list(described)

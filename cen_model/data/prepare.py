@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -12,10 +13,12 @@ import yaml
 
 from cen_model.data.config import Split
 from cen_model.data.dataset import Dataset
+from cen_model.data.encodings import millimetres
 from cen_model.files import write_atomically
 
 DEPTH_UNITS = 1000
 """A metre, in the files written."""
+_STAMP = ".prepared"
 
 
 def prepare(splits: Mapping[Split, Dataset], folder: Path, watch: Callable[[], object]) -> Path:
@@ -25,19 +28,25 @@ def prepare(splits: Mapping[Split, Dataset], folder: Path, watch: Callable[[], o
     it can be interrupted.
 
     Raises:
-        ValueError: a frame cannot be read.
+        ValueError: a frame cannot be read, or the folder holds other frames, or the same ones in another way.
     """
-    described: dict[str, object] = {}
+    names = {split: [*dataset.modalities, *(["label"] if dataset.labels else [])] for split, dataset in splits.items()}
+    path, text = folder / "dataset.yaml", _description(splits, names)
+    _refuse_others(folder / _STAMP, splits, text)
     for split, dataset in splits.items():
-        names = [*dataset.modalities, *(["label"] if dataset.labels else [])]
-        described[split] = {name: f"{split}/{name}" for name in names}
         for index in range(len(dataset)):
-            paths = {name: folder / split / name / f"{index + 1:06d}.png" for name in names}
+            paths = {name: folder / split / name / f"{index + 1:06d}.png" for name in names[split]}
             if not all(path.is_file() for path in paths.values()):
                 frame = dataset[index]
-                for name, path in paths.items():
-                    _write(path, _storable(name, frame[name]))
+                for name, image in paths.items():
+                    _write(image, _storable(name, frame[name]))
             watch()
+    write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
+    return path
+
+
+def _description(splits: Mapping[Split, Dataset], names: Mapping[Split, Sequence[str]]) -> str:
+    described = {split: {name: f"{split}/{name}" for name in each} for split, each in names.items()}
     first = next(iter(splits.values()))
     head: dict[str, object] = {"depth_scale": DEPTH_UNITS}
     if first.labels:
@@ -45,16 +54,26 @@ def prepare(splits: Mapping[Split, Dataset], folder: Path, watch: Callable[[], o
         head |= {"classes": dict(zip(first.labels.names, colours, strict=True)), "labels": "from_zero"}
     if (camera := first.intrinsics(0)) is not None:
         head["intrinsics"] = [float(camera[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2))]
-    text = yaml.safe_dump({**head, **described}, sort_keys=False, allow_unicode=True)
-    path = folder / "dataset.yaml"
-    write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
-    return path
+    return yaml.safe_dump({**head, **described}, sort_keys=False, allow_unicode=True)
+
+
+def _refuse_others(stamp: Path, splits: Mapping[Split, Dataset], text: str) -> None:
+    """Note in the folder what it is to hold, or compare with what was noted when it was begun."""
+    digest = hashlib.sha256(text.encode())
+    for dataset in splits.values():
+        size = next(iter(dataset[0].values())).shape[:2]
+        digest.update(repr((size, [dataset.describe(index) for index in range(len(dataset))])).encode())
+    if not stamp.is_file():
+        write_atomically(stamp, lambda file: file.write_text(digest.hexdigest(), encoding="ascii"))
+    elif stamp.read_text(encoding="ascii") != digest.hexdigest():
+        raise ValueError(
+            f"{stamp.parent}: was begun with other frames, classes, modalities or another size; choose an empty folder"
+        )
 
 
 def _storable(name: str, image: np.ndarray) -> np.ndarray:
-    if name in ("depth", "zbuffer") and image.dtype != np.uint16:
-        known = np.nan_to_num(image, nan=0, posinf=0, neginf=0)
-        return np.rint(np.clip(known * DEPTH_UNITS, 0, 65535)).astype(np.uint16)
+    if name in ("depth", "zbuffer"):
+        return millimetres(image)
     return image[..., ::-1] if image.ndim == 3 else image
 
 

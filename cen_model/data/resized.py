@@ -7,13 +7,11 @@ import cv2
 import numpy as np
 
 from cen_model.data.dataset import Dataset
-
-_NEAREST = ("depth", "zbuffer", "label")
-"""An average of two depths, or of two class ids, is neither."""
+from cen_model.data.transforms import is_indivisible
 
 
 class Resized:
-    """The frames of a dataset at `size` (height, width): images averaged, depth and labels of the nearest pixel."""
+    """The frames of a dataset at `size` (height, width): images averaged, depth, segments and labels nearest."""
 
     def __init__(self, dataset: Dataset, size: tuple[int, int]) -> None:
         self.dataset, self.size = dataset, size
@@ -23,12 +21,11 @@ class Resized:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        return {
-            name: cv2.resize(
-                image, self.size[::-1], interpolation=cv2.INTER_NEAREST if name in _NEAREST else cv2.INTER_AREA
-            )
-            for name, image in self.dataset[index].items()
-        }
+        return {name: self._resized(name, image) for name, image in self.dataset[index].items()}
+
+    def _resized(self, name: str, image: np.ndarray) -> np.ndarray:
+        way = cv2.INTER_NEAREST if is_indivisible(name) else cv2.INTER_AREA
+        return cv2.resize(image, self.size[::-1], interpolation=way)
 
     def describe(self, index: int) -> str:
         return self.dataset.describe(index)

@@ -62,19 +62,28 @@ class Original(FileDataset):
 def _original(config: DataConfig, split: Split) -> Original:
     root = folder(config)
     toolbox = root / "SUNRGBDtoolbox"
-    chosen = set(map(str, load_mat(toolbox / "traintestSUNRGBD" / "allsplit.mat")[f"all{_PARTS[split]}"]))
+    listed = _variable(toolbox / "traintestSUNRGBD" / "allsplit.mat", f"all{_PARTS[split]}")
+    chosen = {str(scene).rstrip("/") for scene in listed}
     frames, places = [], []
-    for place, meta in enumerate(load_mat(toolbox / "Metadata" / "SUNRGBDMeta.mat")["SUNRGBDMeta"]):
+    for place, meta in enumerate(_variable(toolbox / "Metadata" / "SUNRGBDMeta.mat", "SUNRGBDMeta")):
         scene = str(meta["rgbpath"]).rsplit("/", 2)[0]
-        if scene in chosen or f"{scene}/" in chosen:
+        if scene in chosen:
             there = root / "SUNRGBD" / scene.removeprefix(_HOME)
             depth = next((there / each for each in ("depth_bfx", "depth") if (there / each).is_dir()), there / "depth")
             frames.append({"rgb": there / "image" / str(meta["rgbname"]), "depth": depth / str(meta["depthname"])})
             places.append(place)
-    if not frames:
-        raise ValueError(f"{toolbox}: none of the frames of SUNRGBDMeta.mat is in allsplit.mat")
+    if len(frames) != len(chosen):
+        raise ValueError(f"{toolbox}: of {len(chosen)} frames of allsplit.mat, SUNRGBDMeta.mat describes {len(frames)}")
     refuse_missing(frames)
     return Original(frames, MatFile(toolbox / "Metadata" / "SUNRGBD2Dseg.mat"), places)
+
+
+def _variable(path: Path, name: str) -> np.ndarray:
+    variables = load_mat(path)
+    if name not in variables:
+        there = ", ".join(each for each in variables if not each.startswith("__"))
+        raise ValueError(f"{path}: no variable {name}; there are {there or 'none'}")
+    return variables[name]
 
 
 def _files(frames: list[Files], depth: Callable[[Path], np.ndarray]) -> FileDataset:

@@ -2,7 +2,8 @@
 """Taskonomy (Zamir et al. 2018): a folder per domain, or per building with the domains in it.
 
 Buildings are the unit of the split: of those in alphabetical order, the last tenth is for validation and test each (at
-least one), unless train.txt, val.txt and test.txt in the folder name them, or the points, a line each.
+least one), unless train.txt, val.txt and test.txt in the folder name them, or the points, a line each. Of the latter
+two, one may stand for both.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +29,7 @@ _MAX_TEXTURE, _MAX_OCCLUSION = 11355, 11584
 
 LOGGER = logging.getLogger(__name__)
 _NAME = re.compile(r"(?P<point>.*point_\d+_view_\d+)_domain_(?P<domain>\w+)\.png$")
-_PARTS = {"train": "train.txt", "validation": "val.txt", "test": "test.txt"}
+_LISTS = {"train": ("train.txt",), "validation": ("val.txt", "test.txt"), "test": ("test.txt", "val.txt")}
 
 
 def _depth(path: Path) -> np.ndarray:
@@ -35,15 +37,12 @@ def _depth(path: Path) -> np.ndarray:
     return np.where(values == MISSING, 0, values).astype(np.float32) / UNITS_PER_METRE
 
 
-def _scaled(maximum: int) -> Reader:
-    def read(path: Path) -> np.ndarray:
-        values = read_grey(path)
-        if values.dtype == np.uint8:  # somebody has scaled it already
-            return values
-        shares = np.where(values == MISSING, 0, values).astype(np.float32) / maximum
-        return np.rint(np.clip(shares, 0, 1) * 255).astype(np.uint8)
-
-    return read
+def _scaled(path: Path, maximum: int) -> np.ndarray:
+    values = read_grey(path)
+    if values.dtype == np.uint8:  # somebody has scaled it already
+        return values
+    shares = np.where(values == MISSING, 0, values).astype(np.float32) / maximum
+    return np.rint(np.clip(shares, 0, 1) * 255).astype(np.uint8)
 
 
 def _shade(path: Path) -> np.ndarray:
@@ -57,8 +56,8 @@ DOMAINS: Mapping[str, tuple[str, Reader]] = {
     "depth_euclidean": ("depth", _depth),
     "depth_zbuffer": ("zbuffer", _depth),
     "principal_curvature": ("curvature", read_rgb),
-    "edge_occlusion": ("edge", _scaled(_MAX_OCCLUSION)),
-    "edge_texture": ("texture", _scaled(_MAX_TEXTURE)),
+    "edge_occlusion": ("edge", partial(_scaled, maximum=_MAX_OCCLUSION)),
+    "edge_texture": ("texture", partial(_scaled, maximum=_MAX_TEXTURE)),
     "segment_unsup2d": ("segment2d", read_rgb),
     "segment_unsup25d": ("segment25d", read_rgb),
 }
@@ -88,9 +87,13 @@ def _building(path: Path, root: Path) -> str:
 
 
 def _chosen(root: Path, keys: list[str], split: Split) -> list[str]:
-    if (root / _PARTS[split]).is_file():
-        lines = set(read_lines(root / _PARTS[split]))
-        return [key for key in keys if {key, *key.split("/", 1), key.rsplit("/", 1)[-1]} & lines]
+    lists = {name for names in _LISTS.values() for name in names if (root / name).is_file()}
+    if lists:  # what the others leave out belongs to nobody
+        name = next((name for name in _LISTS[split] if name in lists), None)
+        if name is None:
+            raise FileNotFoundError(f"{root}: no {' or '.join(_LISTS[split])} beside {', '.join(sorted(lists))}")
+        lines = set(read_lines(root / name))
+        return [key for key in keys if {key, *key.rsplit("/", 1), key.split("/", 1)[0]} & lines]
     buildings = sorted({key.rsplit("/", 1)[0] for key in keys})
     units = buildings if len(buildings) > 2 else keys  # of one or two buildings, the views are shared out
     held = max(1, len(units) // 10)

@@ -63,6 +63,12 @@ KINDS = {
 }
 """Of tensors by name; all others are `Plane`."""
 
+
+def is_indivisible(name: str) -> bool:
+    """Whether an image is resized by taking the nearest pixel: an average of its values is none of them."""
+    return issubclass(KINDS.get(name, Plane), tv_tensors.Mask)
+
+
 NEUTRAL: dict[type[Tensor], Sequence[int]] = {
     tv_tensors.Image: tuple(round(255 * mean) for mean in IMAGENET_MEAN),
     Depth: (0,),

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.transforms.v2.functional import horizontal_flip
 
-from cen_model.data.transforms import KINDS, Depth, Plane
+from cen_model.data.transforms import KINDS, Plane, is_indivisible
 from cen_model.modalities import normalise
 from cen_model.segmentation import resize
 
@@ -148,11 +148,11 @@ def _averageable(logits: Tensor, config: InferenceConfig) -> Tensor:
 
 
 def _resized(name: str, image_BChw: Tensor, size: tuple[int, int]) -> Tensor:
-    """Raw values at another size: depth nearest, for the mean of two depths is neither; all else bilinear."""
+    """Raw values at another size: depth and segments nearest, for the mean of two is neither; all else bilinear."""
     if tuple(image_BChw.shape[-2:]) == size:
         return image_BChw
     image = image_BChw.float()
-    if KINDS.get(name) is Depth:
+    if is_indivisible(name):
         return F.interpolate(image, size=size, mode="nearest")
     return F.interpolate(image, size=size, mode="bilinear", antialias=True, align_corners=False)
 

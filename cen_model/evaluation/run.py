@@ -122,6 +122,8 @@ def _dataset(options: Options, model: MultimodalNetwork) -> Dataset:
 
 def _task(model: MultimodalNetwork, dataset: Dataset, options: Options, device: torch.device) -> Task:
     if model.config.task == "translation":
+        if options.backend != NONE or not options.inference.is_plain:
+            raise ValueError("a generator is run as it was trained, once and whole: no backend, mode multi or window")
         data = replace(options.data, size=options.inference.size)
         network = inception(options.inception).to(device) if options.fid else None
         return Translated(Generator(model, dataset, data, options.translation, options.drop), dataset, network)

@@ -25,8 +25,12 @@ class Segmented:
     lower_is_better = False
 
     def __init__(self, labeller: Labeller, dataset: Dataset, shown: tuple[str, ...]) -> None:
-        self.runs_on = labeller.runs_on
         self._labeller, self._dataset, self._shown = labeller, dataset, shown
+
+    @property
+    def runs_on(self) -> str:
+        """To be read afterwards: a backend that fails at the first frame is replaced by the next one."""
+        return self._labeller.runs_on
 
     def sections(self, watch: Callable[[int], None]) -> dict[str, Any]:
         frames: list[tuple[int, dict[str, Any]]] = []

@@ -34,7 +34,7 @@ class Translated:
         frames: list[tuple[int, dict[str, Any]]] = []
 
         def note(index: int, mae: float) -> None:
-            frames.append((index, {"index": index, "files": self._dataset.describe(index), "mae": mae}))
+            frames.append((index, {"index": index, "files": self._dataset.describe(index), "mae": defined(mae)}))
             watch(index)
 
         scores = measure_images(self._generator, self._inception, note)

@@ -31,6 +31,7 @@ from cen_model.metrics import Measured
 from cen_model.network import MultimodalNetwork
 from cen_model.train_config import AnyTrainConfig, plain
 from cen_model.training.display import leading
+from cen_model.training.sharding import average_statistics
 from cen_model.training.state import RunProgress, load_state, save_state
 from cen_model.training.task import Task
 
@@ -88,6 +89,7 @@ class Run:
         network = self.measured()
         scores = self.scores(network, dataset)
         step, goodness = self.progress.step, self.task.goodness(scores)
+        self.progress.validated = step
         if goodness > self.progress.best:
             self.progress.best, self.progress.best_step = goodness, step
             self._save_network("best", network, {"epoch": str(epoch)})
@@ -108,6 +110,7 @@ class Run:
         self._saved_at = now
         save_state(self.folder / STATE, self.task, self.progress, self.config, self.fabric)
         self._save_network("last", self.measured(), {"step": str(self.progress.step)})
+        self.fabric.barrier()  # nobody ends while the first process writes: Fabric would take it for a crash, and kill
 
     def is_due(self) -> bool:
         """Whether the last save was too long ago."""
@@ -116,7 +119,10 @@ class Run:
 
     def measured(self) -> MultimodalNetwork:
         """The network to be measured and written: the moving average where there is one; in every process at once."""
-        return self.task.average.module if self.task.average else self.task.whole()
+        network = self.task.average.module if self.task.average else self.task.whole()
+        if not self.config.optimiser.frozen_statistics:
+            average_statistics(network, self.fabric)
+        return network
 
     def scores(self, network: MultimodalNetwork, dataset: Dataset) -> Measured:
         """Of the weights of this step: frames that were measured at it are not measured again."""

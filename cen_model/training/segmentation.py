@@ -29,7 +29,14 @@ from cen_model.recompute import recompute
 from cen_model.segmentation import ENSEMBLE, inputs, losses
 from cen_model.train_config import TrainConfig
 from cen_model.training.sharding import Whole
-from cen_model.training.task import gradients_kept_apart, moving_average, parts_of, refuse_unequal_parts, training_mode
+from cen_model.training.task import (
+    clip,
+    gradients_kept_apart,
+    moving_average,
+    parts_of,
+    refuse_unequal_parts,
+    training_mode,
+)
 from cen_model.visualize import colorize_depth, colorize_labels
 
 
@@ -92,8 +99,7 @@ class SegmentationTask:
                 terms = self._loss(part, pixels, 1 / count)
                 fabric.backward(sum(terms.values()))
             total = {name: total.get(name, 0) + term.detach() for name, term in terms.items()}
-        if self._config.optimiser.clip is not None:
-            fabric.clip_gradients(self._loss, self._optimiser, max_norm=self._config.optimiser.clip)
+        clip(fabric, self._loss, self._optimiser, self._config.optimiser.clip)
         self._optimiser.step()
         self._optimiser.zero_grad()
         if self.average:

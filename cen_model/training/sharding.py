@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 
 from lightning.fabric import Fabric
 from lightning.fabric.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
+from cen_model.modal import whole
 from cen_model.network import MultimodalNetwork
 from cen_model.pspnet import PSPNet
 from cen_model.train_config import HardwareConfig
@@ -51,8 +52,23 @@ class Whole:
     def __call__(self) -> MultimodalNetwork:
         if self._copy is None:
             return self._network
-        self._copy.load_state_dict(get_model_state_dict(self._network, options=StateDictOptions(full_state_dict=True)))
+        for mine, shared in zip(_tensors(self._copy), _tensors(self._network), strict=True):
+            mine.copy_(whole(shared))  # one after the other: there is never a second copy of everything
         return self._copy
+
+
+def average_statistics(module: nn.Module, fabric: Fabric) -> None:
+    """Let BatchNorm's running statistics, to which each process added its own samples, be the same in all of them."""
+    if fabric.world_size == 1:
+        return
+    for buffer in module.buffers():
+        if buffer.is_floating_point():
+            buffer.copy_(fabric.all_reduce(buffer, reduce_op="mean"))
+
+
+def _tensors(module: nn.Module) -> Iterator[Tensor]:
+    yield from (parameter.detach() for parameter in module.parameters())
+    yield from module.buffers()
 
 
 def here(weight: Tensor) -> Tensor:

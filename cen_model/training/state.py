@@ -29,6 +29,8 @@ from cen_model.training.task import Task
 # Whole, however the processes share it: a run can be continued by another number of them.
 _SAVED = StateDictOptions(full_state_dict=True, cpu_offload=True)
 _LOADED = StateDictOptions(full_state_dict=True)
+_PARTIAL = StateDictOptions(full_state_dict=True, strict=False)
+"""Weights that never had a gradient have no state in an optimiser."""
 
 
 @dataclass
@@ -41,6 +43,8 @@ class RunProgress:
     """Of all validations so far, as the task's `goodness` has it."""
     best_step: int = 0
     """When that was."""
+    validated: int = 0
+    """The latest of them, by its step."""
     seconds: float = 0.0
     """Spent on it so far."""
 
@@ -50,7 +54,8 @@ def save_state(path: Path, task: Task, progress: RunProgress, config: AnyTrainCo
 
     Called by every process; the first one writes.
     """
-    rng = Ranks.current().each((torch.get_rng_state(), torch.cuda.get_rng_state_all()))
+    on_gpu = fabric.device.type == "cuda"
+    rng = Ranks.current().each((torch.get_rng_state(), torch.cuda.get_rng_state(fabric.device) if on_gpu else None))
     optimisers = task.optimisers.items()
     state = {
         "modules": {name: get_model_state_dict(module, options=_SAVED) for name, module in task.modules.items()},
@@ -79,7 +84,7 @@ def load_state(path: Path, task: Task, config: AnyTrainConfig, fabric: Fabric) -
     try:
         for name, module in task.modules.items():
             set_model_state_dict(module, state["modules"][name], options=_LOADED)
-            set_optimizer_state_dict(module, task.optimisers[name], state["optimisers"][name], options=_LOADED)
+            set_optimizer_state_dict(module, task.optimisers[name], state["optimisers"][name], options=_PARTIAL)
         if task.average:
             task.average.load_state_dict(state["average"])
     except (RuntimeError, ValueError, KeyError) as error:
@@ -87,8 +92,9 @@ def load_state(path: Path, task: Task, config: AnyTrainConfig, fabric: Fabric) -
     fabric.strategy.precision.load_state_dict(state["precision"])
     if fabric.global_rank < len(state["rng"]):
         torch.set_rng_state(state["rng"][fabric.global_rank])
-        if state["cuda_rng"][fabric.global_rank] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(state["cuda_rng"][fabric.global_rank])
+        gpu = state["cuda_rng"][fabric.global_rank]
+        if gpu is not None and fabric.device.type == "cuda":
+            torch.cuda.set_rng_state(gpu, fabric.device)
     return RunProgress(**state["progress"])
 
 

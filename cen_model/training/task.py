@@ -8,9 +8,9 @@ from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
 import numpy as np
-import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cen_model.data.dataset import Dataset
@@ -34,7 +34,7 @@ class Task(Protocol):
     inputs: Sequence[str]
     targets: Sequence[str]
     modules: Mapping[str, nn.Module]
-    optimisers: Mapping[str, torch.optim.Optimizer]
+    optimisers: Mapping[str, Optimizer]
     average: AveragedModel | None
 
     def whole(self) -> MultimodalNetwork:
@@ -57,7 +57,9 @@ def moving_average(network: MultimodalNetwork, decay: float | None, fabric: Fabr
     """An exponential moving average of a network's weights and statistics; None without a decay."""
     if decay is None:
         return None
-    return AveragedModel(network, fabric.device, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    average = AveragedModel(network, fabric.device, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    average.n_averaged = average.n_averaged.cpu()  # it is asked for at every step, and a GPU would have to be awaited
+    return average
 
 
 @contextmanager
@@ -68,6 +70,15 @@ def gradients_kept_apart(fabric: Fabric, *modules: nn.Module, apart: bool) -> It
             for module in modules:
                 stack.enter_context(fabric.no_backward_sync(module))
         yield
+
+
+def clip(fabric: Fabric, module: nn.Module, optimiser: Optimizer, norm: float | None) -> None:
+    """Shorten the gradient to a norm, if it is longer; None leaves it.
+
+    One that is not finite stays so, for float16's loss scaling skips such steps; else `Sentinel` tells of it.
+    """
+    if norm is not None:
+        fabric.clip_gradients(module, optimiser, max_norm=norm, error_if_nonfinite=False)
 
 
 def training_mode(module: nn.Module, frozen_statistics: bool) -> None:

@@ -23,7 +23,14 @@ from cen_model.network import MultimodalNetwork
 from cen_model.optimiser import build_discriminator_optimiser, build_optimiser, initialise_gamma
 from cen_model.train_config import TranslationTrainConfig
 from cen_model.training.sharding import Whole
-from cen_model.training.task import gradients_kept_apart, moving_average, parts_of, refuse_unequal_parts, training_mode
+from cen_model.training.task import (
+    clip,
+    gradients_kept_apart,
+    moving_average,
+    parts_of,
+    refuse_unequal_parts,
+    training_mode,
+)
 from cen_model.translation import discriminator_loss, generator_losses, judge
 
 
@@ -77,8 +84,7 @@ class TranslationTask:
                 terms = self._backward(part, 1 / count)
             total = {name: total.get(name, 0) + term for name, term in terms.items()}
         for module, optimiser in ((self._judge, self._judge_optimiser), (self._generator, self._generator_optimiser)):
-            if self._config.optimiser.clip is not None:
-                fabric.clip_gradients(module, optimiser, max_norm=self._config.optimiser.clip)
+            clip(fabric, module, optimiser, self._config.optimiser.clip)
             optimiser.step()
             optimiser.zero_grad()
         if self.average:
