@@ -12,6 +12,7 @@ import yaml
 from PIL import Image
 
 from cen_model.data.__main__ import main
+from cen_model.data.check import DEPTHS, ROOMS, Found, doubts
 from cen_model.data.config import DataConfig
 from cen_model.data.datasets import open_dataset
 from cen_model.data.derived import derive
@@ -108,6 +109,16 @@ def test_depth_of_another_unit(tmp_path, capsys, depth, hint):
     (tmp_path / "data.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
     code, said = check(tmp_path, capsys)
     assert code == 1 and hint in said
+
+
+@pytest.mark.parametrize(("units", "hint"), [(5, "5 times"), (0.2, "0.2 times"), (1, None)])
+def test_units_that_datasets_are_known_to_mix_up_are_found_in_rooms(units, hint):
+    """Depth / 5000 m that is read as millimetres, and the other way round."""
+    found = Found(frames=1)
+    depth = np.random.default_rng(0).uniform(1.5, 4.5, 10000)
+    found.depths += np.histogram(depth * units, DEPTHS)[0]
+    said = doubts(found, 0, ROOMS)
+    assert len(said) == (hint is not None) and all(hint in each for each in said)
 
 
 def test_a_split_that_cannot_be_opened_is_a_problem_and_the_others_are_read(data, capsys):

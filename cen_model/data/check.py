@@ -26,8 +26,8 @@ _FACTORS = (1000, 100, 10, 5, 0.2, 0.1, 0.01, 0.001)
 _ROOM = 2.5
 _WORTH_A_WORKER = 50
 """Frames."""
-NEAREST, FARTHEST = 0.3, 60.0
-"""Median depth in metres between which a unit is believable, indoors or on a street."""
+ROOMS, ANYWHERE = (0.8, 7.0), (0.3, 60.0)
+"""Median depth in metres between which a unit is believable: in rooms, and where it may be a street, too."""
 
 
 @dataclass
@@ -145,16 +145,20 @@ def depth_statistics(found: Found) -> dict[str, float] | None:
     return {**percentiles, "holes": found.holes / (known + found.holes)}
 
 
-def doubts(found: Found, classes: int) -> list[str]:
-    """What is readable and yet looks wrong."""
+def doubts(found: Found, classes: int, believable: tuple[float, float] = ANYWHERE) -> list[str]:
+    """What is readable and yet looks wrong.
+
+    Args:
+        believable: median depths in metres, least and greatest.
+    """
     said: list[str] = []
     statistics = depth_statistics(found)
     if statistics is not None and "50 %" not in statistics:
         said.append("depth: every pixel is a hole")
-    elif statistics is not None and not NEAREST <= (median := statistics["50 %"]) <= FARTHEST:
+    elif statistics is not None and not believable[0] <= (median := statistics["50 %"]) <= believable[1]:
         factor = min(_FACTORS, key=lambda each: abs(np.log(median / each / _ROOM)))
         said.append(
-            f"depth: the median is {median:.3g} m, which no room has: is the unit another one? With {factor:g} times "
+            f"depth: the median is {median:.3g} m, which is hard to believe: is the unit another one? With {factor:g} times "
             f"as many units a metre it would be {median / factor:.3g} m"
         )
     labelled = found.pixels.sum()

@@ -108,8 +108,9 @@ class Run:
         now = time.monotonic()
         self.progress.seconds += now - self._saved_at
         self._saved_at = now
+        network = self.measured()
         save_state(self.folder / STATE, self.task, self.progress, self.config, self.fabric)
-        self._save_network("last", self.measured(), {"step": str(self.progress.step)})
+        self._save_network("last", network, {"step": str(self.progress.step)})
         self.fabric.barrier()  # nobody ends while the first process writes: Fabric would take it for a crash, and kill
 
     def is_due(self) -> bool:
@@ -119,10 +120,9 @@ class Run:
 
     def measured(self) -> MultimodalNetwork:
         """The network to be measured and written: the moving average where there is one; in every process at once."""
-        network = self.task.average.module if self.task.average else self.task.whole()
         if not self.config.optimiser.frozen_statistics:
-            average_statistics(network, self.fabric)
-        return network
+            average_statistics([self.task.network, *filter(None, [self.task.average])], self.fabric)
+        return self.task.average.module if self.task.average else self.task.whole()
 
     def scores(self, network: MultimodalNetwork, dataset: Dataset) -> Measured:
         """Of the weights of this step: frames that were measured at it are not measured again."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from lightning.fabric import Fabric
 from lightning.fabric.strategies import DDPStrategy, ModelParallelStrategy, Strategy
@@ -57,11 +57,11 @@ class Whole:
         return self._copy
 
 
-def average_statistics(module: nn.Module, fabric: Fabric) -> None:
+def average_statistics(modules: Iterable[nn.Module], fabric: Fabric) -> None:
     """Let BatchNorm's running statistics, to which each process added its own samples, be the same in all of them."""
     if fabric.world_size == 1:
         return
-    for buffer in module.buffers():
+    for buffer in (buffer for module in modules for buffer in module.buffers()):
         if buffer.is_floating_point():
             buffer.copy_(fabric.all_reduce(buffer, reduce_op="mean"))
 
