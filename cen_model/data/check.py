@@ -158,8 +158,8 @@ def doubts(found: Found, classes: int, believable: tuple[float, float] = ANYWHER
     elif statistics is not None and not believable[0] <= (median := statistics["50 %"]) <= believable[1]:
         factor = min(_FACTORS, key=lambda each: abs(np.log(median / each / _ROOM)))
         said.append(
-            f"depth: the median is {median:.3g} m, which is hard to believe: is the unit another one? With {factor:g} times "
-            f"as many units a metre it would be {median / factor:.3g} m"
+            f"depth: the median is {median:.3g} m, which is hard to believe: is the unit another one? With {factor:g} "
+            f"times as many units a metre it would be {median / factor:.3g} m"
         )
     labelled = found.pixels.sum()
     if labelled and found.pixels[VOID] == labelled:
