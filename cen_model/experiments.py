@@ -121,14 +121,19 @@ def _stop(process: subprocess.Popen[bytes], patience: float) -> int:
 def run(
     experiment: Experiment, output: Path, further: Sequence[str], minutes: float, table: Path, carry: Path | None = None
 ) -> bool:
-    """Train what is not trained yet, as long as there is time. Returns whether everything is.
+    """Train what is not trained yet, as long as there is time; then returns whether everything is.
+
+    A run that fails does not keep the others from being trained.
 
     Args:
         further: training keys of all rows, after the configuration's own.
         table: file to write, without its endings.
         carry: folder for what there is to take elsewhere of every finished run.
+
+    Raises:
+        ValueError: at the end, naming the runs that failed.
     """
-    console, until = Console(highlight=False), time.monotonic() + 60 * minutes
+    console, until, failed = Console(highlight=False), time.monotonic() + 60 * minutes, []
     for row, seed in experiment.runs():
         folder = folder_of(output, row, seed)
         if (folder / RESULTS).is_file() or time.monotonic() >= until:
@@ -137,10 +142,13 @@ def run(
         outcome = train(experiment.command(row, seed, folder, further), folder / "log.txt", until)
         if outcome in ("failed", "killed"):
             console.print(f"{row}, seed {seed} {outcome}: see {folder / 'log.txt'}", soft_wrap=True)
+            failed.append(folder.name)
         if outcome == "finished" and carry:
             export(folder, carry / folder.name)
         write_tables(experiment.rows, experiment.seeds, output, table)
     write_tables(experiment.rows, experiment.seeds, output, table)
+    if failed:
+        raise ValueError(f"{', '.join(failed)} did not end as they should; see log.txt in their folders in {output}")
     return all((folder_of(output, row, seed) / RESULTS).is_file() for row, seed in experiment.runs())
 
 

@@ -51,7 +51,7 @@ def run(config, output, *options, cache):
 def test_a_run_that_fails_costs_itself_and_finished_ones_are_not_repeated(tmp_path):
     config = described(tmp_path / "experiment.yaml", rows={"wrong": ["model.encoder=resnet999"], "cen": []}, seeds=[3])
     done = run(config, tmp_path / "runs", "--carry", str(tmp_path / "carried"), cache=tmp_path / "cache")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1 and "experiments: wrong-3 did not end" in done.stderr, done.stderr
     assert done.stdout.index("wrong, seed 3 failed") < done.stdout.index("cen, seed 3")
     assert "resnet999" in (tmp_path / "runs" / "wrong-3" / "log.txt").read_text()
     table = json.loads((tmp_path / "runs" / "table.json").read_text())
