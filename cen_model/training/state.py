@@ -81,6 +81,8 @@ def load_state(path: Path, task: Task, config: AnyTrainConfig, fabric: Fabric) -
     """
     state = _read(path)
     refuse_changes(state["config"], plain(asdict(config)), path)
+    if any(isinstance(key, int) for each in state["optimisers"].values() for key in each["state"]):
+        raise ValueError(f"{path}: an earlier version wrote it, by numbers of weights; move it away to begin anew")
     try:
         for name, module in task.modules.items():
             set_model_state_dict(module, state["modules"][name], options=_LOADED)
