@@ -179,7 +179,7 @@ def test_the_table_is_of_means_and_deviations():
     ]
     assert cells(text, "depth")[1:5] == ["-", "50.0", "50.0", "-"]
     assert cells(text, "later") == ["later", *["-"] * 6, "0 of 4", "-"]
-    for stated in ("13 classes", "96×128", "10 epochs, 7 steps of 8", "λ 0.0006, θ 0.02, γ from 0.1", "commit abc"):
+    for stated in ("13 classes", "96×128", "10 epochs, 7 steps of 8", "λ 5e-05, θ 0.02, γ from 0.1", "commit abc"):
         assert stated in text
     assert "Trained differently" not in text
 
