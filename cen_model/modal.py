@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 
 def broaden(inputs: Sequence[Tensor], channels: int | None = None) -> list[Tensor]:
@@ -45,7 +44,8 @@ def split(x: Tensor, modalities: int) -> tuple[Tensor, ...]:
 
 def whole(weight: Tensor) -> Tensor:
     """All of a weight, of which this process may keep but a share (FSDP); with gradient."""
-    return weight.full_tensor() if isinstance(weight, DTensor) else weight
+    # Not by isinstance: importing DTensor takes time, and only training has any.
+    return weight.full_tensor() if hasattr(weight, "full_tensor") else weight
 
 
 class PrivateConv(nn.Module):

@@ -141,5 +141,4 @@ def test_freed_memory_is_returned() -> None:
     for prepare in ("return_freed_memory()", ""):
         command = [sys.executable, "-c", FREED.format(prepare=prepare)]
         left[prepare] = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    # How much is kept without it depends on the C library's version and on what ran before.
-    assert left["return_freed_memory()"] < 20 and 4 * left["return_freed_memory()"] < left[""], left
+    assert left["return_freed_memory()"] < 20 < 100 < left[""], left
