@@ -157,7 +157,7 @@ class TranslationConfig(NetworkConfig):
     out_channels: int | None = None
     """Of the images made; None takes the target's. The published code makes three of every target."""
     filters: int = 64
-    """Channels after the first convolution."""
+    """Channels after the first convolution; of the discriminator, too, that it is trained against."""
     normalised: Literal["all", "inner"] = "all"
     """Encoder convolutions with a norm, and so with exchange: all eight (the paper), or the 2nd to the 7th (the
     published code, where the norms of the other two exist and are penalised, but nothing passes through them)."""

@@ -60,7 +60,8 @@ class TranslationTask:
         self.inputs, self.targets = config.model.modalities, (config.model.target,)
         initialise_gamma(self.network, config.exchange.gamma_init)
         channels = config.model.out_channels or modality(config.model.target).channels
-        discriminator = Discriminator(self.network.in_channels, channels)
+        # As wide as the generator: of two unequal players, one learns nothing.
+        discriminator = Discriminator(self.network.in_channels, channels, config.model.filters)
         self._alignment = config.model.fusion.weight if config.model.fusion else 0.0
         generating: nn.Module = Generating(self.network, config.exchange.penalty)
         if config.hardware.compile:
