@@ -90,7 +90,7 @@ class Translator:
         for name in names:
             _check(name, images, names[0], self._model.in_channels)
         height, width = images[names[0]].shape[:2]
-        size = tuple(max(1, round(side / MULTIPLE)) * MULTIPLE for side in (height, width))
+        size = input_size(height, width)
         outputs = self._model({name: _resized(self._tensor(images[name]), size) for name in names})
         arrays = {name: _to_uint8(_resized(output, (height, width))) for name, output in outputs.items()}
         return Translation(arrays.pop("ensemble"), arrays)
@@ -98,6 +98,11 @@ class Translator:
     def _tensor(self, image: np.ndarray) -> Tensor:
         tensor = torch.from_numpy(np.require(image, requirements=["C", "W"])).to(self.device)
         return tensor.reshape(*image.shape[:2], -1).permute(2, 0, 1).unsqueeze(0).float() / 127.5 - 1
+
+
+def input_size(height: int, width: int) -> tuple[int, int]:
+    """The nearest size in pixels that the network takes."""
+    return tuple(max(1, round(side / MULTIPLE)) * MULTIPLE for side in (height, width))
 
 
 def _resized(image_BCHW: Tensor, size: tuple[int, int]) -> Tensor:

@@ -23,7 +23,7 @@ from cen_model.metrics import ImageScores
 from cen_model.modalities import image_to_8bit, to_image
 from cen_model.network import MultimodalNetwork
 from cen_model.processes import Ranks
-from cen_model.translator import Translator
+from cen_model.translator import Translator, input_size
 
 SIZE = (256, 256)
 """Height and width of images in the paper."""
@@ -55,7 +55,8 @@ class Generator:
     Args:
         model: on its device; it is left in evaluation mode, as `options` say.
         dataset: with the network's modalities and its target.
-        data: how frames are read. Inputs and real images are resized to `size`, or else to the paper's 256×256.
+        data: how frames are read. Inputs and real images are resized to the size that the network takes nearest to
+            `size`, whose margin for random crops is training's; without one to the paper's 256×256.
         drop: modalities that are missing from every frame.
     """
 
@@ -70,7 +71,7 @@ class Generator:
         self._device = next(model.parameters()).device
         Translator(model.eval(), str(self._device), options.dropout, options.running_statistics)  # sets the layers
         self._model, self._dataset, self._drop = model, dataset, drop
-        self._data = replace(data, size=data.size or SIZE)
+        self._data = replace(data, size=input_size(*(data.size or SIZE)))
         self._inputs = [name for name in model.config.modalities if name not in drop]
         self._names = (*self._inputs, model.config.target)
 
