@@ -2,8 +2,9 @@
 """Measure a network on a dataset: `python -m cen_model.evaluate WEIGHTS [--dataset nyudv2 --root FOLDER]`.
 
 Without a dataset it is measured on held-out synthetic scenes. With `--output FOLDER`, results.json (described in
-cen_model/evaluation/results.py) and report.html are written there. Frames may be shared between processes:
-`torchrun --nproc-per-node 2 -m cen_model.evaluate …` gives the same figures.
+cen_model/evaluation/results.py), report.html and a contact sheet of the frames that it shows, examples.png, are written
+there. Frames may be shared between processes: `torchrun --nproc-per-node 2 -m cen_model.evaluate …` gives the same
+figures.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 
 from cen_model import report
 from cen_model.evaluation import results
+from cen_model.evaluation.examples import contact_sheet
 from cen_model.evaluation.measure import measure
 from cen_model.evaluation.options import Options, parse
 from cen_model.evaluation.run import Evaluation, evaluate
+from cen_model.files import write_atomically
 from cen_model.processes import Ranks, joined
 from cen_model.provenance import command
 
@@ -50,6 +53,10 @@ def _write(options: Options, done: Evaluation) -> None:
 
     results.save(options.output / results.RESULTS, done.results)
     save_html(options.output / "report.html", done.results, done.dataset.labels, done.examples)
+    shown = [images for frames in done.examples.values() for images in frames.values()]
+    if shown:
+        sheet = contact_sheet(shown)
+        write_atomically(options.output / "examples.png", lambda path: sheet.save(path, "PNG"))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy import linalg
 from torch import nn
 
@@ -17,6 +18,7 @@ from cen_model import checkpoint
 from cen_model.config import TranslationConfig
 from cen_model.data.config import DataConfig
 from cen_model.evaluate import main, measure
+from cen_model.evaluation import examples
 from cen_model.evaluation import run as run_module
 from cen_model.evaluation.results import RESULTS
 from cen_model.evaluation.translation import Generator, TranslationOptions, measure_images
@@ -167,6 +169,8 @@ def test_the_command(model, tmp_path, monkeypatch, capsys):
     page = (tmp_path / "report.html").read_text()
     assert page.count("<img") == 5 * 7  # two inputs, the real image, three outputs, the error
     assert "<th>FID</th>" in page
+    columns, rows = (side // examples.PANEL for side in Image.open(tmp_path / "examples.png").size)
+    assert (columns, rows) == (7, 5)
 
     main([str(tmp_path / "generator.safetensors"), "--fid", "false", "--output", str(tmp_path)])
     assert json.loads((tmp_path / RESULTS).read_text())["scores"]["ensemble"]["fid"] is None

@@ -137,6 +137,21 @@ def test_pictures_show_the_truth_the_labels_and_their_errors(report, tmp_path):
     assert "frame 2 (2.png), mean IoU" in parsed.text
 
 
+def test_a_contact_sheet_has_a_row_for_each_frame_whatever_its_size():
+    colours = {"rgb": [(250, 0, 0), (0, 0, 250)], "truth": [(0, 250, 0), (250, 250, 0)]}
+    sizes = [(60, 80), (48, 48)]
+    frames = [
+        {title: np.full((*size, 3), each[row], np.uint8) for title, each in colours.items()}
+        for row, size in enumerate(sizes)
+    ]
+    sheet = np.asarray(examples.contact_sheet(frames))
+    height, width = examples.PANEL * 3 // 4, examples.PANEL
+    found = {colour: np.argwhere((sheet == colour).all(2)) for each in colours.values() for colour in each}
+    assert all(len(pixels) == height * width for pixels in found.values())
+    red, green, blue = (found[colour].mean(0) for colour in [(250, 0, 0), (0, 250, 0), (0, 0, 250)])
+    assert red[0] == green[0] < blue[0] and red[1] == blue[1] < green[1]
+
+
 def test_examples_are_the_worst_the_median_and_the_best():
     rng = np.random.default_rng(0)
     values = rng.permutation(20).astype(float)

@@ -11,12 +11,15 @@ from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from cen_model.data.classes import VOID, LabelSet
-from cen_model.visualize import colorize_depth
+from cen_model.visualize import colorize_depth, grid
 
 EACH = 3
 """Frames of a kind."""
+PANEL = 192
+"""Pixels across, on a contact sheet."""
 WRONG = np.array((230, 30, 30), np.uint8)
 
 
@@ -59,6 +62,14 @@ def answers(
         grey = (255 * np.clip(confidence, 0, 1)).astype(np.uint8)
         images["confidence"] = cv2.applyColorMap(grey, cv2.COLORMAP_VIRIDIS)[..., ::-1]
     return {**images, "errors": _errors(frame, labels != truth)}
+
+
+def contact_sheet(frames: Sequence[Mapping[str, np.ndarray]]) -> Image.Image:
+    """A row for each frame of its images uint8 (H, W, 3) by title; panels take the shape of the first."""
+    height, width = next(iter(frames[0].values())).shape[:2]
+    size = PANEL, round(PANEL * height / width)
+    rows = [[cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in images.values()] for images in frames]
+    return grid(list(frames[0]), rows, ())
 
 
 def _errors(frame: Mapping[str, np.ndarray], wrong: np.ndarray) -> np.ndarray:

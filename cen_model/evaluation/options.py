@@ -63,7 +63,7 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_class_arguments(TranslationOptions)
     parser.add_argument("--fid", type=bool, default=True, help="translation: whether FID and KID are measured")
     parser.add_argument("--inception", type=Path | None, default=None, help="translation: file of Inception's weights")
-    parser.add_argument("--output", type=Path | None, default=None, help="folder of results.json and report.html")
+    parser.add_argument("--output", type=Path | None, default=None, help="folder of results.json and of the report")
     sized = [re.sub(r"^(--\w+=)?(\d+)x(\d+)$", r"\1[\2,\3]", text) for text in arguments]
     values = vars(parser.instantiate(parser.parse_args(sized)))
     inference = InferenceConfig(**_of(InferenceConfig, values))
