@@ -2,7 +2,7 @@
 """Measure a network on a dataset: `python -m cen_model.evaluate WEIGHTS [--dataset nyudv2 --root FOLDER]`.
 
 Without a dataset it is measured on held-out synthetic scenes. With `--output FOLDER`, results.json (described in
-cen_model/evaluation/results.py), report.html and a contact sheet of the frames that it shows, examples.png, are written
+cen_model/evaluation/results.py), report.html and a contact sheet of the frames that it shows, examples.jpg, are written
 there. Frames may be shared between processes: `torchrun --nproc-per-node 2 -m cen_model.evaluate …` gives the same
 figures.
 """
@@ -56,7 +56,7 @@ def _write(options: Options, done: Evaluation) -> None:
     shown = [images for frames in done.examples.values() for images in frames.values()]
     if shown:
         sheet = contact_sheet(shown)
-        write_atomically(options.output / "examples.png", lambda path: sheet.save(path, "PNG"))
+        write_atomically(options.output / "examples.jpg", lambda path: sheet.save(path, "JPEG", quality=90))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cen_model import checkpoint
 from cen_model.evaluation.measure import measure
-from cen_model.train import open_split
+from cen_model.train import open_split, train
 from cen_model.train_config import parse
 
 pytestmark = pytest.mark.usefixtures("scene_cache")
@@ -49,7 +50,12 @@ TINY = [
 ]
 
 
-def train(output: Path, *overrides: str, launcher: tuple[str, ...] = ()) -> None:
+def train_alone(output: Path, *overrides: str) -> None:
+    """In this process: every other one takes seconds to start."""
+    assert train(parse([*TINY, *overrides, f"output={output}"]), Console(quiet=True))
+
+
+def train_together(output: Path, *overrides: str, launcher: tuple[str, ...] = ()) -> None:
     command = [sys.executable, *launcher, "-m", "cen_model.train", *TINY, *overrides, f"output={output}"]
     done = subprocess.run(
         command,
@@ -72,7 +78,7 @@ def curves(output: Path) -> dict[str, list[tuple[int, float]]]:
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory, scene_cache: None):
     output = tmp_path_factory.mktemp("alone")
-    train(output)
+    train_alone(output)
     return output
 
 
@@ -84,21 +90,21 @@ WAYS = {
 
 @pytest.mark.parametrize(("overrides", "launcher"), WAYS.values(), ids=WAYS)
 def test_the_same_curve(tmp_path: Path, alone: Path, overrides: tuple[str, ...], launcher: tuple[str, ...]) -> None:
-    train(tmp_path, *overrides, launcher=launcher)
+    train_together(tmp_path, *overrides, launcher=launcher)
     assert_the_same(alone, tmp_path)
 
 
 def test_what_one_process_began_others_continue_each_with_a_share_of_the_weights(tmp_path: Path, alone: Path) -> None:
     shared = ("hardware.devices=2", "hardware.strategy=fsdp")
-    train(tmp_path, "schedule.epochs=1")
-    train(tmp_path, *shared)
+    train_alone(tmp_path, "schedule.epochs=1")
+    train_together(tmp_path, *shared)
     assert_the_same(alone, tmp_path)
 
 
 def test_what_is_measured_together_is_the_network_that_is_written(tmp_path: Path) -> None:
     """Even though each process has normalised other samples; and a stream alone has no weights of an ensemble."""
     single = ("model.modalities=[depth]", "model.exchange=null", "optimiser.frozen_statistics=false", "ema=null")
-    train(tmp_path, *single, "hardware.devices=2", "optimiser.encoder_lr=0.03")
+    train_together(tmp_path, *single, "hardware.devices=2", "optimiser.encoder_lr=0.03")
     together = json.loads((tmp_path / "results.json").read_text())["scores"]
     config = parse([*TINY, *single, f"output={tmp_path}"])
     network, frames = checkpoint.load(tmp_path / "last.safetensors"), open_split(config, "test")

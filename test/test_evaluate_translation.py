@@ -169,7 +169,7 @@ def test_the_command(model, tmp_path, monkeypatch, capsys):
     page = (tmp_path / "report.html").read_text()
     assert page.count("<img") == 5 * 7  # two inputs, the real image, three outputs, the error
     assert "<th>FID</th>" in page
-    columns, rows = (side // examples.PANEL for side in Image.open(tmp_path / "examples.png").size)
+    columns, rows = (side // examples.PANEL for side in Image.open(tmp_path / "examples.jpg").size)
     assert (columns, rows) == (7, 5)
 
     main([str(tmp_path / "generator.safetensors"), "--fid", "false", "--output", str(tmp_path)])

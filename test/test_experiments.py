@@ -19,7 +19,7 @@ import yaml
 from cen_model.checkpoint import load
 from cen_model.experiment_export import export
 from cen_model.experiment_table import markdown
-from cen_model.experiments import Experiment, train
+from cen_model.experiments import Experiment, main, train
 from cen_model.parts import join_parts
 from cen_model.train_config import parse, plain
 
@@ -42,17 +42,12 @@ def described(path, **changes):
     return path
 
 
-def run(config, output, *options, cache):
-    command = [sys.executable, "-m", "cen_model.experiments", str(config), "--output", str(output), *options]
-    environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
-
-
-def test_a_run_that_fails_costs_itself_and_finished_ones_are_not_repeated(tmp_path):
+def test_a_run_that_fails_costs_itself_and_finished_ones_are_not_repeated(tmp_path, scene_cache, capsys):
     config = described(tmp_path / "experiment.yaml", rows={"wrong": ["model.encoder=resnet999"], "cen": []}, seeds=[3])
-    done = run(config, tmp_path / "runs", "--carry", str(tmp_path / "carried"), cache=tmp_path / "cache")
-    assert done.returncode == 1 and "experiments: wrong-3 did not end" in done.stderr, done.stderr
-    assert done.stdout.index("wrong, seed 3 failed") < done.stdout.index("cen, seed 3")
+    with pytest.raises(ValueError, match="wrong-3 did not end"):
+        main(config, output=tmp_path / "runs", carry=tmp_path / "carried")
+    printed = capsys.readouterr().out
+    assert printed.index("wrong, seed 3 failed") < printed.index("cen, seed 3")
     assert "resnet999" in (tmp_path / "runs" / "wrong-3" / "log.txt").read_text()
     table = json.loads((tmp_path / "runs" / "table.json").read_text())
     assert {row: len(results) for row, results in table.items()} == {"wrong": 0, "cen": 1}
@@ -62,8 +57,9 @@ def test_a_run_that_fails_costs_itself_and_finished_ones_are_not_repeated(tmp_pa
     assert counts == {"wrong": "0 of 1", "cen": "3 (1 of 1)"}
     _carried_weights_are_those_of_the_run(tmp_path / "runs" / "cen-3", tmp_path / "carried" / "cen-3")
     (tmp_path / "runs" / "cen-3" / "log.txt").unlink()
-    again = run(config, tmp_path / "runs", cache=tmp_path / "cache")
-    assert "wrong, seed 3" in again.stdout and not (tmp_path / "runs" / "cen-3" / "log.txt").exists()
+    with pytest.raises(ValueError, match="wrong-3 did not end"):
+        main(config, output=tmp_path / "runs")
+    assert not (tmp_path / "runs" / "cen-3" / "log.txt").exists()
 
 
 def _carried_weights_are_those_of_the_run(folder, carried):
@@ -115,10 +111,9 @@ def test_an_interrupted_experiment_leaves_no_run_behind(tmp_path):
     assert not (tmp_path / "runs" / "rgb-0").exists()
 
 
-def test_without_time_nothing_is_begun(tmp_path):
-    done = run(described(tmp_path / "e.yaml"), tmp_path / "runs", "--minutes", "0", cache=tmp_path / "cache")
-    assert done.returncode == 0
-    assert "the same command goes on" in done.stdout
+def test_without_time_nothing_is_begun(tmp_path, capsys):
+    main(described(tmp_path / "e.yaml"), minutes=0, output=tmp_path / "runs")
+    assert "the same command goes on" in capsys.readouterr().out
     assert "0 of 2" in (tmp_path / "runs" / "table.md").read_text()
 
 

@@ -46,6 +46,6 @@ class Translated:
 
     def draw(self, index: int) -> dict[str, np.ndarray]:
         images = self._generator.images_of(index)
-        images["error"] = (images["→ ensemble"] - images[REAL]).abs() - 1
+        images["error"] = (images["by ensemble"] - images[REAL]).abs() - 1
         arrays = {name: image_to_8bit(image[0]).permute(1, 2, 0).cpu().numpy() for name, image in images.items()}
         return {name: np.broadcast_to(array, (*array.shape[:2], 3)) for name, array in arrays.items()}

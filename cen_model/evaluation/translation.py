@@ -82,12 +82,12 @@ class Generator:
             yield batch["index"].tolist(), self._outputs(batch)
 
     def images_of(self, index: int) -> dict[str, Tensor]:
-        """Of one frame: the inputs, "real", and the outputs, named with an arrow: (1, C, H, W) in [-1, 1]."""
+        """Of one frame: the inputs, "real", and the outputs, "by …": (1, C, H, W) in [-1, 1]."""
         one = Chosen(self._dataset, [index])
         batch = next(iter(evaluation_loader(one, replace(self._data, workers=0), self._names, 1)))
         inputs = {name: to_image(name, batch[name]) for name in self._inputs}
         outputs = self._outputs(batch)
-        return {**inputs, REAL: outputs.pop(REAL), **{f"→ {name}": image for name, image in outputs.items()}}
+        return {**inputs, REAL: outputs.pop(REAL), **{f"by {name}": image for name, image in outputs.items()}}
 
     @torch.no_grad()
     def _outputs(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
