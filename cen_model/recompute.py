@@ -18,7 +18,8 @@ from torch.utils.checkpoint import checkpoint
 from cen_model.network import MultimodalNetwork
 
 _M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
-_MAPPED_FROM = 2**20
+_MAPPED_FROM = 2**24
+"""Bytes of a block that comes from the system and goes back there, which takes time; a smaller one stays with glibc."""
 
 
 def recompute(network: MultimodalNetwork) -> None:
@@ -43,7 +44,7 @@ def recompute(network: MultimodalNetwork) -> None:
 
 
 def return_freed_memory() -> None:
-    """Let the C library give tensors' memory back to the system as soon as they are freed (glibc; elsewhere nothing).
+    """Let the C library give large tensors' memory back to the system as soon as they are freed (glibc; else nothing).
 
     By itself it keeps freed blocks of up to 32 MiB, in pieces that the next tensors often do not fit into.
     """

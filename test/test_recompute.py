@@ -124,11 +124,11 @@ def megabytes():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
 {prepare}
 for _ in range(3):  # glibc learns that blocks of this size come and go
-    torch.ones(2**21)
+    torch.ones(6 * 2**20)
 before = megabytes()
 blocks, others = [], []
 for _ in range(20):
-    blocks.append(torch.ones(2**21))
+    blocks.append(torch.ones(6 * 2**20))
     others.append(torch.ones(2**14))
 del blocks
 print(megabytes() - before)
@@ -141,4 +141,4 @@ def test_freed_memory_is_returned() -> None:
     for prepare in ("return_freed_memory()", ""):
         command = [sys.executable, "-c", FREED.format(prepare=prepare)]
         left[prepare] = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    assert left["return_freed_memory()"] < 20 < 100 < left[""], left
+    assert left["return_freed_memory()"] < 20 < 300 < left[""], left

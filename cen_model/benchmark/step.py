@@ -20,6 +20,7 @@ from cen_model.modalities import modality
 from cen_model.models import build
 from cen_model.recompute import recompute
 from cen_model.segmentation import losses
+from cen_model.weight_gradient import weight_gradients_by_products
 
 PENALTY = 5e-3
 LEARNING_RATE = 1e-5
@@ -61,6 +62,8 @@ class TrainingEntry:
             network = ListNetwork(network)
         elif self.channels_last:
             network.to(memory_format=torch.channels_last)
+        if self.way != "published" and self.device == "cpu":
+            weight_gradients_by_products(network)
         if self.way == "frugal":
             recompute(network)
         network.to(self.device).train()

@@ -38,6 +38,7 @@ from cen_model.training.task import (
     training_mode,
 )
 from cen_model.visualize import colorize_depth, colorize_labels
+from cen_model.weight_gradient import weight_gradients_by_products
 
 
 class Loss(nn.Module):
@@ -76,6 +77,8 @@ class SegmentationTask:
         initialise_gamma(self.network, config.exchange.gamma_init)
         if config.hardware.strategy == "ddp":  # weights that are shared out have to be contiguous
             self.network.to(memory_format=torch.channels_last)
+        if fabric.device.type == "cpu":
+            weight_gradients_by_products(self.network)
         if config.hardware.recompute and not config.hardware.compile:
             recompute(self.network)
         loss: nn.Module = Loss(self.network, config)
