@@ -103,12 +103,12 @@ def to_modal(
         if isinstance(child, CONVS):
             first, last = first or child, child
             if convs == "private":
-                _replace(module, name, PrivateConv(copies(child, modalities)))
+                module.set_submodule(name, PrivateConv(copies(child, modalities)))
         elif isinstance(child, NORMS):
             spatial = last is not None and max(last.kernel_size) > 1 and (stem or last is not first)
             fuses = fuse is not None and spatial and (not strided_only or max(last.stride) > 1)
             new = (fuse if fuses else NORM_SHARING[norms])(copies(child, modalities))
-            _replace(module, name, new)
+            module.set_submodule(name, new)
     return module
 
 
@@ -135,8 +135,3 @@ def _region(region: Region, modalities: int, channels: int) -> Tensor:
         owner_C = torch.arange(channels) * modalities // channels
         return owner_C == torch.arange(modalities).unsqueeze(1)
     return torch.full((modalities, channels), region == "all")
-
-
-def _replace(root: nn.Module, name: str, module: nn.Module) -> None:
-    parent, _, child = name.rpartition(".")
-    setattr(root.get_submodule(parent), child, module)

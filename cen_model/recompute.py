@@ -37,10 +37,9 @@ def recompute(network: MultimodalNetwork) -> None:
     for stage in network.encoder.stages:
         contexts = partial(_contexts, stage)
         stage.forward = partial(checkpoint, stage.forward, use_reentrant=False, context_fn=contexts)
-    for module in list(network.decoder.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, nn.MaxPool2d) and child.stride == 1 and child.padding == child.kernel_size // 2:
-                setattr(module, name, FrugalMaxPool(child.kernel_size))
+    for name, child in list(network.decoder.named_modules()):
+        if isinstance(child, nn.MaxPool2d) and child.stride == 1 and child.padding == child.kernel_size // 2:
+            network.decoder.set_submodule(name, FrugalMaxPool(child.kernel_size))
 
 
 def return_freed_memory() -> None:

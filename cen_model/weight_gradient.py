@@ -26,10 +26,9 @@ def weight_gradients_by_products(network: nn.Module) -> None:
     Outputs stay the same, gradients do to rounding; names of parameters stay. Elsewhere, under autocast and where it is
     compiled the network runs as it did.
     """
-    for module in list(network.modules()):
-        for name, child in module.named_children():
-            if type(child) is nn.Conv2d and _gains(child):
-                setattr(module, name, _Conv2d.sharing(child))
+    for name, child in list(network.named_modules()):
+        if type(child) is nn.Conv2d and _gains(child):
+            network.set_submodule(name, _Conv2d.sharing(child))
 
 
 def weight_gradient(x: Tensor, gradient: Tensor, kernel_size: int, dilation: int = 1) -> Tensor:

@@ -60,10 +60,10 @@ class TrainingEntry:
         network: nn.Module = exchange_a_third(build(self.network), seed=0)
         if self.way == "published":
             network = ListNetwork(network)
-        elif self.channels_last:
-            network.to(memory_format=torch.channels_last)
-        if self.way != "published" and self.device == "cpu":
+        else:
             weight_gradients_by_products(network)
+            if self.channels_last:
+                network.to(memory_format=torch.channels_last)
         if self.way == "frugal":
             recompute(network)
         network.to(self.device).train()

@@ -77,8 +77,7 @@ class SegmentationTask:
         initialise_gamma(self.network, config.exchange.gamma_init)
         if config.hardware.strategy == "ddp":  # weights that are shared out have to be contiguous
             self.network.to(memory_format=torch.channels_last)
-        if fabric.device.type == "cpu":
-            weight_gradients_by_products(self.network)
+        weight_gradients_by_products(self.network)
         if config.hardware.recompute and not config.hardware.compile:
             recompute(self.network)
         loss: nn.Module = Loss(self.network, config)
