@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,17 +11,16 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from deployed import NETWORKS, frame, narrowed, network, tensors
+from deployed import NETWORKS, frame, network, tensors
 
 from cen_model import checkpoint
-from cen_model.benchmark.reference import exchange_a_third
 from cen_model.deploy import build as building
+from cen_model.deploy.__main__ import main
 from cen_model.deploy.backends import BACKENDS, targets
 from cen_model.deploy.build import MAX_DIFFERENCE, EngineRefusedError, build_engine, disagreement, program
 from cen_model.deploy.cache import EngineCache
 from cen_model.deploy.frame import Frame, FrameConfig
 from cen_model.deploy.sample import sample_frame, sample_images
-from cen_model.models import build
 from cen_model.predictor import Deployment, Predictor
 
 CPU = torch.device("cpu")
@@ -57,10 +55,10 @@ def test_labels_are_the_networks_own(name, backend, tmp_path):
 
 
 def test_compiled_labels_are_the_networks_own(tmp_path):
-    """Compiling takes a minute, so one network stands for all."""
+    """Compiling takes a minute, so one decoder of one network stands for all."""
     if reason := BACKENDS["inductor"].unavailable(CPU):
         pytest.skip(reason)
-    each = frame("cen-light18", confidence=True)
+    each = frame("cen-light18", confidence=True, branch="rgb")
     one = BACKENDS["inductor"]
     one.build(program(each, one, "fp32")[0], each.example(), tmp_path, "fp32")
     check(each, one.load(tmp_path, CPU), "fp32")
@@ -170,18 +168,29 @@ def test_what_cannot_be_had_is_refused_in_words(backend, precision, message):
         targets(backend, CPU, precision)
 
 
-def test_the_command_builds_reports_and_lists(tmp_path):
-    config = replace(narrowed("cen-light18"), encoder="resnet18")  # a process of its own knows torchvision's alone
-    checkpoint.save(tmp_path / "small.safetensors", exchange_a_third(build(config), seed=0))
-    command = [sys.executable, "-m", "cen_model.deploy"]
-    options = ["--backend", "eager", "--size", "64x96", "--output", str(tmp_path / "engines")]
-    run = {"capture_output": True, "text": True, "check": True, "env": {**os.environ, "CUDA_VISIBLE_DEVICES": ""}}
-    shown = subprocess.run([*command, str(tmp_path / "small.safetensors"), *options], **run)
-    assert "building an engine for 64×96 images" in shown.stderr
-    assert "33% of the channels in scope are exchanged" in shown.stdout
-    assert "ms median" in shown.stdout
+def test_the_command_builds_reports_and_lists(small, tmp_path, capsys, caplog):
+    weights = tmp_path / "small.safetensors"
+    checkpoint.save(weights, small)
+    engines = ["--output", str(tmp_path / "engines")]
+    with caplog.at_level("INFO", "cen_model.deploy"):
+        main([str(weights), "--backend", "eager", "--device", "cpu", "--size", "64x96", *engines])
+    assert "building an engine for 64×96 images" in caplog.text
+    shown = capsys.readouterr().out
+    assert "33% of the channels in scope are exchanged" in shown
+    assert "ms median" in shown
 
-    listed = subprocess.run([*command, "cache", "list", *options[-2:]], **run).stdout.splitlines()
+    main(["cache", "list", *engines])
+    listed = capsys.readouterr().out.splitlines()
     assert len(listed) == 1 and "eager fp32" in listed[0] and "DAMAGED" not in listed[0]
-    assert "MB freed" in subprocess.run([*command, "cache", "clear", *options[-2:]], **run).stdout
+    main(["cache", "clear", *engines])
+    assert "MB freed" in capsys.readouterr().out
     assert not EngineCache(tmp_path / "engines").entries()
+
+
+def test_the_command_says_what_is_wrong_in_one_line():
+    """In a process of its own, as a shell runs it."""
+    command = [sys.executable, "-m", "cen_model.deploy", "nowhere.safetensors"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("deploy: ") and "nowhere.safetensors" in ended.stderr
+    assert "Traceback" not in ended.stderr
