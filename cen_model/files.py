@@ -31,7 +31,7 @@ def find_weights(path_or_name: str | Path) -> Path:
     """The file behind a path or the name of shipped weights. Raises FileNotFoundError that lists the names."""
     folder = Path(str(files("cen_model") / "weights"))
     shipped = folder / f"{path_or_name}.safetensors"
-    for path in (Path(path_or_name), shipped):
+    for path in (Path(path_or_name).expanduser(), shipped):
         if path.is_file():
             return path
     names = sorted(p.stem for p in folder.glob("*.safetensors"))

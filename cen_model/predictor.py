@@ -17,7 +17,7 @@ import torch
 from cen_model.checkpoint import load
 from cen_model.deploy.backends import AUTO, Target, targets
 from cen_model.deploy.build import build_engine
-from cen_model.deploy.cache import EngineCache
+from cen_model.deploy.cache import EngineCache, EngineFolderError
 from cen_model.deploy.engine import Engine
 from cen_model.deploy.frame import Branch, Frame, FrameConfig, check
 from cen_model.deploy.sample import inputs_of
@@ -126,7 +126,7 @@ class Predictor:
 
         Raises:
             EngineRefusedError: it was built, but does not label as the network does.
-            OSError: the folder of engines cannot be written.
+            EngineFolderError: the folder of engines cannot be written.
         """
         if sensor not in self._engines:
             self._engines[sensor] = self._engine(self._frame(sensor))
@@ -173,6 +173,8 @@ class Predictor:
         while len(self._targets) > 1:
             try:
                 return build_engine(frame, self._targets[0], cache)
+            except EngineFolderError:  # which is no backend's fault
+                raise
             except Exception as error:  # a compiler may fail in any way; the next best backend is there for that
                 LOGGER.warning("no engine with %s: %s", self._targets[0], error)
                 del self._targets[0]

@@ -94,7 +94,7 @@ class Command:
             try:
                 done = evaluate(bag, self._predictor, self._config, labelled, start, lambda: bars.advance(bar))
                 report, gallery = done.report, done.gallery
-            except (ValueError, OSError) as error:
+            except (ValueError, OSError, RuntimeError) as error:
                 report, gallery = {"bag": str(bag), "error": str(error)}, None
         report["run"] = self._run()
         results.save(folder / "report.json", report)
@@ -157,7 +157,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with joined() as ranks:
             return run(args, ranks)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         print(f"evaluate_bag: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -24,8 +24,11 @@ class LogForwarder(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Say it at the same level."""
-        warns = record.levelno >= logging.WARNING
-        (self._destination.warning if warns else self._destination.info)(record.getMessage())
+        # Two calls: rclpy knows a call by its place in the code, and raises where the level of one changes.
+        if record.levelno >= logging.WARNING:
+            self._destination.warning(record.getMessage())
+        else:
+            self._destination.info(record.getMessage())
 
     def close(self) -> None:
         """Pass nothing on any more."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -97,8 +98,9 @@ def _check_fit(settings: Settings, paired: Predictor, alone: Predictor) -> None:
         )
 
 
-def release_gpu_memory() -> None:
-    """Give what PyTorch keeps for its next allocation back to the other processes on the GPU."""
+def release_memory() -> None:
+    """Free networks that are not used any more, and give what PyTorch keeps of a GPU back to its other processes."""
+    gc.collect()  # exported graphs are cycles of references
     torch = sys.modules.get("torch")
     if torch and torch.cuda.is_available():
         torch.cuda.empty_cache()

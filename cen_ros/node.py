@@ -20,6 +20,7 @@ from rclpy.parameter import Parameter
 from cen_ros import networks, parameters
 from cen_ros.context import running
 from cen_ros.diagnostics import Diagnostics
+from cen_ros.errors import words
 from cen_ros.logs import LogForwarder
 from cen_ros.networks import Networks
 from cen_ros.outputs import Outputs
@@ -63,7 +64,7 @@ class SegmentationNode(LifecycleNode):
             self._networks = self._load(self._settings)
             self._outputs = Outputs(self, self._settings, live(values), self._networks.classes)
         except Exception as error:  # whatever it is: rclpy would swallow it, and the user has to read it
-            self.get_logger().error(f"not configured: {error}")
+            self.get_logger().error(f"not configured: {words(error)}")
             self._free()
             return TransitionCallbackReturn.FAILURE
         self.get_logger().info(f"{len(self._networks.classes)} classes, with {self._networks}")
@@ -80,7 +81,7 @@ class SegmentationNode(LifecycleNode):
             self._pipeline = Pipeline(self, self._networks, self._outputs, self._settings, now)
             self._diagnostics = Diagnostics(self, self._pipeline, self._networks, self._settings)
         except Exception as error:  # whatever it is: rclpy would swallow it, and the user has to read it
-            self.get_logger().error(f"not activated: {error}")
+            self.get_logger().error(f"not activated: {words(error)}")
             return TransitionCallbackReturn.ERROR
         self.get_logger().info(
             f"listening to {' and '.join(self._pipeline.topics)} (sync_slop {now.slop_ns / 1e6:g} ms), "
@@ -149,7 +150,7 @@ class SegmentationNode(LifecycleNode):
         if self._outputs:
             self._outputs.destroy()
         self._outputs = self._networks = None
-        networks.release_gpu_memory()
+        networks.release_memory()
 
 
 def _answer_impossible_transitions(node: LifecycleNode) -> None:

@@ -14,6 +14,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from cen_ros.errors import words
 from cen_ros.images import nearest, sensor_arrays
 from cen_ros.measures import UNHEARD, Measures
 from cen_ros.networks import Networks
@@ -179,6 +180,7 @@ class Pipeline:
         self.measures.label((job.age_ms, *(np.diff(times) / 1e6)))
 
     def _on_failure(self, error: Exception) -> None:
-        self.measures.fail(str(error))
+        text = words(error)
+        self.measures.fail(text)
         if self._node.context.ok():  # at shutdown nothing can be published, which is nobody's fault
-            self._node.get_logger().warning(f"frame dropped: {error}", throttle_duration_sec=COMPLAINT_SECONDS)
+            self._node.get_logger().warning(f"frame dropped: {text}", throttle_duration_sec=COMPLAINT_SECONDS)

@@ -27,10 +27,10 @@ class StampSynchronizer:
 
     Args:
         slop_ns: largest difference of the two stamps, nanoseconds.
-        capacity: messages kept of each stream; the oldest go first.
+        capacity: messages kept of each stream, by default a second of most cameras; the oldest go first.
     """
 
-    def __init__(self, slop_ns: int, capacity: int = 60):
+    def __init__(self, slop_ns: int, capacity: int = 30):
         self.slop_ns = slop_ns
         self.unpaired = 0  # messages of stream 0 that were given up; whoever counts them may set it back
         self.resets = 0  # how often time was set back

@@ -18,7 +18,7 @@ from cen_model.deploy import build as building
 from cen_model.deploy.__main__ import main
 from cen_model.deploy.backends import BACKENDS, targets
 from cen_model.deploy.build import MAX_DIFFERENCE, EngineRefusedError, build_engine, disagreement, program
-from cen_model.deploy.cache import EngineCache
+from cen_model.deploy.cache import EngineCache, EngineFolderError
 from cen_model.deploy.frame import Frame, FrameConfig
 from cen_model.deploy.sample import sample_frame, sample_images
 from cen_model.predictor import Deployment, Predictor
@@ -146,6 +146,14 @@ def test_auto_goes_on_where_a_build_fails(small, tmp_path, caplog, monkeypatch):
     predictor.prepare((64, 96))
     assert predictor.target.backend == "eager"
     assert f"no engine with {last_two[0]}: internal compiler error" in caplog.text
+
+
+def test_a_folder_that_cannot_be_written_is_no_backends_fault(small, tmp_path, caplog):
+    (tmp_path / "file").touch()
+    predictor = Predictor(small, device="cpu", deployment=Deployment("auto", cache=tmp_path / "file" / "engines"))
+    with pytest.raises(EngineFolderError, match="name a folder that can be written"):
+        predictor.prepare((64, 96))
+    assert "no engine with" not in caplog.text
 
 
 def test_auto_says_why():

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from cen_model.deploy.cache import EngineCache
+from cen_model.deploy.cache import EngineCache, EngineFolderError
 
 SPAWN = multiprocessing.get_context("spawn")
 SECONDS = 60  # for another process to do its part; a test that works does not get there
@@ -306,7 +306,8 @@ def test_a_damaged_engine_is_built_again(cache, caplog, damage, message):
 
 def test_a_folder_that_cannot_be_says_the_way_out(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match=f"{tmp_path}/file/engines: .*Not a directory.* set XDG_CACHE_HOME") as raised:
+    said = f"{tmp_path}/file/engines: .*Not a directory.* parameter engine_cache, --output, or XDG_CACHE_HOME"
+    with pytest.raises(EngineFolderError, match=said) as raised:
         EngineCache(tmp_path / "file" / "engines").get(PARTS, unneeded)
     assert raised.value.errno == errno.ENOTDIR
 
@@ -328,6 +329,6 @@ def test_a_read_only_folder_gives_what_it_holds_and_says_the_way_out():
         folder = EngineCache(root).get(PARTS, build)
         root.chmod(0o555)
         assert pool.submit(get_read_only, root, PARTS).result(SECONDS) == folder
-        with pytest.raises(PermissionError, match=f"{root}: .* set XDG_CACHE_HOME"):
+        with pytest.raises(EngineFolderError, match=f"{root}: .*Permission denied.* XDG_CACHE_HOME"):
             pool.submit(get_read_only, root, OTHER).result(SECONDS)
         root.chmod(0o755)

@@ -108,6 +108,13 @@ def test_the_node_builds_an_engine_once_and_says_which(start, weights, tmp_path)
     again.wait_for_line("classes, with eager")
     assert "loading" in again.said() and "building" not in again.said()
 
+    labels = again.labels()
+    rgb, depth = frame(2, (96, 128))
+    again.rgb.publish(image(rgb, "rgb8", 500))
+    again.depth.publish(image(depth, "16UC1", 500))
+    assert labels.get(timeout=SECONDS).height == 96
+    again.wait_for_line("images are 96×128, engines are there for 48×64: labelling without an engine")
+
 
 def test_a_backend_that_is_not_there_leaves_the_node_unconfigured(start, weights):
     node = start(weights=weights, backend="tensorrt", device="cpu")

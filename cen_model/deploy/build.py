@@ -48,7 +48,7 @@ def build_engine(frame: Frame, target: Target, cache: EngineCache) -> Engine | C
 
     Raises:
         EngineRefusedError: it labels too many pixels of a sample frame otherwise than the network does.
-        OSError: the cache's folder cannot be written.
+        EngineFolderError: the cache's folder cannot be written.
     """
     folder = cache.get(_parts(frame, target), partial(_build, frame, target))
     with _stage(f"loading {folder}"):

@@ -26,6 +26,10 @@ KEY_LENGTH = 24
 UNFINISHED = ".part"
 
 
+class EngineFolderError(OSError):
+    """The folder of engines cannot be written."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """What the cache holds under one key.
@@ -68,7 +72,7 @@ class EngineCache:
             build: fills an empty folder; manifest.json is taken. What it raises passes through, and leaves no engine.
 
         Raises:
-            OSError: an engine has to be built, and the cache's folder cannot be written.
+            EngineFolderError: an engine has to be built, and the cache's folder cannot be written.
         """
         folder = self._root / _key(parts)
         # Without the lock, so that engines are found where nothing can be written.
@@ -130,8 +134,9 @@ class EngineCache:
         try:
             yield
         except OSError as error:
-            way_out = "set XDG_CACHE_HOME to a folder that can be written"
-            raise OSError(error.errno, f"{self._root}: no engine can be kept here ({error}); {way_out}") from error
+            way_out = "name a folder that can be written: parameter engine_cache, --output, or XDG_CACHE_HOME for all"
+            text = f"{self._root}: no engine can be kept here ({error}); {way_out}"
+            raise EngineFolderError(error.errno, text) from error
 
 
 def _key(parts: Mapping[str, str]) -> str:

@@ -16,6 +16,7 @@ from rosbags.typesys.store import Typestore
 from cen_ros.bags.decoding import Decoder
 from cen_ros.bags.files import Part, open_parts
 from cen_ros.bags.salvage import BagError
+from cen_ros.errors import words
 
 __all__ = ["Bag", "BagError", "BagMessage", "BagTopic"]
 
@@ -150,8 +151,3 @@ def is_latched(connection: Connection) -> bool:
     if isinstance(connection.ext, ConnectionExtRosbag1):
         return bool(connection.ext.latching)
     return QosDurability.TRANSIENT_LOCAL in {qos.durability for qos in connection.ext.offered_qos_profiles}
-
-
-def words(error: Exception) -> str:
-    """An error in one line; its type where it says nothing."""
-    return " ".join(str(error).split()) or type(error).__name__
