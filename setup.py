@@ -86,6 +86,7 @@ setup(
     entry_points={
         "console_scripts": [
             "segment = cen_ros.node:main",
+            "build_engines = cen_ros.build_engines:main",
             "synthetic_camera = cen_ros.camera:main",
             "score = cen_ros.score:main",
             "play_folder = cen_ros.play_folder:main",

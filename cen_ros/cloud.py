@@ -19,16 +19,20 @@ from std_msgs.msg import Header
 from cen_ros.images import nearest
 from cen_ros.paint import measured
 
-# One point as it lies in the message: 18 bytes, padded to whole words.
+# One point as it lies in the message: 21 bytes, padded to whole words. PCL takes labels for labels as uint32 alone.
 POINT = np.dtype(
     {
         "names": ["x", "y", "z", "rgb", "label", "confidence"],
-        "formats": ["<f4", "<f4", "<f4", "<f4", "u1", "u1"],
-        "offsets": [0, 4, 8, 12, 16, 17],
-        "itemsize": 20,
+        "formats": ["<f4", "<f4", "<f4", "<f4", "<u4", "u1"],
+        "offsets": [0, 4, 8, 12, 16, 20],
+        "itemsize": 24,
     }
 )
-_DATATYPES = {np.dtype("<f4"): PointField.FLOAT32, np.dtype("u1"): PointField.UINT8}
+_DATATYPES = {
+    np.dtype("<f4"): PointField.FLOAT32,
+    np.dtype("<u4"): PointField.UINT32,
+    np.dtype("u1"): PointField.UINT8,
+}
 
 
 class CloudMaker:
@@ -52,7 +56,7 @@ class CloudMaker:
         """A point per pixel of the depth image, row by row, in the optical frame (x right, y down, z forward).
 
         The fields are x, y, z (float32, metres, NaN where depth has a hole), rgb (0x00RRGGBB as float32, as PCL has
-        it), label (uint8) and confidence (uint8).
+        it), label (uint32) and confidence (uint8).
 
         Args:
             depth: (H, W), uint16 in millimetres or float32 in metres.

@@ -65,19 +65,31 @@ class Diagnostics:
 
     def _trouble(self, summary: Summary, counts: Counter[str], full: bool) -> str | None:
         """What the user should know of; None while all is well, or too little time has passed to tell."""
-        pipeline, live = self._pipeline, self._pipeline.live
-        slop_ms, offset_ms = live.slop_ns / 1e6, live.offset_ns / 1e6
-        if pipeline.depth_missing and counts["rgb"]:
+        pipeline, needs_depth = self._pipeline, self._networks.needs_depth
+        if pipeline.depth_missing and needs_depth and counts["rgb"]:
             return f"no depth on {pipeline.topics[1]}: RGB is labelled alone"
         if counts[UNUSABLE] and not counts["labels"]:
             return f"no labels: {counts[UNUSABLE]} frames were not usable, the last for this: {summary.failure}"
-        if counts["pairs"]:
-            return offset_warning(summary.difference_ms, slop_ms, offset_ms)
+        if counts["pairs"] or (counts["rgb"] and not needs_depth):
+            return self._offset_trouble(summary) or (self._info_trouble(counts) if full else None)
         if not full:
             return None
-        nearest = pipeline.nearest_ns
+        return self._silence(summary, counts) if needs_depth else f"no labels: {self._stream(0, counts).silence()}"
+
+    def _offset_trouble(self, summary: Summary) -> str | None:
+        live = self._pipeline.live
+        return offset_warning(summary.difference_ms, live.slop_ns / 1e6, live.offset_ns / 1e6)
+
+    def _info_trouble(self, counts: Counter[str]) -> str | None:
+        if not self._pipeline.info_missing:
+            return None
+        return f"no points and no camera_info: {self._stream(2, counts).silence()}"
+
+    def _silence(self, summary: Summary, counts: Counter[str]) -> str:
+        live, nearest = self._pipeline.live, self._pipeline.nearest_ns
+        nearest_ms = None if nearest is None else nearest / 1e6
         rgb, depth = (self._stream(number, counts) for number in (0, 1))
-        return explain(rgb, depth, slop_ms, offset_ms, None if nearest is None else nearest / 1e6, summary.lag_ms)
+        return explain(rgb, depth, live.slop_ns / 1e6, live.offset_ns / 1e6, nearest_ms, summary.lag_ms)
 
     def _stream(self, number: int, counts: Counter[str]) -> Stream:
         subscription = self._pipeline.subscriptions[number]
@@ -88,12 +100,14 @@ class Diagnostics:
         ]
         message = f"sensor_msgs/msg/{subscription.msg_type.__name__}"
         reliable = subscription.qos_profile.reliability == ReliabilityPolicy.RELIABLE
-        return Stream(subscription.topic_name, message, reliable, offers, counts[("rgb", "depth")[number]])
+        came = counts[("rgb", "depth", "camera_info")[number]]
+        return Stream(subscription.topic_name, message, reliable, offers, came)
 
     def _values(self, summary: Summary, seconds: float) -> dict[str, Any]:
         """Flat, as diagnostics are: rates in 1/s, times in ms, memory in MB."""
         values: dict[str, Any] = {"engine": str(self._networks), "device": self._networks.device}
-        values["answers"] = "RGB alone" if self._pipeline.depth_missing else "RGB and depth"
+        with_depth = self._networks.needs_depth and not self._pipeline.depth_missing
+        values["answers"] = "RGB and depth" if with_depth else "RGB alone"
         for name in ("rgb", "depth", "pairs", "labels"):
             values[f"{name} per second"] = round(summary.counts[name] / seconds, 2)
         values |= {f"dropped: {reason}": count for reason, count in summary.drops.items()}

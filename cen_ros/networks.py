@@ -38,6 +38,11 @@ class Networks:
         """In PyTorch's words."""
         return str(self._paired[False].device)
 
+    @property
+    def needs_depth(self) -> bool:
+        """Whether depth is among what the network looks at."""
+        return "depth" in self._paired[False].modalities
+
     def __str__(self) -> str:
         target = self._paired[False].target
         return str(target or f"{self.device}, without an engine")
@@ -59,7 +64,9 @@ def load(settings: Settings) -> Networks:
 
     model = load_weights(settings.weights)
     paired = _predictors(settings, model, settings.branch)
-    if settings.depth_timeout == 0:
+    if "depth" not in model.config.modalities:
+        alone = paired
+    elif settings.depth_timeout == 0:
         alone = {}
     elif settings.rgb_weights:
         alone = _predictors(settings, load_weights(settings.rgb_weights), "ensemble")

@@ -32,6 +32,7 @@ TYPES = {
     "points": PointCloud2,
     "camera_info": CameraInfo,
 }
+_GEOMETRY = {"camera_info", "points"}
 COMPLAINT_SECONDS = 5.0
 """Between two warnings of one kind."""
 
@@ -117,6 +118,10 @@ class Outputs:
         """Whether somebody listens to anything that the network is for."""
         return not self.wanted() <= {"camera_info"}
 
+    def wants_geometry(self) -> bool:
+        """Whether somebody listens to what takes a camera_info."""
+        return not self.wanted().isdisjoint(_GEOMETRY)
+
     def needs_confidence(self, wanted: frozenset[str]) -> bool:
         """Whether any of it depends on how certain the labels are."""
         if not self._confident:
@@ -140,7 +145,7 @@ class Outputs:
         for name, make in images.items():  # label first: it is what others wait for
             if name in wanted:
                 self._publishers[name].publish(make())
-        if not wanted.isdisjoint({"camera_info", "points"}):
+        if frame.info is not None and not wanted.isdisjoint(_GEOMETRY):
             self._publish_geometry(wanted, replace(frame, labels=labels))
 
     def destroy(self) -> None:
@@ -167,9 +172,6 @@ class Outputs:
         return array_to_image(values, self._encoding, header, Image)
 
     def _publish_geometry(self, wanted: frozenset[str], frame: LabelledFrame) -> None:
-        if frame.info is None:
-            self._warn("no camera_info and no points: nothing came on rgb/camera_info; remap it to the RGB camera's")
-            return
         if "camera_info" in wanted:
             self._publishers["camera_info"].publish(_stamped(frame.info, frame.header))
         if "points" in wanted and frame.depth is not None:

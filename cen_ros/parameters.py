@@ -109,7 +109,7 @@ PARAMETERS = {
     "depth_timeout": Parameter(
         0.0,
         "Seconds without any depth image after which RGB images are labelled alone, by rgb_weights; 0 waits for depth "
-        f"for ever. {CONFIGURED}",
+        f"for ever, unless weights are for RGB alone. {CONFIGURED}",
         most=3600.0,
     ),
     "rgb_weights": Parameter(

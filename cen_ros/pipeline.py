@@ -25,6 +25,8 @@ from cen_ros.worker import Worker
 
 TOPICS = ("rgb/image", "depth/image")  # streams 0 and 1
 INFO_TOPIC = "rgb/camera_info"
+DEPTH_AT_HAND = 1.0
+"""Seconds since the last depth image in which a network that does without it waits for its pair, for the points."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class Pipeline:
         self.measures = Measures()
         self._info: CameraInfo | None = None
         self._synchronizer = StampSynchronizer(live.slop_ns)
-        self._depth_ns = monotonic_ns()  # when depth was last seen
+        self._patience = settings.depth_timeout or (0.0 if networks.needs_depth else DEPTH_AT_HAND)
+        self._depth_ns = monotonic_ns() if networks.needs_depth else float("-inf")  # when depth was last seen
         self.live = live
         self.subscriptions: list[Subscription] = []
         self._worker = Worker(self._label, self._on_failure)  # first: callbacks may come at once
@@ -105,8 +108,12 @@ class Pipeline:
     @property
     def depth_missing(self) -> bool:
         """Whether RGB images are labelled alone for want of depth."""
-        timeout = self._settings.depth_timeout
-        return timeout > 0 and monotonic_ns() - self._depth_ns > timeout * 1e9
+        return self._patience > 0 and monotonic_ns() - self._depth_ns > self._patience * 1e9
+
+    @property
+    def info_missing(self) -> bool:
+        """Whether somebody waits for what cannot be made without a camera_info."""
+        return self._info is None and self._outputs.wants_geometry()
 
     def _subscribe_to(self, transport: str, topic: str, callback: Callable[[Any], None]) -> None:
         reliable = self._settings.reliability == "reliable"

@@ -23,10 +23,11 @@ ARGUMENTS = {
     "log_level": ("info", "debug, info, warn, error or fatal"),
     # Empty means: as the parameters file says.
     "weights": ("", "checkpoint file or name of shipped weights; overrides params_file"),
+    "image_size": ("", "[height, width] of the images, for which engines are built; overrides params_file"),
     "autostart": ("", "true or false: configure and activate at start; overrides params_file"),
     "use_sim_time": ("", "true or false: time from /clock; overrides params_file"),
 }
-
+TYPED = ("image_size", "autostart", "use_sim_time")  # parameters that are not strings
 
 REMAPPED = {"rgb/image": "rgb_topic", "depth/image": "depth_topic", "rgb/camera_info": "info_topic"}
 
@@ -44,7 +45,7 @@ def segment(context):
     """The node, with those overrides that were given."""
     values = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     overrides = {"weights": values["weights"]} if values["weights"] else {}
-    overrides.update({name: yaml.safe_load(values[name]) for name in ("autostart", "use_sim_time") if values[name]})
+    overrides.update({name: yaml.safe_load(values[name]) for name in TYPED if values[name]})
     node = Node(
         package="cen_ros",
         executable="segment",

@@ -26,8 +26,8 @@ class Reckoned:
 
     classes, device = CLASSES, "cpu"
 
-    def __init__(self, seconds=0.0):
-        self.seconds, self.runs, self.confidences = seconds, 0, 0
+    def __init__(self, seconds=0.0, needs_depth=True):
+        self.seconds, self.needs_depth, self.runs, self.confidences = seconds, needs_depth, 0, 0
 
     def __str__(self):
         return "nothing but arithmetic"

@@ -45,6 +45,21 @@ def test_depth_that_stops_is_done_without_and_taken_up_again(compose):
     node.diagnosis(lambda status: status["values"]["answers"] == "RGB and depth" and status["level"] == 0)
 
 
+def test_weights_for_rgb_alone_need_no_depth_camera(compose):
+    node = compose(Reckoned(needs_depth=False))
+    labels, numbers = node.listen("label"), count()
+    node.rgb.wait_for_listeners(1)
+
+    def film():
+        node.rgb.publish(image(frame(1)[0], "rgb8", 100 * next(numbers)))
+
+    status = node.diagnosis(lambda status: status["values"]["labels per second"] > 0, meanwhile=film)
+    assert (status["level"], status["values"]["answers"]) == (0, "RGB alone")
+    assert (pixels(labels.get(timeout=SECONDS)) == 7).all()
+    status = node.diagnosis(lambda status: status["level"] == 1)
+    assert status["message"].startswith(f"no labels: nothing on {node.namespace}/rgb/image: ")
+
+
 @pytest.mark.parametrize("lag", [300, -1_700_000_000_000])
 def test_clocks_that_differ_are_measured_and_mended(compose, lag):
     """Depth stamps 300 ms behind, and of a clock that began with the camera."""

@@ -29,7 +29,7 @@ MILLIMETRES = RNG.integers(300, 9000, (H, W)).astype(np.uint16)
 MILLIMETRES[1, 2] = 0
 METRES = MILLIMETRES.astype(np.float32) / 1000
 METRES[2, 3:7] = [np.nan, np.inf, -1, -np.inf]
-FORMATS = {PointField.FLOAT32: "f", PointField.UINT8: "B"}
+FORMATS = {PointField.FLOAT32: "f", PointField.UINT32: "I", PointField.UINT8: "B"}
 
 
 @pytest.fixture(params=["by hand", "sensor_msgs_py"])

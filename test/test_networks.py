@@ -65,6 +65,15 @@ def test_without_weights_for_rgb_its_branch_answers(folder):
     np.testing.assert_array_equal(networks.predict(rgb, None, False).labels, expected)
 
 
+def test_weights_for_rgb_answer_with_and_without_depth(folder):
+    rgb, depth = sample_images(SIZE)
+    networks = load(configured(folder, weights=str(folder / "rgb.safetensors")))
+    assert not networks.needs_depth
+    expected = predictor(folder, "rgb").predict(rgb, depth).labels
+    for given in (depth, None):
+        np.testing.assert_array_equal(networks.predict(rgb, given, False).labels, expected)
+
+
 @pytest.mark.parametrize(
     ("name", "complaint"), [("other", "expected the classes of .*; .* has cat, dog"), ("both", "takes rgb and depth")]
 )

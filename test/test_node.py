@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import yaml
 
 from cen_model import checkpoint
 from cen_model.config import SegmentationConfig
+from cen_model.deploy.cache import EngineCache
 from cen_model.models import build
 from cen_model.predictor import Predictor
 
@@ -23,7 +26,7 @@ from lifecycle_msgs.msg import Transition
 from rcl_interfaces.msg import ParameterType, ParameterValue
 from rcl_interfaces.srv import DescribeParameters, GetParameters
 from rclpy.parameter import parameter_value_to_python
-from ros_graph import SECONDS
+from ros_graph import ENVIRONMENT, SECONDS
 from segmentation_process import Segmentation, frame, image
 from sensor_msgs.msg import Image
 
@@ -114,6 +117,18 @@ def test_the_node_builds_an_engine_once_and_says_which(start, weights, tmp_path)
     again.depth.publish(image(depth, "16UC1", 500))
     assert labels.get(timeout=SECONDS).height == 96
     again.wait_for_line("images are 96×128, engines are there for 48×64: labelling without an engine")
+
+
+def test_engines_are_built_ahead_of_time(start, weights, tmp_path):
+    parameters = {"weights": weights, "device": "cpu", "image_size": "[48,64]", "engine_cache": tmp_path}
+    parameters |= {"backend": "eager", "confidence": "true"}
+    arguments = [argument for name, value in parameters.items() for argument in ("-p", f"{name}:={value}")]
+    command = [sys.executable, "-m", "cen_ros.build_engines", "--ros-args", *map(str, arguments)]
+    subprocess.run(command, env=ENVIRONMENT, timeout=2 * SECONDS, check=True)
+    assert len(EngineCache(tmp_path).entries()) == 2, "with confidence and without"
+    node = start(**parameters)
+    node.wait_for_line("classes, with eager")
+    assert "building" not in node.said()
 
 
 def test_a_backend_that_is_not_there_leaves_the_node_unconfigured(start, weights):

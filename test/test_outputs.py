@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import struct
+from itertools import count
 from pathlib import Path
 from queue import Empty
 
@@ -101,6 +102,11 @@ def test_points_without_camera_info_cost_the_points_alone(compose):
     node.ready(labels)
     message = node.send(seed=2, milliseconds=0)
     newest(labels, message.header)
+    numbers = count(1)
+    status = node.diagnosis(
+        lambda status: status["level"] == 1, meanwhile=lambda: node.send(seed=2, milliseconds=100 * next(numbers))
+    )
+    assert status["message"].startswith(f"no points and no camera_info: nothing on {node.namespace}/rgb/camera_info: ")
     with_camera_info(node)
     node.ready(clouds)
     assert clouds.empty(), "the first of them is one that had a camera_info"
