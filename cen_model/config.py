@@ -65,6 +65,9 @@ class NetworkConfig:
     """A fusion baseline; together with `exchange`, both act."""
     ensemble: Literal["softmax", "concat"] = "softmax"
     """How the modalities' outputs become one: weighted by softmax α (§ 3.2), or by a concat-fusion block (§ 4.1)."""
+    supervision: Literal["separate", "joint", "ensemble"] = "separate"
+    """What a modality's stream learns from. "separate": a loss of its own; the ensemble's loss trains the ensemble's
+    weights alone (the published code). "ensemble": the ensemble's loss, the only one (Eq. 4). "joint": both."""
 
     def __post_init__(self) -> None:
         if not self.modalities or len(set(self.modalities)) < len(self.modalities):
@@ -112,6 +115,11 @@ class NetworkConfig:
     def streams(self) -> tuple[str, ...]:
         """The modalities that have an output of their own, beside the ensemble's."""
         return () if self.fusion and self.fusion.streams == "merged" else self.modalities
+
+    @property
+    def supervised(self) -> tuple[str, ...]:
+        """The streams with a loss of their own."""
+        return () if self.supervision == "ensemble" else self.streams
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON; the inverse of `from_dict`."""

@@ -6,7 +6,8 @@ Axes: M modalities, B batch, C channels, H W pixels; a stacked tensor is (M·B, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -40,15 +41,28 @@ class Average(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """SSMA (Valada et al. 2019): the concatenation gates itself through a bottleneck of C/η channels, η = 16."""
+    """SSMA (Valada et al. 2019): the concatenation gates itself through a bottleneck of C/η channels, η = 16.
 
-    def __init__(self, modalities: int, channels: int, reduction: int = 16) -> None:
+    Args:
+        modalities: M.
+        channels: C.
+        reduction: η.
+        norm: makes the norm of C channels at its end.
+    """
+
+    def __init__(
+        self,
+        modalities: int,
+        channels: int,
+        reduction: int = 16,
+        norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
+    ) -> None:
         super().__init__()
         wide, narrow = modalities * channels, max(1, channels // reduction)
         self.gate = nn.Sequential(
             nn.Conv2d(wide, narrow, 3, padding=1), nn.ReLU(), nn.Conv2d(narrow, wide, 3, padding=1), nn.Sigmoid()
         )
-        self.fuse = nn.Sequential(nn.Conv2d(wide, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+        self.fuse = nn.Sequential(nn.Conv2d(wide, channels, 3, padding=1, bias=False), norm(channels))
 
     def forward(self, parts: Sequence[Tensor]) -> Tensor:
         """M features (B, C, H, W) → (B, C, H, W)."""
@@ -72,9 +86,17 @@ class StagedFusion(nn.Module):
         modalities: M.
         channels: of the encoder's stages.
         points: the stages, counted from 0, after which is fused.
+        norm: makes the norms of blocks that have one, for a number of channels; of the encoder's kind.
     """
 
-    def __init__(self, config: FusionConfig, modalities: int, channels: Sequence[int], points: Iterable[int]) -> None:
+    def __init__(
+        self,
+        config: FusionConfig,
+        modalities: int,
+        channels: Sequence[int],
+        points: Iterable[int],
+        norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
+    ) -> None:
         super().__init__()
         self.modalities = modalities
         points = sorted(points)
@@ -83,8 +105,9 @@ class StagedFusion(nn.Module):
             self.alignments = nn.ModuleDict({str(i): Align(channels[i]) for i in points})
             self.blocks = nn.ModuleDict()
         else:
+            make = partial(SelfAttention, norm=norm) if config.method == "attention" else BLOCKS[config.method]
             self.alignments = nn.ModuleDict()
-            self.blocks = nn.ModuleDict({str(i): BLOCKS[config.method](modalities, channels[i]) for i in points})
+            self.blocks = nn.ModuleDict({str(i): make(modalities, channels[i]) for i in points})
 
     def forward(self, stages: Iterable[nn.Module], x: Tensor) -> tuple[list[Tensor], Tensor | None]:
         """Stacked images → the decoder's features, finest first, and the alignment loss (None in evaluation)."""

@@ -20,16 +20,16 @@ from cen_model.conditional import ConditionalNorm
 from cen_model.config import NetworkConfig, SegmentationConfig, TranslationConfig
 from cen_model.data.classes import VOID
 from cen_model.encoders import Encoder, build_encoder
-from cen_model.exchange import ExchangeNorm, to_modal
-from cen_model.fusion import Concat, StagedFusion
+from cen_model.exchange import ExchangeNorm, exchange_norms, to_modal
+from cen_model.fusion import StagedFusion
 from cen_model.modalities import modality
 from cen_model.names import look_up
-from cen_model.network import Ensemble, MultimodalNetwork
+from cen_model.network import ConcatEnsemble, Ensemble, MultimodalNetwork
 from cen_model.pspnet import PSPNet
 from cen_model.refinenet import RefineNet
 from cen_model.registry import REGISTRY
 from cen_model.reshape import NotDilatableError
-from cen_model.unet import UNetDecoder, UNetEncoder
+from cen_model.unet import Down, InstanceNorm, UNetDecoder, UNetEncoder
 
 DECODERS = {
     "refinenet": partial(RefineNet, kernel_size=3),
@@ -38,7 +38,10 @@ DECODERS = {
 }
 # The encoder's output stride where a decoder needs another than the network's own.
 OUTPUT_STRIDES = {"pspnet": 8}
-ENSEMBLES = {"softmax": lambda modalities, channels: Ensemble(modalities), "concat": Concat}
+ENSEMBLES = {
+    "softmax": lambda modalities, channels, detached: Ensemble(modalities, detached),
+    "concat": ConcatEnsemble,
+}
 
 SEGMENTATION_POINTS = {"early": (1,), "middle": (2,), "late": (3,), "all": range(4)}
 TRANSLATION_POINTS = {"early": (0,), "middle": (3,), "late": (7,), "all": range(8)}
@@ -55,6 +58,7 @@ class _Parts:
     fusion_points: Mapping[str, Sequence[int]]
     decoder_norms: str
     stem_exchanges: bool
+    norm: Callable[[int], nn.Module]
 
 
 def build(config: NetworkConfig | str) -> MultimodalNetwork:
@@ -78,7 +82,9 @@ def _segmentation_parts(config: SegmentationConfig) -> _Parts:
     own = {"width": config.decoder_width, "dropout": config.dropout}
     changed = {key: value for key, value in own.items() if value is not None}
     decoder = make_decoder(encoder.channels, len(config.classes), **changed)
-    return _Parts(encoder, decoder, in_channels, len(config.classes), SEGMENTATION_POINTS, config.norms, False)
+    return _Parts(
+        encoder, decoder, in_channels, len(config.classes), SEGMENTATION_POINTS, config.norms, False, nn.BatchNorm2d
+    )
 
 
 def _segmentation_encoder(config: SegmentationConfig, in_channels: int) -> Encoder:
@@ -95,7 +101,9 @@ def _translation_parts(config: TranslationConfig) -> _Parts:
     in_channels, out_channels = config.in_channels or broadened, config.out_channels or target_channels
     encoder = UNetEncoder(in_channels, config.filters, config.normalised)
     decoder = UNetDecoder(encoder.channels, out_channels, config.dropout)
-    return _Parts(encoder, decoder, in_channels, out_channels, TRANSLATION_POINTS, config.decoder_norms, True)
+    return _Parts(
+        encoder, decoder, in_channels, out_channels, TRANSLATION_POINTS, config.decoder_norms, True, InstanceNorm
+    )
 
 
 def _broadened(config: NetworkConfig) -> int:
@@ -107,7 +115,7 @@ def _assemble(config: NetworkConfig, parts: _Parts) -> MultimodalNetwork:
     modalities, encoder, fusion = len(config.modalities), parts.encoder, None
     if config.fusion and config.fusion.method != "cbn":
         points = parts.fusion_points[config.fusion.stages]
-        fusion = StagedFusion(config.fusion, modalities, encoder.channels, points)
+        fusion = StagedFusion(config.fusion, modalities, encoder.channels, points, parts.norm)
     merged = not config.streams
     # A slice of a ModuleList holds the same stages; where the streams merge, the later ones stay as they are.
     to_modal(
@@ -119,10 +127,21 @@ def _assemble(config: NetworkConfig, parts: _Parts) -> MultimodalNetwork:
         stem=parts.stem_exchanges,
         strided_only=config.exchange is not None and config.exchange.layers == "downsampling",
     )
+    _freeze_norms_not_run(encoder)
     if not merged:
         to_modal(parts.decoder, modalities, convs=config.convs, norms=parts.decoder_norms)
-    ensemble = None if merged else ENSEMBLES[config.ensemble](modalities, parts.out_channels)
+    detached = config.supervision == "separate"
+    ensemble = None if merged else ENSEMBLES[config.ensemble](modalities, parts.out_channels, detached)
     return MultimodalNetwork(encoder, fusion, parts.decoder, ensemble, config, parts.in_channels)
+
+
+def _freeze_norms_not_run(encoder: nn.Module) -> None:
+    """Where nothing passes through a norm, its penalised factors alone get a gradient; for any other DDP would wait."""
+    for stage in encoder.stages:
+        if isinstance(stage, Down) and not stage.normalised:
+            penalised = {id(norm.weight) for layer in exchange_norms(stage) for norm in layer.norms}
+            for parameter in stage.norm.parameters():
+                parameter.requires_grad_(id(parameter) in penalised)
 
 
 def _fuse(config: NetworkConfig) -> Callable[[Sequence[nn.Module]], nn.Module] | None:

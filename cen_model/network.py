@@ -20,18 +20,46 @@ from cen_model.pspnet import PSPNet
 
 
 class Ensemble(nn.Module):
-    """Σ_m softmax(α)_m · output_m (paper § 3.2). The outputs are detached: the ensemble's loss trains α alone."""
+    """Σ_m softmax(α)_m · output_m (paper § 3.2).
 
-    def __init__(self, modalities: int) -> None:
+    Args:
+        modalities: M.
+        detached: let the ensemble's loss train α alone, and not the streams.
+    """
+
+    def __init__(self, modalities: int, detached: bool) -> None:
         super().__init__()
+        self.detached = detached
         # Of one modality it has no say: DDP would wait for a gradient that never comes.
         self.alpha = nn.Parameter(torch.ones(modalities), requires_grad=modalities > 1)
 
     def forward(self, outputs: Sequence[Tensor]) -> Tensor:
+        outputs = _given(outputs, self.detached)
         if len(outputs) == 1:
-            return outputs[0].detach()
+            return outputs[0]
         weights = self.alpha.softmax(0)
-        return sum(weight * output.detach() for weight, output in zip(weights, outputs, strict=True))
+        return sum(weight * output for weight, output in zip(weights, outputs, strict=True))
+
+
+class ConcatEnsemble(Concat):
+    """A concat-fusion block at the end, instead of α (paper § 4.1).
+
+    Args:
+        modalities: M.
+        channels: of every output.
+        detached: let the ensemble's loss train this block alone, and not the streams.
+    """
+
+    def __init__(self, modalities: int, channels: int, detached: bool) -> None:
+        super().__init__(modalities, channels)
+        self.detached = detached
+
+    def forward(self, parts: Sequence[Tensor]) -> Tensor:
+        return super().forward(_given(parts, self.detached))
+
+
+def _given(outputs: Sequence[Tensor], detached: bool) -> Sequence[Tensor]:
+    return [output.detach() for output in outputs] if detached else outputs
 
 
 class MultimodalNetwork(nn.Module):

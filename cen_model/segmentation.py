@@ -42,14 +42,15 @@ def losses(
     pixels: Tensor | None = None,
     label_smoothing: float = 0.0,
 ) -> dict[str, Tensor]:
-    """The weighted terms of the task's loss; their sum is its part of Eq. 3 or 4, as the published code has it.
+    """The weighted terms of the task's loss; their sum is its part of Eq. 3 or 4.
 
-    Cross-entropy of every output. The ensemble is a mix of detached logits, so its term trains the weights α alone, and
-    every modality's term its own stream. With one modality the ensemble is that modality's output and is not counted
-    twice. Auxiliary heads count 0.4 (PSPNet), the alignment loss `alignment_weight`.
+    Cross-entropy of every output that is given; which they are, and what each of them trains, is the network's
+    `supervision`. With one modality the ensemble is that modality's output and is not counted twice. Auxiliary heads
+    count 0.4 (PSPNet), the alignment loss `alignment_weight`.
 
     Args:
-        outputs: logits (B, K, h, w) of every stream, of the ensemble and of auxiliary heads; "alignment" is a scalar.
+        outputs: logits (B, K, h, w) of supervised streams, of the ensemble and of auxiliary heads; "alignment" is a
+            scalar.
         target_BHW: class ids, 255 = void (ignored).
         pixels: how many pixels the cross-entropy is averaged over; None takes those of the target that are not void.
     """

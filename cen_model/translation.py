@@ -23,11 +23,11 @@ def judge(
 ) -> dict[str, Tensor]:
     """Logits (B, 1, h, w) of the discriminator on every modality's pair of input and image.
 
-    The ensemble is not judged: it is no image of a generator of its own (so in the published code).
+    The ensemble is not judged beside the streams: it is no image of a generator of its own (so in the published code).
 
     Args:
         inputs: (B, C_m, H, W) by modality; repeated up to the channels that the discriminator takes.
-        images: generated ones (B, C, H, W) by modality, or one real image that goes with every input.
+        images: (B, C, H, W) by modality, or one that goes with every input: a real one, or the only generated one.
     """
     real = isinstance(images, Tensor)
     conditions = stack(broaden(list(inputs.values()), discriminator.condition_channels))
@@ -42,7 +42,7 @@ def generator_losses(
 
     Args:
         fake: the discriminator's logits on the generated images, by modality.
-        outputs: the generator's images by stream, "ensemble", and "alignment" (a scalar) where there is one.
+        outputs: the generator's images by supervised stream, "ensemble", and "alignment" (a scalar) where there is one.
         target: the real image (B, C, H, W).
     """
     images = {name: output for name, output in outputs.items() if name != "alignment"}

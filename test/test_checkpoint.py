@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 import cen_model
 from cen_model import checkpoint
-from cen_model.config import ExchangeConfig, SegmentationConfig
+from cen_model.config import ExchangeConfig, SegmentationConfig, from_dict
 from cen_model.models import build
 
 CONFIG = SegmentationConfig(
@@ -37,6 +37,12 @@ def test_a_checkpoint_comes_back_with_its_configuration(tmp_path, model):
     assert checkpoint.read_metadata(tmp_path / "a.safetensors")["miou"] == "0.5"
     for name, output in loaded(INPUTS).items():
         assert torch.equal(output, model(INPUTS)[name])
+
+
+def test_a_configuration_of_before_a_key_was_there_has_its_default():
+    values = CONFIG.to_dict()
+    assert values.pop("supervision") == "separate"
+    assert from_dict(values) == CONFIG
 
 
 def test_half_precision_storage_halves_the_file_and_keeps_the_norms(tmp_path, model):

@@ -13,6 +13,8 @@ from cen_model.config import SegmentationConfig
 from cen_model.data.classes import VOID
 from cen_model.models import build
 from cen_model.segmentation import inputs, losses
+from cen_model.train_config import TrainConfig
+from cen_model.training.segmentation import Loss
 
 
 def slow_resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -96,6 +98,65 @@ def test_the_ensemble_trains_its_weights_alone() -> None:
     assert trained("ensemble") == alpha
     assert trained("rgb").isdisjoint(alpha)
     assert trained("rgb") | trained("depth") | alpha == set(names)
+
+
+def cross_entropy_gradient(logits: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Of the mean over all pixels by the logits (B, K, H, W): (softmax - one-hot) / B H W."""
+    shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    return (shares - np.moveaxis(np.eye(logits.shape[1])[target], -1, 1)) / target.size
+
+
+@pytest.mark.parametrize("supervision", ["separate", "joint", "ensemble"])
+@pytest.mark.parametrize("ensemble", ["softmax", "concat"])
+def test_who_learns_from_which_loss(ensemble: str, supervision: str) -> None:
+    """Gradients of Σ_m L(f_m) + L(Σ_m w_m f_m), or of the last term alone (Eq. 4), by hand; w_m is α_m or a matrix."""
+    config = SegmentationConfig(
+        classes=("a", "b", "c"),
+        encoder="resnet18",
+        encoder_width=0.125,
+        decoder_width=8,
+        exchange=None,
+        ensemble=ensemble,
+        supervision=supervision,
+    )
+    torch.manual_seed(0)
+    model = build(config)
+    for parameter in model.ensemble.parameters():
+        torch.nn.init.normal_(parameter)
+    seen: dict[str, torch.Tensor] = {}
+    model.register_forward_hook(lambda module, args, outputs: seen.update(outputs))
+    batch = sample_batch()
+    batch["label"] = batch["label"][:, ::4, ::4]  # as large as the logits: nothing is resized
+    terms = Loss(model, TrainConfig(model=config))(batch, torch.tensor(batch["label"].numel()), 1.0)
+    for name in config.modalities:
+        seen[name].retain_grad()
+    sum(terms.values()).backward()
+
+    target = batch["label"].numpy()
+    logits = {name: output.detach().numpy() for name, output in seen.items()}
+    weights = by_hand_weights(model.ensemble)
+    mixed = sum(np.einsum("kl,blhw->bkhw", weights[m], logits[name]) for m, name in enumerate(config.modalities))
+    of_mixed = cross_entropy_gradient(mixed, target)
+    for m, name in enumerate(config.modalities):
+        own = 0 if supervision == "ensemble" else cross_entropy_gradient(logits[name], target)
+        through = 0 if supervision == "separate" else np.einsum("kl,bkhw->blhw", weights[m], of_mixed)
+        np.testing.assert_allclose(seen[name].grad.numpy(), own + through, atol=1e-7, rtol=1e-4)
+    products = np.stack([np.einsum("bkhw,blhw->kl", of_mixed, logits[name]) for name in config.modalities])
+    if ensemble == "concat":
+        expected, got = np.hstack(list(products)), model.ensemble.reduce.weight.grad[:, :, 0, 0]
+    else:
+        alpha, slopes = weights[:, 0, 0], np.trace(products, axis1=1, axis2=2)
+        expected, got = alpha * (slopes - alpha @ slopes), model.ensemble.alpha.grad
+    np.testing.assert_allclose(got.numpy(), expected, atol=1e-7, rtol=1e-4)
+    assert set(terms) == {"ensemble", "penalty"} | (set() if supervision == "ensemble" else set(config.modalities))
+
+
+def by_hand_weights(ensemble: torch.nn.Module) -> np.ndarray:
+    """(M, K, K): what every modality's logits are multiplied by."""
+    if hasattr(ensemble, "reduce"):
+        return np.stack(np.hsplit(ensemble.reduce.weight.detach().numpy()[:, :, 0, 0], 2))
+    alpha = np.exp(ensemble.alpha.detach().numpy())
+    return np.stack([share * np.eye(3) for share in alpha / alpha.sum()])
 
 
 def test_the_average_may_be_over_more_pixels_than_a_part_has() -> None:

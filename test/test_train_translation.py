@@ -50,49 +50,73 @@ def batch() -> dict[str, torch.Tensor]:
 FAMILY = {
     "cen": (),
     "merged": ("model.exchange=null", "model.fusion={method: concat, streams: merged}", "model.convs=private"),
+    "of the ensemble alone": ("model.supervision=ensemble",),
     "aligned": ("model.exchange=null", "model.fusion={method: align}"),
 }
 
 
+@pytest.mark.parametrize("passes", [1, 2])
 @pytest.mark.parametrize("overrides", FAMILY.values(), ids=FAMILY)
-def test_both_players_take_the_gradients_of_their_losses(tmp_path: Path, overrides: tuple[str, ...]) -> None:
-    """A step of ours against one by hand: plain modules, plain SGD."""
+def test_the_discriminator_steps_first_and_the_generator_against_it(
+    tmp_path: Path, overrides: tuple[str, ...], passes: int
+) -> None:
+    """A step of ours against one by hand: plain modules, plain SGD, and one graph for all, dropout included."""
     plain = ("optimiser.kind=sgd", "optimiser.momentum=0", "optimiser.encoder_lr=0.01", "optimiser.decoder_lr=0.01")
-    config = tiny(tmp_path, *overrides, *plain)
+    config = tiny(tmp_path, *overrides, *plain, f"optimiser.accumulate={passes}", "model.dropout=0.5")
     ours, theirs = task_of(config), task_of(config)
+    torch.manual_seed(1)
     terms = ours.step(batch())
+    left = torch.get_rng_state()
 
-    generator, critic = theirs.modules["network"], theirs.modules["discriminator"]
-    images = {name: to_image(name, values) for name, values in batch().items() if name in ("depth", "normal")}
-    real = to_image("rgb", batch()["rgb"])
-    generator.train()
-    outputs = generator(images)
-    made = {name: outputs[name] for name in images} if config.model.streams else outputs["ensemble"]
+    generator, critic = theirs.network.train(), theirs.modules["discriminator"]
+    torch.manual_seed(1)
+    parts = []
+    for at in torch.arange(2).chunk(passes):
+        images = {name: to_image(name, batch()[name][at]) for name in ("depth", "normal")}
+        outputs = generator(images)
+        if "model.supervision=ensemble" in overrides:
+            outputs = {"ensemble": outputs["ensemble"]}
+        made = {name: outputs[name] for name in images} if "depth" in outputs else outputs["ensemble"]
+        parts.append((images, to_image("rgb", batch()["rgb"][at]), outputs, made))
+    assert torch.equal(left, torch.get_rng_state()), "as many random numbers as one pass draws"
+
+    against = 0.0
+    for images, real, _, made in parts:
+        stopped = made.detach() if isinstance(made, torch.Tensor) else {n: image.detach() for n, image in made.items()}
+        against += discriminator_loss(judge(critic, images, real), judge(critic, images, stopped)) / passes
+    gradients = torch.autograd.grad(against, list(critic.parameters()))
+    with torch.no_grad():
+        for parameter, gradient in zip(critic.parameters(), gradients, strict=True):
+            parameter -= 0.01 * gradient
+
+    loss, l1 = config.exchange.penalty * generator.sparsity(), 0.0
     weight = config.model.fusion.weight if config.model.fusion else 0.0
-    losses = generator_losses(judge(critic, images, made), outputs, real, weight)
-    loss = sum(losses.values()) + config.exchange.penalty * generator.sparsity()
+    for images, real, outputs, made in parts:
+        losses = generator_losses(judge(critic, images, made), outputs, real, weight)
+        loss, l1 = loss + sum(losses.values()) / passes, l1 + losses["l1"].item() / passes
     parameters = list(generator.parameters())
-    gradients = torch.autograd.grad(loss, parameters, allow_unused=True, retain_graph=True)
-    stopped = made.detach() if isinstance(made, torch.Tensor) else {n: image.detach() for n, image in made.items()}
-    against = discriminator_loss(judge(critic, images, real), judge(critic, images, stopped))
-    against.backward()
+    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+
     assert terms["discriminator"].item() == pytest.approx(against.item(), rel=1e-5)
-    assert terms["l1"].item() == pytest.approx(losses["l1"].item(), rel=1e-5)
+    assert terms["l1"].item() == pytest.approx(l1, rel=1e-5)
+    assert sum(term.item() for name, term in terms.items() if name != "discriminator") == pytest.approx(loss.item())
     for (name, moved), before, gradient in zip(ours.network.named_parameters(), parameters, gradients, strict=True):
         expected = before if gradient is None else before - 0.01 * gradient
         assert torch.allclose(moved, expected, atol=1e-5), name
-    for (name, moved), before in zip(
-        ours.modules["discriminator"].named_parameters(), critic.parameters(), strict=True
-    ):
-        assert torch.allclose(moved, before - 0.01 * before.grad, atol=1e-5), name
+    for (name, statistic), expected in zip(ours.network.named_buffers(), generator.buffers(), strict=True):
+        assert torch.allclose(statistic, expected, atol=1e-6), name
+    for name, tensor in ours.modules["discriminator"].state_dict().items():
+        assert torch.allclose(tensor, critic.state_dict()[name], atol=1e-5), name
 
 
 def test_a_run_learns_continues_and_is_measured(tmp_path: Path) -> None:
     console = Console(quiet=True)
     straight, resumed = tmp_path / "straight", tmp_path / "resumed"
-    assert train(tiny(straight, "schedule.epochs=2"), console)
-    assert train(tiny(resumed, "schedule.epochs=1"), console)
-    assert train(tiny(resumed, "schedule.epochs=2"), console)
+    twice = ("model.dropout=0.5", "optimiser.accumulate=2")  # the images of a step are made a second time
+    assert train(tiny(straight, *twice, "schedule.epochs=2"), console)
+    assert train(tiny(resumed, *twice, "schedule.epochs=1"), console)
+    forget_a_key(resumed / "last.state.pt")
+    assert train(tiny(resumed, *twice, "schedule.epochs=2"), console)
     first, second = (torch.load(each / "last.state.pt", weights_only=True) for each in (straight, resumed))
     for name in ("network", "discriminator"):
         for key, tensor in first["modules"][name].items():
@@ -104,6 +128,13 @@ def test_a_run_learns_continues_and_is_measured(tmp_path: Path) -> None:
     assert set(scores) == {"depth", "normal", "ensemble"} and all(0 < each["mae"] < 2 for each in scores.values())
     assert checkpoint.load(straight / "best.safetensors").config.target == "rgb"
     assert open_split(tiny(straight), "train").modalities
+
+
+def forget_a_key(path: Path) -> None:
+    """As of a run that was begun before there was that key; it is continued with the default."""
+    state = torch.load(path, weights_only=True)
+    del state["config"]["model"]["supervision"]
+    torch.save(state, path)
 
 
 def test_half_precision_of_one_scale_is_refused(tmp_path: Path) -> None:

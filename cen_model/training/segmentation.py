@@ -36,6 +36,7 @@ from cen_model.training.task import (
     parts_of,
     refuse_unequal_parts,
     training_mode,
+    with_a_loss,
 )
 from cen_model.visualize import colorize_depth, colorize_labels
 from cen_model.weight_gradient import weight_gradients_by_products
@@ -57,8 +58,8 @@ class Loss(nn.Module):
             pixels: by which the cross-entropy's sum is divided.
             share: of the batch that this part is; terms that are no sums over pixels are weighted by it.
         """
-        names = self.network.config.modalities
-        outputs = self.network(inputs(batch, names, batch["label"].device))
+        config = self.network.config
+        outputs = with_a_loss(self.network(inputs(batch, config.modalities, batch["label"].device)), config)
         terms = losses(outputs, batch["label"], share * self.alignment, pixels, self.smoothing)
         terms["penalty"] = share * self.penalty * self.network.sparsity()
         return terms
@@ -78,7 +79,7 @@ class SegmentationTask:
         if config.hardware.strategy == "ddp":  # weights that are shared out have to be contiguous
             self.network.to(memory_format=torch.channels_last)
         weight_gradients_by_products(self.network)
-        if config.hardware.recompute and not config.hardware.compile:
+        if config.hardware.recompute:
             recompute(self.network)
         loss: nn.Module = Loss(self.network, config)
         if config.hardware.compile:

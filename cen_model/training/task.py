@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from cen_model.config import NetworkConfig
 from cen_model.data.dataset import Dataset
 from cen_model.metrics import Measured
 from cen_model.network import MultimodalNetwork
@@ -88,6 +89,12 @@ def training_mode(module: nn.Module, frozen_statistics: bool) -> None:
         for each in module.modules():
             if isinstance(each, nn.BatchNorm2d):
                 each.eval()
+
+
+def with_a_loss(outputs: Mapping[str, Tensor], config: NetworkConfig) -> dict[str, Tensor]:
+    """Of a network's outputs those that its loss is of: without the streams where only the ensemble has one (Eq. 4)."""
+    unsupervised = set(config.streams).difference(config.supervised)
+    return {name: output for name, output in outputs.items() if name not in unsupervised}
 
 
 def parts_of(batch: Mapping[str, Tensor], count: int) -> list[dict[str, Tensor]]:

@@ -6,12 +6,15 @@ Axes: B batch, C channels, H W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from cen_model.data.dataset import Dataset
 from cen_model.discriminator import Discriminator
@@ -30,6 +33,7 @@ from cen_model.training.task import (
     parts_of,
     refuse_unequal_parts,
     training_mode,
+    with_a_loss,
 )
 from cen_model.translation import discriminator_loss, generator_losses, judge
 
@@ -44,6 +48,23 @@ class Generating(nn.Module):
     def forward(self, images: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
         """Outputs by stream, and the weighted penalty."""
         return self.network(images), self.penalty * self.network.sparsity()
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What the generator made of a part of a batch.
+
+    Attributes:
+        inputs: images (B, C_m, H, W) by modality.
+        target: the real image (B, C, H, W).
+        outputs: of the generator: images by supervised stream, "ensemble", and "alignment" where there is one.
+        penalty: weighted, a scalar.
+    """
+
+    inputs: Mapping[str, Tensor]
+    target: Tensor
+    outputs: Mapping[str, Tensor]
+    penalty: Tensor
 
 
 class TranslationTask:
@@ -77,38 +98,89 @@ class TranslationTask:
         self._generator_optimiser, self._judge_optimiser = fabric.setup_optimizers(*self.optimisers.values())
 
     def step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A step of the discriminator, then one of the generator against it (pix2pix's order)."""
         training_mode(self._generator, self._config.optimiser.frozen_statistics)
-        fabric, count = self._fabric, self._config.optimiser.accumulate
-        total: dict[str, Tensor] = {}
-        for place, part in enumerate(parts_of(batch, count)):
-            with gradients_kept_apart(fabric, self._generator, self._judge, apart=place + 1 < count):
-                terms = self._backward(part, 1 / count)
-            total = {name: total.get(name, 0) + term for name, term in terms.items()}
-        for module, optimiser in ((self._judge, self._judge_optimiser), (self._generator, self._generator_optimiser)):
-            clip(fabric, module, optimiser, self._config.optimiser.clip)
-            optimiser.step()
-            optimiser.zero_grad()
+        parts = parts_of(batch, self._config.optimiser.accumulate)
+        # The discriminator's loss leaves the generator's graph alone, so both players can share it. Of several parts
+        # there is room for but one graph at a time: each is made again when the discriminator has seen all of them.
+        only = self._generate(parts[0]) if len(parts) == 1 else None
+        with nullcontext() if only else self._made_again():
+            against = self._move(
+                self._judge,
+                self._judge_optimiser,
+                parts,
+                lambda part: self._against(only or self._generate_alone(part)),
+            )
+        terms = self._move(
+            self._generator,
+            self._generator_optimiser,
+            parts,
+            lambda part: self._in_favour(only or self._generate(part)),
+        )
         if self.average:
             self.average.update_parameters(self.whole())
+        return terms | against
+
+    def _move(
+        self,
+        player: nn.Module,
+        optimiser: Optimizer,
+        parts: Sequence[Mapping[str, Tensor]],
+        losses: Callable[[Mapping[str, Tensor]], dict[str, Tensor]],
+    ) -> dict[str, Tensor]:
+        """One step of a player on the mean of the parts' losses; the terms of that mean."""
+        total: dict[str, Tensor] = {}
+        for place, part in enumerate(parts):
+            with gradients_kept_apart(self._fabric, player, apart=place + 1 < len(parts)):
+                terms = {name: loss / len(parts) for name, loss in losses(part).items()}
+                self._fabric.backward(sum(terms.values()))
+            total = {name: total.get(name, 0) + term.detach() for name, term in terms.items()}
+        clip(self._fabric, player, optimiser, self._config.optimiser.clip)
+        optimiser.step()
+        optimiser.zero_grad()
         return total
 
-    def _backward(self, batch: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
-        """Gradients of both players on a part of a batch, from where both stand; the terms of their losses."""
+    def _generate(self, batch: Mapping[str, Tensor]) -> _Made:
         images = {name: to_image(name, batch[name]) for name in self.inputs}
         outputs, penalty = self._generator(images)
+        outputs = with_a_loss(outputs, self._config.model)
         target = to_image(self._config.model.target, batch[self._config.model.target])
-        target = target.expand_as(outputs["ensemble"])  # the published code makes three channels of every target
-        # Where the streams were merged there is one image, which goes with every input.
-        made = {name: outputs[name] for name in self.inputs} if self._config.model.streams else outputs["ensemble"]
-        real = judge(self._judge, images, target)
-        against = share * discriminator_loss(real, judge(self._judge, images, _detached(made)))
-        self._fabric.backward(against)
-        self._judge.requires_grad_(False)  # the generator's loss is not the discriminator's affair
-        losses = generator_losses(judge(self._judge, images, made), outputs, target, self._alignment)
-        terms = {name: share * loss for name, loss in losses.items()} | {"penalty": share * penalty}
-        self._fabric.backward(sum(terms.values()))
+        # The published code makes three channels of every target.
+        return _Made(images, target.expand_as(outputs["ensemble"]), outputs, penalty)
+
+    @torch.no_grad()
+    def _generate_alone(self, batch: Mapping[str, Tensor]) -> _Made:
+        """Without a graph for the generator's own gradients."""
+        return self._generate(batch)
+
+    @contextmanager
+    def _made_again(self) -> Iterator[None]:
+        """What is generated here comes again afterwards: with the same dropout then, and statistics count it once."""
+        device, buffers = self._fabric.device, list(self._generator.buffers())
+        before = [buffer.clone() for buffer in buffers]
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            yield
+        for buffer, value in zip(buffers, before, strict=True):
+            buffer.copy_(value)
+
+    def _against(self, made: _Made) -> dict[str, Tensor]:
+        """The discriminator's loss."""
+        real = judge(self._judge, made.inputs, made.target)
+        fake = judge(self._judge, made.inputs, _detached(self._judged(made)))
+        return {"discriminator": discriminator_loss(real, fake)}
+
+    def _in_favour(self, made: _Made) -> dict[str, Tensor]:
+        """The terms of the generator's loss, of which the discriminator gets no gradient."""
+        self._judge.requires_grad_(False)
+        fake = judge(self._judge, made.inputs, self._judged(made))
         self._judge.requires_grad_(True)
-        return {name: term.detach() for name, term in {**terms, "discriminator": against}.items()}
+        losses = generator_losses(fake, made.outputs, made.target, self._alignment)
+        return {**losses, "penalty": made.penalty}
+
+    def _judged(self, made: _Made) -> Mapping[str, Tensor] | Tensor:
+        """The images that the discriminator is shown: the streams', or the ensemble's, which goes with every input."""
+        outputs = made.outputs
+        return {name: outputs[name] for name in self.inputs} if self._config.model.supervised else outputs["ensemble"]
 
     def measure(self, network: MultimodalNetwork, dataset: Dataset) -> Mapping[str, ImageScores]:
         return measure_images(self._evaluated(network, dataset))
