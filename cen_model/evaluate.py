@@ -61,8 +61,8 @@ def _write(options: Options, done: Evaluation) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = sys.argv[1:] if argv is None else argv
-    options = parse(arguments)
     try:
+        options = parse(arguments)
         with joined() as ranks:
             run(options, arguments, ranks, Console(highlight=False))
     except (ValueError, OSError, RuntimeError) as error:

@@ -92,6 +92,9 @@ MODALITIES = {
     "zbuffer": Modality(1, _normalise_depth, _depth_to_image, _image_to_depth),
 }
 
+IN_METRES = ("depth", "zbuffer")
+"""Raw values of these are depths, of all others 8 bits."""
+
 
 def modality(name: str) -> Modality:
     """Look a modality up. Raises ValueError that lists the nearest ones."""

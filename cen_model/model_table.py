@@ -26,6 +26,8 @@ Build = Callable[[NetworkConfig], nn.Module]
 HEADER = ("name", "input", "parameters (M)", "used for fusion (M)", "GFLOP", "peak activation memory (MB)")
 # The U-Net halves its input eight times, down to one pixel.
 TRANSLATION_SIZE = (256, 256)
+HOW_TRAINED = ("encoder_weights", "dropout", "input_height")
+"""Keys of a configuration that shape no layer of the network."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,15 @@ def table(rows: Iterable[Row]) -> Table:
 
 
 def as_yaml(config: NetworkConfig) -> str:
-    """A configuration as YAML, the `model:` part of a training's. The classes are left out: they are the data's."""
-    values = {key: value for key, value in config.to_dict().items() if key not in ("task", "classes")}
-    return yaml.safe_dump({"model": values}, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+    """A configuration as YAML, the `model:` part of a training's, which may go behind another configuration.
+
+    What the network is made of is all spelled out, or the other's would stay. How it is trained (`HOW_TRAINED`) is left
+    to the other where the network has no wish of its own, and the classes are left to the data.
+    """
+    values, defaults = config.to_dict(), type(config)().to_dict()
+    open_ = {"task", "classes", *(key for key in HOW_TRAINED if key in values and values[key] == defaults[key])}
+    shown = {key: value for key, value in values.items() if key not in open_}
+    return yaml.safe_dump({"model": shown}, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
 
 
 def main(registry: Mapping[str, NetworkConfig], build: Build, argv: Sequence[str] | None = None) -> None:

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cen_model.checkpoint import load
-from cen_model.modalities import image_to_8bit, modality
+from cen_model.data.transforms import Metres, to_sample
+from cen_model.modalities import IN_METRES, image_to_8bit, modality, to_image
 from cen_model.network import MultimodalNetwork
 from cen_model.unet import MULTIPLE, InstanceNorm
 
@@ -24,6 +25,8 @@ from cen_model.unet import MULTIPLE, InstanceNorm
 @dataclass(frozen=True)
 class Translation:
     """What the network makes of one set of images, each uint8 (H, W, C) at the size of the inputs.
+
+    An image of depth is the logarithmic one of `cen_model.modalities`.
 
     Attributes:
         image: the ensemble's.
@@ -35,7 +38,7 @@ class Translation:
 
 
 class Translator:
-    """A translation network ready for 8-bit images.
+    """A translation network ready for raw arrays.
 
     Args:
         model: a translation network in evaluation mode.
@@ -77,11 +80,14 @@ class Translator:
 
     @torch.inference_mode()
     def translate(self, images: Mapping[str, np.ndarray]) -> Translation:
-        """Translate one set of registered images.
+        """Translate one set of registered images, all of one size.
+
+        For the network they are resized, as in training, to the nearest multiples of 256 pixels (depth and segments
+        nearest, all others bilinear), and its answer back to their size (bilinear).
 
         Args:
-            images: by modality, uint8 (H, W) or (H, W, C), all of one size. They are resized (bilinear) to the nearest
-                multiples of 256 pixels for the network, and its answer back to their size.
+            images: by modality. "depth" and "zbuffer" uint16 in millimetres or float in metres (H, W), a hole (0, NaN,
+                inf or negative) as 0 m; all others uint8 (H, W) or (H, W, C).
 
         Raises:
             ValueError: a modality is missing, or an image of another type or shape.
@@ -90,14 +96,12 @@ class Translator:
         for name in names:
             _check(name, images, names[0], self._model.in_channels)
         height, width = images[names[0]].shape[:2]
-        size = input_size(height, width)
-        outputs = self._model({name: _resized(self._tensor(images[name]), size) for name in names})
+        # The functions of training, and none like them: other units or holes, and the answer is wrong without a word.
+        raw = to_sample({name: _single(images[name]) for name in names}, names, input_size(height, width))
+        inputs = {name: to_image(name, values[None].to(self.device)) for name, values in Metres()(raw).items()}
+        outputs = self._model(inputs)
         arrays = {name: _to_uint8(_resized(output, (height, width))) for name, output in outputs.items()}
         return Translation(arrays.pop("ensemble"), arrays)
-
-    def _tensor(self, image: np.ndarray) -> Tensor:
-        tensor = torch.from_numpy(np.require(image, requirements=["C", "W"])).to(self.device)
-        return tensor.reshape(*image.shape[:2], -1).permute(2, 0, 1).unsqueeze(0).float() / 127.5 - 1
 
 
 def input_size(height: int, width: int) -> tuple[int, int]:
@@ -116,14 +120,33 @@ def _to_uint8(image_BCHW: Tensor) -> np.ndarray:
     return image.permute(1, 2, 0).contiguous().cpu().numpy()
 
 
+def _single(image: np.ndarray) -> np.ndarray:
+    return image.astype(np.float32, copy=False) if image.dtype.kind == "f" else image
+
+
 def _check(name: str, images: Mapping[str, np.ndarray], first: str, channels: int) -> None:
     if name not in images:
         raise ValueError(f"{name}: missing; got images of {', '.join(images) or 'no modality'}")
     image, got = images[name], f"got {images[name].dtype} {images[name].shape}"
+    if name in IN_METRES:
+        _check_depth(name, image, got)
+    else:
+        _check_8bit(name, image, channels, got)
+    size = images[first].shape[:2]
+    if image.shape[:2] != size:
+        raise ValueError(f"{name}: expected an image of {size[0]}×{size[1]} pixels as {first} has, {got}")
+
+
+def _check_depth(name: str, image: np.ndarray, got: str) -> None:
+    if (image.dtype != np.uint16 and image.dtype.kind != "f") or image.ndim != 2 or not image.size:
+        raise ValueError(
+            f"{name}: expected uint16 millimetres or float metres (H, W), as they were measured, for the network takes "
+            f"their logarithm; {got}"
+        )
+
+
+def _check_8bit(name: str, image: np.ndarray, channels: int, got: str) -> None:
     depth = image.shape[2] if image.ndim == 3 else 1
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or not image.size or channels % depth:
         usual = modality(name).channels
         raise ValueError(f"{name}: expected uint8 (H, W) or (H, W, C), C dividing {channels} (usually {usual}), {got}")
-    size = images[first].shape[:2]
-    if image.shape[:2] != size:
-        raise ValueError(f"{name}: expected an image of {size[0]}×{size[1]} pixels as {first} has, {got}")

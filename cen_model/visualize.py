@@ -34,6 +34,20 @@ def colorize_depth(depth: np.ndarray, nearest: float = 0.5, farthest: float = 6.
     return colours
 
 
+def colorize(image: np.ndarray) -> np.ndarray:
+    """An image of any modality as uint8 (H, W, 3) RGB; depth between the nearest and the farthest 2 % of it.
+
+    Args:
+        image: colours uint8 (H, W, 3), grey uint8 (H, W), or depth uint16 mm or float m (H, W).
+    """
+    if image.dtype != np.uint8:
+        metres = image * np.float32(1e-3) if image.dtype == np.uint16 else image
+        known = metres[np.isfinite(metres) & (metres > 0)]
+        nearest, farthest = np.percentile(known, (2, 98)) if known.size else (0, 1)
+        return colorize_depth(metres, nearest, max(farthest, nearest + 1e-3))
+    return np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image
+
+
 def grid(
     titles: Sequence[str],
     rows: Sequence[Sequence[np.ndarray]],

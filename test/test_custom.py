@@ -94,6 +94,26 @@ def test_depth_in_metres_as_arrays(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("stored", "scale", "metres"),
+    [
+        (np.float32(2.5), None, 2.5),
+        (np.float64(2.5), None, 2.5),
+        (np.uint16(2500), None, 2.5),
+        (np.int32(2500), None, 2.5),
+        (np.float32(2500), 1000, 2.5),
+        (np.uint16(2500), 5000, 0.5),
+    ],
+)
+def test_the_unit_of_depth_is_told_or_what_is_usual_for_the_type(tmp_path, stored, scale, metres):
+    described = {key: value for key, value in DESCRIBED.items() if key != "depth_scale"}
+    told = {} if scale is None else {"depth_scale": scale}
+    config = write(tmp_path, described, train={"depth": "arrays"}, **told)
+    (tmp_path / "arrays").mkdir()
+    np.save(tmp_path / "arrays" / "0.npy", np.full((H, W), stored))
+    assert np.unique(open_dataset(config, "train", ["depth"])[0]["depth"]).tolist() == [metres]
+
+
+@pytest.mark.parametrize(
     ("labels", "ids"),
     [
         ("zero_is_void", [255, 0, 1, 2, 255]),

@@ -205,7 +205,7 @@ def test_frames_are_prepared_at_another_size(data):
 def test_frames_are_chosen(data, capsys):
     root, _ = data
     options = ["--dataset", "custom", "--root", str(root / "data.yaml"), "--output", str(root / "sheet.png")]
-    assert main(["show", *options, "--indices", "[2,0]"]) == 0
+    assert main(["show", *options, "--indices", "2,0"]) == 0
     assert "frames 2, 0" in capsys.readouterr().out
     for wrong in (["--indices", "[3]"], ["--frames", "0"]):
         assert main(["show", *options, *wrong]) == 2
@@ -214,7 +214,7 @@ def test_frames_are_chosen(data, capsys):
 def test_what_is_prepared_is_what_was_read(data, capsys):
     root, frames = data
     options = ["--dataset", "custom", "--root", str(root / "data.yaml"), "--output", str(root / "prepared")]
-    assert main(["prepare", *options, "--modalities", "[rgb,depth,normal]"]) == 0
+    assert main(["prepare", *options, "--modalities", "rgb,depth,normal"]) == 0
     names = ("rgb", "depth", "normal")
     again = open_dataset(DataConfig(dataset="custom", root=root / "prepared" / "dataset.yaml"), "test", names)
     assert again.labels.names == ("floor", "wall", "chair") and again.labels.colours[1] == (200, 0, 0)
@@ -253,7 +253,7 @@ def test_a_configuration_says_which_modalities_are_looked_at(data, capsys):
     model = "model: {modalities: [depth, normal], target: rgb}\n"
     config.write_text(f"task: translation\n{model}data: {{dataset: custom, root: {root / 'data.yaml'}}}\n")
     main(["show", str(config), "--output", str(root / "a.png")])
-    main(["show", str(config), "--modalities", "[depth]", "--output", str(root / "b.png")])
+    main(["show", str(config), "--modalities", "depth", "--output", str(root / "b.png")])
     widths = [Image.open(root / name).width for name in ("a.png", "b.png")]
     assert widths[0] > 1.5 * widths[1]
     config.write_text("data: {datset: custom}\n")
@@ -280,7 +280,7 @@ def test_packing_by_command(data, capsys):
     root, frames = data
     file = root / "packed.safetensors"
     options = ["--dataset", "custom", "--root", str(root / "data.yaml"), "--size", "[24,32]", "--output", str(file)]
-    assert main(["pack", *options, "--max_mib", "1"]) == 0
+    assert main(["pack", *options, "--max-mib", "1"]) == 0
     packed = open_dataset(DataConfig(dataset="packed", root=file), "test", ("rgb", "depth"))
     assert len(packed) == 2
     assert np.array_equal(packed[1]["label"], frames["test"][1]["label"])
@@ -293,6 +293,8 @@ def test_packing_by_command(data, capsys):
     [
         (["check", "--dataset", "nyudv2"], "data.root: name the folder"),
         (["check", "--dataset", "nyu"], "did you mean nyudv2"),
+        (["check", "--root", "mine"], "data.root: synthetic scenes have no folder, got mine"),
+        (["pack", "--size", "0x10", "--output", "x"], "data.size: expected at least 1"),
         (["show", "--dataset", "custom", "--root", "nowhere.yaml", "--output", "x.png"], "nowhere.yaml"),
     ],
 )

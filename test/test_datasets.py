@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -51,6 +54,14 @@ def test_unknown_names_are_explained(config, tmp_path):
     with pytest.raises(ValueError, match="nyu41"):
         open_dataset(DataConfig(synthetic=SMALL, label_set="nyu41"), "test", ["rgb"])
     assert open_dataset(DataConfig(synthetic=SMALL, label_set="nyu13"), "test", ["rgb"])
+
+
+@pytest.mark.parametrize("given", [{"root": Path("mine")}, {"layout": "esanet"}])
+def test_a_folder_of_unnamed_data_is_not_taken_for_synthetic_scenes(config, given, tmp_path):
+    ((key, value),) = given.items()
+    with pytest.raises(ValueError, match=rf"data\.{key}: synthetic scenes .* {value}; name data\.dataset \(nyudv2, "):
+        open_dataset(replace(config, **given), "test", ["rgb"])
+    assert not list(tmp_path.iterdir()), "nothing is rendered"
 
 
 @pytest.mark.parametrize("name", sorted(set(DATASETS) - {"synthetic"}))

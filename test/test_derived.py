@@ -225,6 +225,24 @@ def test_a_dataset_gets_what_it_lacks():
     assert dataset.describe(0) == "a plane"
 
 
+class Taskonomys(Frames):
+    """The same plane, with its depth along the ray, too."""
+
+    modalities = ("rgb", "depth", "zbuffer")
+
+    def __getitem__(self, index):
+        frame = super().__getitem__(index)
+        v, u = np.indices(SIZE)
+        along = np.sqrt(((u - 31.5) / 60) ** 2 + ((v - 23.5) / 60) ** 2 + 1)
+        return {**frame, "depth": (2 * along).astype(np.float32), "zbuffer": frame["depth"]}
+
+
+def test_surfaces_are_those_of_the_depth_along_the_axis_where_a_dataset_has_both():
+    names = ("normal", "shade", "edge", "hha")
+    made, expected = Derived(Taskonomys(), names)[0], Derived(Frames(), names)[0]
+    assert all(np.array_equal(made[name], expected[name]) for name in names)
+
+
 def test_what_cannot_be_derived_is_refused_with_what_can():
     with pytest.raises(ValueError, match="has no curvature: it has rgb, depth; of them can be made normal, shade"):
         Derived(Frames(), ("rgb", "curvature"))

@@ -285,6 +285,9 @@ def test_an_engine_without_a_sensor(model, weights, opened, tmp_path, monkeypatc
 def test_a_mistake_is_told_in_words(weights, opened, tmp_path):
     with pytest.raises(SystemExit, match=r"evaluate: .*nothing\.safetensors"):
         main([str(tmp_path / "nothing.safetensors")])
+    for wrong in (["--size", "0x10"], ["--workers=-1"]):
+        with pytest.raises(SystemExit, match=r"evaluate: .*(size|workers): expected"):
+            main([weights, *wrong])
 
 
 def test_processes_share_the_frames_and_count_the_same(tmp_path, monkeypatch):

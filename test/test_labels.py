@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from cen_model.data.classes import CITYSCAPES19, LABEL_SETS, NYU13, NYU13_OF_NYU40, NYU40, SUN37
 from cen_model.data.images import read_depth, read_grey, read_label, read_rgb
-from cen_model.data.labels import FROM_ZERO, ZERO_IS_VOID, Convention, explain, to_ids
+from cen_model.data.labels import CONVENTIONS, FROM_ZERO, ZERO_IS_VOID, Convention, explain, to_ids
 
 PATH = Path("a label.png")
 
@@ -36,10 +38,11 @@ def test_values_become_ids(convention, values, ids, kind):
     ("convention", "values", "said"),
     [
         (ZERO_IS_VOID, [0, 1, 41], "41 is one more"),
-        (FROM_ZERO, [0, 3, 40], "zero_is_void"),
+        (FROM_ZERO, [0, 3, 40], "either classes from 1 on and 0 = void, zero_is_void, or "),
         (FROM_ZERO, [1, 40], "0 does not occur"),
         (ZERO_IS_VOID, [0, 39, 255], "from_zero"),
-        (ZERO_IS_VOID, [0, 40, 255], r"void: \[0, 255\]"),
+        (ZERO_IS_VOID, [1, 40, 255], r"classes from 1 on, \{first: 1, void: \[255\]\}"),
+        (ZERO_IS_VOID, [0, 40, 255], r"0 = void, \{first: 1, void: \[0, 255\]\}, or "),
         (ZERO_IS_VOID, [0, 200], "another label set"),
         (ZERO_IS_VOID, [-1, 3], "-1"),
         (FROM_ZERO, [-1, 3], "-1"),
@@ -54,6 +57,18 @@ def test_values_outside_are_refused_and_explained(convention, values, said):
 def test_what_fits_both_conventions_is_said_to():
     assert "both conventions fit" in explain([0, 3, 12], 40)
     assert "from_zero" in explain([0, 3, 255], 40)
+
+
+@pytest.mark.parametrize("values", [[0, 1, 2, 3], [0, 1, 2, 3, 255]])
+def test_either_end_may_be_void_and_both_readings_that_are_named_read_all_values(values):
+    said = explain(values, 3)
+    named = [yaml.safe_load(each) for each in re.findall(r"\{first: .*?\}", said)]
+    conventions = [Convention(each["first"], tuple(each["void"])) for each in named]
+    conventions += [CONVENTIONS[name] for name in CONVENTIONS if name in said]
+    read = {tuple(to_ids(np.array([values]), convention, 3, PATH)[0].tolist()) for convention in conventions}
+    rest = [255] * (255 in values)
+    assert read == {(255, 0, 1, 2, *rest), (0, 1, 2, 255, *rest)}
+    assert "show" in said
 
 
 def test_labels_of_other_kinds_are_refused():

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ from torch import nn
 
 from cen_model.complexity import Cost
 from cen_model.config import ExchangeConfig, FusionConfig, SegmentationConfig, TranslationConfig, from_dict
-from cen_model.model_table import Row, main, markdown, rows, table
+from cen_model.data.classes import NYU40
+from cen_model.model_table import Row, as_yaml, main, markdown, rows, table
 from cen_model.registry import REGISTRY
 
+CONFIG = Path(__file__).parents[1] / "config" / "train"
 TOY = {
     "cen-toy": SegmentationConfig(exchange=ExchangeConfig(scope="all")),
     "unet-toy": TranslationConfig(modalities=("rgb", "depth"), exchange=None, fusion=FusionConfig("average", "late")),
@@ -105,6 +108,27 @@ def test_a_shown_configuration_can_be_trained(capsys, tmp_path):
     file = tmp_path / "train.yaml"
     file.write_text(capsys.readouterr().out, encoding="utf-8")
     assert parse(["--config", str(file)]).model == TOY["cen-toy"]
+    behind = parse(["--config", str(CONFIG / "synthetic.yaml"), "--config", str(file)]).model
+    assert behind == replace(TOY["cen-toy"], dropout=0.0, input_height=240)
+
+
+@pytest.mark.parametrize("base", ["synthetic", "nyudv2", "translation"])
+def test_behind_a_training_configuration_every_network_is_itself_and_trained_as_that_says(base):
+    trained = yaml.safe_load((CONFIG / f"{base}.yaml").read_text(encoding="utf-8"))
+    task, model = trained.get("task", "segmentation"), trained["model"]
+    wanted = {key: model[key] for key in ("input_height", "dropout", "encoder_weights") if key in model}
+    assert base == "translation" or wanted["input_height"]
+    for name, config in REGISTRY.items():
+        if config.task == task:
+            merged = {"task": task, **model, **yaml.safe_load(as_yaml(config))["model"]}
+            classes = {"classes": NYU40} if task == "segmentation" else {}
+            assert from_dict(merged | classes) == replace(config, **wanted), name
+
+
+def test_a_wish_of_the_networks_own_is_shown():
+    config = SegmentationConfig(dropout=0.3, input_height=96)
+    shown = yaml.safe_load(as_yaml(config))["model"]
+    assert (shown["dropout"], shown["input_height"]) == (0.3, 96) and "encoder_weights" not in shown
 
 
 @pytest.mark.parametrize("option", ["--markdown", "--show"])

@@ -11,6 +11,7 @@ from PIL import Image
 
 from cen_model.data.config import DataConfig
 from cen_model.data.datasets import open_dataset
+from cen_model.data.geometry import default_intrinsics, rays
 from cen_model.modalities import MODALITIES
 
 H, W = 4, 6
@@ -106,6 +107,41 @@ def test_views_without_every_domain_are_left_out_and_counted(tmp_path, caplog):
     assert len(dataset) == 1
     assert "1 of 2 views are left out" in caplog.text
     assert "b0/point_1_view_3: normal" in caplog.text
+
+
+def test_domains_that_nobody_asked_for_cost_no_views(tmp_path, caplog):
+    write(tmp_path, 3, 4, "domains", ("rgb", "depth_euclidean", "depth_zbuffer"))
+    write(tmp_path, 1, 1, "domains", ("reshading", "principal_curvature"))
+    for path in list((tmp_path / "depth_euclidean").rglob("*view*"))[:5]:
+        path.unlink()
+    dataset = open_dataset(DataConfig("taskonomy", tmp_path), "train", ["rgb", "normal"])
+    assert len(dataset) == 4 and not caplog.text
+    assert set(dataset[3]) == {"rgb", "zbuffer", "normal"}
+    assert len(open_dataset(DataConfig("taskonomy", tmp_path), "train", ["rgb", "shade"])) == 1
+
+
+def test_views_that_never_have_together_what_is_asked_for_are_refused(tmp_path):
+    write(tmp_path, 3, 2, "domains", ("rgb", "reshading"))
+    for domain, view in (("rgb", 0), ("reshading", 1)):
+        (tmp_path / domain / "b0" / f"point_{view}_view_3_domain_{domain}.png").unlink()
+    with pytest.raises(ValueError, match=r"no view has all that is asked for \(rgb, shade\)"):
+        open_dataset(DataConfig("taskonomy", tmp_path), "train", ["rgb", "shade"])
+
+
+@pytest.mark.parametrize("layout", ["domains", "buildings"])
+def test_normals_are_made_of_the_depth_along_the_axis(tmp_path, layout):
+    """A wall 2 m ahead, which along the ray is farther away the more a pixel is off the centre."""
+    write(tmp_path, 3, 1, layout, ("rgb", "depth_euclidean", "depth_zbuffer"))
+    size = (96, 128)
+    x, y = rays(size, default_intrinsics(size))
+    wall = {"depth_zbuffer": np.full(size, 1024), "depth_euclidean": np.rint(1024 * np.sqrt(x**2 + y**2 + 1))}
+    for domain, values in wall.items():
+        for path in tmp_path.rglob(f"*_domain_{domain}.png"):
+            Image.fromarray(values.astype(np.uint16)).save(path)
+    frame = open_dataset(DataConfig("taskonomy", tmp_path), "test", ["depth", "normal", "edge", "hha"])[0]
+    assert (frame["normal"] == [128, 128, 0]).all()
+    assert not frame["edge"].any() and (frame["hha"][..., 0] == 155).all()
+    assert frame["depth"].max() > 2.4, "what is asked for is still along the ray"
 
 
 def test_one_view_is_too_few(tmp_path):

@@ -13,7 +13,10 @@ import torch.nn.functional as F
 import cen_model
 from cen_model import checkpoint, translation
 from cen_model.config import SegmentationConfig, TranslationConfig
+from cen_model.data.config import DataConfig
 from cen_model.discriminator import Discriminator
+from cen_model.loaders import evaluation_loader
+from cen_model.modalities import to_image
 from cen_model.models import build
 from cen_model.registry import REGISTRY
 from cen_model.translator import Translator
@@ -140,6 +143,68 @@ def test_translator_gives_what_the_network_gives(model):
 def test_translator_answers_at_the_size_of_its_images(model):
     arrays = {"shade": np.zeros((200, 300), np.uint8), "texture": np.full((200, 300, 1), 255, np.uint8)}
     assert Translator(model, "cpu").translate(arrays).image.shape == (200, 300, 3)
+
+
+class View:
+    """One view of a dataset, its depth a wall that rises to the right, with holes, in millimetres."""
+
+    modalities, labels = ("depth", "normal", "segment2d"), None
+
+    def __init__(self, size):
+        rng = np.random.default_rng(0)
+        depth = np.linspace(700, 9000, size[1]) + rng.integers(0, 50, size)
+        depth[rng.random(size) < 0.2] = 0
+        self.frame = {"depth": depth.astype(np.uint16)}
+        self.frame |= {name: rng.integers(0, 256, (*size, 3), np.uint8) for name in ("normal", "segment2d")}
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return self.frame
+
+
+@pytest.fixture
+def deep():
+    """A network of depth, and a list that gets what it is given."""
+    torch.manual_seed(0)
+    network, given = build(replace(SMALL, modalities=View.modalities, exchange=None)).eval(), []
+    network.register_forward_pre_hook(lambda module, arguments: given.append(arguments[0]))
+    return network, given
+
+
+@pytest.mark.parametrize("size", [(256, 256), (200, 300)])
+def test_a_network_of_depth_is_given_what_training_gives(deep, size):
+    network, given = deep
+    view = View(size)
+    (batch,) = evaluation_loader(view, DataConfig(size=(256, 256)), View.modalities, 1)
+    expected = {name: to_image(name, batch[name]) for name in View.modalities}
+    metres = view.frame["depth"] / 1000
+    unknown = metres.copy()
+    unknown[metres == 0] = np.resize([np.nan, np.inf, -1], (metres == 0).sum())
+    for depth in (view.frame["depth"], metres, metres.astype(np.float32), unknown):
+        Translator(network, "cpu").translate(view.frame | {"depth": depth})
+        for name, image in given.pop().items():
+            torch.testing.assert_close(image, expected[name], rtol=0, atol=1e-6)
+
+
+def test_depth_is_given_as_its_logarithm_and_holes_do_not_spread(deep):
+    network, given = deep
+    for size in ((256, 256), (200, 300)):
+        depth = View(size).frame["depth"]
+        Translator(network, "cpu").translate(View(size).frame)
+        image = given.pop()["depth"][0, 0].numpy()
+        known = 2 * np.log(1 + 512 * (np.unique(depth[depth > 0]) / 1000)) / 11.1 - 1
+        assert (image == -1).mean() == pytest.approx(0.2, abs=0.01)
+        assert all(np.abs(known - value).min() < 1e-6 for value in np.unique(image[image > -1]))
+
+
+@pytest.mark.parametrize(
+    "depth", [np.zeros((256, 256), np.uint8), np.zeros((256, 256, 1), np.uint16), np.zeros((256, 256), np.int32)]
+)
+def test_depth_that_was_scaled_is_refused(deep, depth):
+    with pytest.raises(ValueError, match=f"depth: expected uint16 millimetres or float metres .* got {depth.dtype}"):
+        Translator(deep[0], "cpu").translate(View((256, 256)).frame | {"depth": depth})
 
 
 def test_dropout_and_running_statistics_are_off_unless_asked_for(model):

@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from cen_model.data.classes import NYU13, VOID, palette
-from cen_model.visualize import colorize_depth, colorize_labels
+from cen_model.data.classes import NYU13, VOID, LabelSet, palette
+from cen_model.visualize import colorize, colorize_depth, colorize_labels
 from cen_ros.pictures import ROWS, WIDTH, save_pictures
 
 
@@ -26,6 +26,23 @@ def test_depth_is_red_near_blue_far_and_black_in_holes_in_both_units():
     assert far[2] > far[0]
     np.testing.assert_array_equal(colorize_depth(metres), colorize_depth(millimetres))
     np.testing.assert_array_equal(colorize_depth(np.array([[np.inf, -1]], np.float32)), np.zeros((1, 2, 3)))
+
+
+def test_label_sets_have_their_own_colours_and_everything_else_is_black():
+    table = LabelSet(("floor", "wall"), ((1, 2, 3), (200, 0, 0))).table()
+    assert table.dtype == np.uint8 and table[:2].tolist() == [[1, 2, 3], [200, 0, 0]]
+    assert table.shape == (256, 3) and not table[2:].any()
+
+
+def test_images_of_every_modality_become_colours():
+    colours = np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8)
+    np.testing.assert_array_equal(colorize(colours), colours)
+    np.testing.assert_array_equal(colorize(colours[..., 0]), colours[..., [0, 0, 0]])
+    street = np.linspace(20, 80, 100, dtype=np.float32).reshape(10, 10)
+    street[0, 0] = np.inf
+    image = colorize(street).astype(int)
+    assert not image[0, 0].any() and image[0, 5, 0] > 2 * image[0, 5, 2] and image[9, 9, 2] > image[9, 9, 0]
+    assert not colorize(np.zeros((4, 5), np.uint16)).any()
 
 
 def test_pictures_hold_what_was_seen(tmp_path):

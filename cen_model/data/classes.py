@@ -128,10 +128,14 @@ def palette(n: int) -> np.ndarray:
 
 
 def colour_table(classes: int) -> np.ndarray:
-    """RGB of every label: uint8 (256, 3); black for every id that is no class, `VOID` among them."""
-    colours = np.zeros((VOID + 1, 3), np.uint8)
-    colours[:classes] = palette(classes)
-    return colours
+    """RGB of every label: uint8 (256, 3), of `palette`; black for every id that is no class, `VOID` among them."""
+    return _table(palette(classes))
+
+
+def _table(colours: Sequence[Sequence[int]] | np.ndarray) -> np.ndarray:
+    table = np.zeros((VOID + 1, 3), np.uint8)
+    table[: len(colours)] = colours
+    return table
 
 
 @dataclass(frozen=True)
@@ -146,6 +150,10 @@ class LabelSet:
     def of(cls, names: tuple[str, ...]) -> LabelSet:
         """With the colours of `palette`."""
         return cls(names, tuple(map(tuple, palette(len(names)).tolist())))
+
+    def table(self) -> np.ndarray:
+        """RGB of every label: uint8 (256, 3); black for every id that is no class, `VOID` among them."""
+        return _table(self.colours)
 
 
 LABEL_SETS = {

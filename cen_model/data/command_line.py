@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 from jsonargparse import ArgumentParser
 
+from cen_model.arguments import as_jsonargparse, tuple_fields
 from cen_model.data.config import DataConfig, Split
 
 
@@ -25,7 +26,7 @@ def _parser(command: str, about: str) -> ArgumentParser:
     if command == "show":
         parser.add_argument("--split", type=Split, default="train")
         parser.add_argument("--frames", type=int, default=6, help="how many")
-        parser.add_argument("--indices", type=tuple[int, ...], default=(), help="these, such as [0,7]")
+        parser.add_argument("--indices", type=tuple[int, ...], default=(), help="these, such as 0,7")
         parser.add_argument("--seed", type=int, default=0, help="which ones")
         parser.add_argument("--augmented", type=bool, default=False, help="as training sees them")
     if command == "pack":
@@ -40,8 +41,8 @@ def read_options(command: str, about: str, arguments: Sequence[str]) -> tuple[Da
         OSError, ValueError: the configuration cannot be read. Unknown options end the program.
     """
     parser = _parser(command, about)
-    arguments = [re.sub(r"^(--)?data\.(?=\w+(=|$))", "--", text) for text in arguments]
-    arguments = [re.sub(r"^(--size=)?(\d+)x(\d+)$", r"\1[\2,\3]", text) for text in arguments]
+    arguments = [re.sub(r"^(--)?data\.(?=[\w-]+(=|$))", "--", text) for text in arguments]
+    arguments = as_jsonargparse(arguments, {*tuple_fields(DataConfig), "modalities", "indices"})
     if arguments and not arguments[0].startswith("-"):
         arguments = ["--config", *arguments]
     first = parser.parse_args(arguments)

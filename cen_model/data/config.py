@@ -8,6 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
+from cen_model.ranges import AT_LEAST_0, AT_LEAST_1, POSITIVE, SHARE, check
+
 Split = Literal["train", "validation", "test"]
 """What is learnt from, what chooses among checkpoints and settings, and what is measured at the end. Datasets with only
 two parts, such as NYUDv2, take the same one for validation and test."""
@@ -74,5 +76,9 @@ class DataConfig:
     evaluation_batch: int = 4
 
     def __post_init__(self) -> None:
-        if self.evaluation_batch < 1:
-            raise ValueError(f"data.evaluation_batch: expected at least 1 frame, got {self.evaluation_batch}")
+        check(self, "data.", AT_LEAST_0, "min_side", "jitter", "workers")
+        check(self, "data.", AT_LEAST_1, "size", "crop", "evaluation_batch")
+        check(self, "data.", POSITIVE, "scale")
+        check(self, "data.", SHARE, "mirror", "cutout", "modality_dropout")
+        if self.scale[0] > self.scale[1]:
+            raise ValueError(f"data.scale: expected the smaller factor first, got {self.scale}")

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from cen_model.data.classes import VOID, LabelSet
-from cen_model.visualize import colorize_depth, grid
+from cen_model.data.classes import LabelSet
+from cen_model.visualize import colorize, grid
 
 OVERLAY = 0.5
 
@@ -33,20 +33,12 @@ def contact_sheet(
 
 
 def _images(frame: Mapping[str, np.ndarray], modalities: Sequence[str], labels: LabelSet | None) -> list[np.ndarray]:
-    images = [_colours(name, frame[name]) for name in modalities]
+    images = [colorize(frame[name]) for name in modalities]
     if labels is None:
         return images
-    table = np.zeros((VOID + 1, 3), np.uint8)
-    table[: len(labels.colours)] = labels.colours
-    painted = table[frame["label"]]
+    painted = labels.table()[frame["label"]]
     base = frame["rgb"] if "rgb" in frame else images[0]
     return [*images, painted, cv2.addWeighted(base, 1 - OVERLAY, painted, OVERLAY, 0)]
-
-
-def _colours(name: str, image: np.ndarray) -> np.ndarray:
-    if name in ("depth", "zbuffer"):
-        return colorize_depth(image)
-    return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
 
 
 def _panel(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

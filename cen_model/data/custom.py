@@ -3,7 +3,7 @@
 
     classes: [floor, wall, person]        # names, or {name: [r, g, b]}
     labels: from_zero                     # or zero_is_void; or {first: 1, void: [0, 255]}
-    depth_scale: 1000                     # units a metre, 1000 unless told
+    depth_scale: 1000                     # units a metre; unless told, 1000 of integers and 1 of floating-point files
     intrinsics: [fx, fy, cx, cy]          # optional, in pixels
     train:
       rgb: images/train                   # a folder, or a list file with a path on each line
@@ -74,7 +74,7 @@ def _open(described: Any, base: Path, split: Split) -> FileDataset:
     refuse_missing(frames)
     labels = _label_set(described) if "label" in part else None
     readers = {name: _image_reader(name) for name in MODALITIES}
-    readers["depth"] = readers["zbuffer"] = partial(_depth, scale=_number(described, "depth_scale", 1000.0))
+    readers["depth"] = readers["zbuffer"] = partial(_depth, scale=_depth_scale(described))
     if labels:
         readers["label"] = label_reader(_convention(described), len(labels.names))
     return FileDataset(frames, readers, labels, _intrinsics(described))
@@ -112,8 +112,10 @@ def _image_reader(name: str) -> Reader:
     return read_rgb if MODALITIES[name].channels == 3 else read_plane
 
 
-def _depth(path: Path, scale: float) -> np.ndarray:
-    values = read_array(path) if path.suffix == ".npy" else read_grey(path)
+def _depth(path: Path, scale: float | None) -> np.ndarray:
+    values = read_array(path) if path.suffix.lower() == ".npy" else read_grey(path)
+    if scale is None:
+        scale = 1 if values.dtype.kind == "f" else 1000
     return values.astype(np.float32) / scale
 
 
@@ -147,11 +149,11 @@ def _is_id(value: object, largest: int = 255) -> bool:
     return isinstance(value, int) and 0 <= value <= largest
 
 
-def _number(described: Mapping[str, Any], key: str, default: float) -> float:
-    value = described.get(key, default)
-    if not isinstance(value, (int, float)) or value <= 0:
-        raise ValueError(f"{key}: expected a number above 0, got {value!r}")
-    return float(value)
+def _depth_scale(described: Mapping[str, Any]) -> float | None:
+    value = described.get("depth_scale")
+    if value is not None and (not isinstance(value, (int, float)) or value <= 0):
+        raise ValueError(f"depth_scale: expected a number above 0, got {value!r}")
+    return value
 
 
 def _intrinsics(described: Mapping[str, Any]) -> np.ndarray | None:

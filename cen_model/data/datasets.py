@@ -13,7 +13,7 @@ from cen_model.data.classes import LABEL_SETS
 from cen_model.data.config import DataConfig, Split
 from cen_model.data.custom import open_custom
 from cen_model.data.dataset import Dataset
-from cen_model.data.derived import DERIVATIONS, Derived
+from cen_model.data.derived import Derived, source_of
 from cen_model.data.file_dataset import FileDataset
 from cen_model.data.layouts import Layout, open_layout
 from cen_model.data.packed import open_packed
@@ -23,15 +23,17 @@ from cen_model.names import look_up
 
 
 class Synthetic(SyntheticScenes):
-    """Synthetic scenes, rendered on all cores into the project's cache where they are not there yet."""
+    """Synthetic scenes, kept in the project's cache."""
 
     modalities = ("rgb", "depth")
     labels = LABEL_SETS["nyu13"]
 
     def __init__(self, seeds: range, size: tuple[int, int]) -> None:
-        cache = cache_directory() / "scenes"
-        prerender(seeds, size, cache, workers=os.cpu_count() or 1)
-        super().__init__(seeds, size, cache)
+        super().__init__(seeds, size, cache_directory() / "scenes")
+
+    def render(self) -> None:
+        """Render on all cores what is not there yet; what is left is rendered when it is first asked for."""
+        prerender(self.seeds, self.size, self.cache_dir, workers=os.cpu_count() or 1)
 
     def describe(self, index: int) -> str:
         return f"synthetic scene {self.seeds[index]}"
@@ -41,6 +43,10 @@ class Synthetic(SyntheticScenes):
 
 
 def _open_synthetic(config: DataConfig, split: Split) -> Dataset:
+    others = ", ".join(name for name in DATASETS if name != "synthetic")
+    for key, value in (("root", config.root), ("layout", config.layout)):
+        if value is not None:  # else the scenes would be taken for what is in the folder
+            raise ValueError(f"data.{key}: synthetic scenes have no folder, got {value}; name data.dataset ({others})")
     return Synthetic(config.synthetic.seeds(split), config.synthetic.size)
 
 
@@ -59,21 +65,27 @@ DATASETS: dict[str, Callable[[DataConfig, Split], Dataset]] = {
 }
 
 
-def open_dataset(config: DataConfig, split: Split, modalities: Sequence[str]) -> Dataset:
+def open_dataset(config: DataConfig, split: Split, modalities: Sequence[str], render: bool = True) -> Dataset:
     """A split of the dataset that `config` names; modalities that it lacks are derived from those it has.
+
+    Args:
+        render: synthetic scenes that are not there yet, all at once; else each when it is first asked for.
 
     Raises:
         FileNotFoundError: a folder or file that is named is not there.
-        ValueError: the dataset, its layout or its label set is unknown, or a modality cannot be derived.
+        ValueError: the dataset, its layout or its label set is unknown, synthetic scenes are given a folder, or a
+            modality cannot be derived.
     """
     dataset = look_up("data.dataset", config.dataset, DATASETS)(config, split)
     if config.label_set is not None and dataset.labels != look_up("data.label_set", config.label_set, LABEL_SETS):
         found = f"{len(dataset.labels.names)} classes of its own" if dataset.labels else "no labels"
         raise ValueError(f"data.label_set: {config.dataset} has {found}, which cannot be read as {config.label_set}")
     if isinstance(dataset, FileDataset):
-        read = {name if name in dataset.modalities else DERIVATIONS.get(name, (name,))[0] for name in modalities}
-        if read <= set(dataset.modalities):
+        there = dataset.modalities
+        read = {name if name in there else source_of(name, there) for name in modalities}
+        if None not in read:
             dataset.keep(read)
-    if set(modalities) <= set(dataset.modalities):
-        return dataset
-    return Derived(dataset, modalities)
+    opened = dataset if set(modalities) <= set(dataset.modalities) else Derived(dataset, modalities)
+    if render and isinstance(dataset, Synthetic):
+        dataset.render()
+    return opened

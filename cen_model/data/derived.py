@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Modalities that any RGB-D frame has implicitly: normals, shading, occlusion and texture edges, HHA.
 
+They are made of depth along the optical axis. That is what `depth` is in every dataset but Taskonomy, where it is along
+the ray, and the other one is `zbuffer`.
+
 Axes: H W pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -23,29 +26,27 @@ _FLAT = 0.05
 _CAMERA_CM, _LOW_CM = 130, 90
 """Height of a camera that sees no floor, and how far below the camera the lowest point of one that does is."""
 
-Frame = Mapping[str, np.ndarray]
 
-
-def normal(frame: Frame, intrinsics: np.ndarray) -> np.ndarray:
+def normal(depth: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
     """Normals in the camera's frame (x right, y down, z forward), (n + 1) · 127.5: uint8 (H, W, 3); 128 = unknown."""
-    return _encoded(normals(frame["depth"], intrinsics))
+    return _encoded(normals(depth, intrinsics))
 
 
-def shade(frame: Frame, intrinsics: np.ndarray) -> np.ndarray:
+def shade(depth: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
     """Grey matte surfaces, lit from the camera: uint8 (H, W), 255 where one looks straight at them, 0 = unknown."""
-    directions = normals(frame["depth"], intrinsics)
+    directions = normals(depth, intrinsics)
     x, y = rays(directions.shape[:2], intrinsics)
     towards = np.stack([x, y, np.ones_like(x)], axis=2)
     cosine = -(directions * towards).sum(2) / np.linalg.norm(towards, axis=2)
     return np.rint(np.clip(cosine, 0, 1) * 255).astype(np.uint8)
 
 
-def edge(frame: Frame, intrinsics: np.ndarray) -> np.ndarray:
+def edge(depth: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
     """Occlusion edges, steps of depth relative to the nearer side: uint8 (H, W), 255 from 30 % on, 0 up to 5 %.
 
     A step is what lies off a plane: inverse depth is linear there, however steeply the plane is seen. Holes have none.
     """
-    z = metres(frame["depth"])
+    z = metres(depth)
     known = z > 0
     w = np.divide(1.0, z, out=np.zeros_like(z), where=known)
     step = np.zeros_like(z)
@@ -67,23 +68,23 @@ def _neighbours(w: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
     return before, after
 
 
-def texture(frame: Frame, intrinsics: np.ndarray) -> np.ndarray:
+def texture(rgb: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
     """Texture edges, the gradient of the smoothed colour image's brightness: uint8 (H, W)."""
-    grey = cv2.GaussianBlur(cv2.cvtColor(frame["rgb"], cv2.COLOR_RGB2GRAY), (5, 5), 1.0).astype(np.float32)
+    grey = cv2.GaussianBlur(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), (5, 5), 1.0).astype(np.float32)
     gradient = cv2.magnitude(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
     return np.rint(np.clip(gradient / 2, 0, 255)).astype(np.uint8)
 
 
-def hha(frame: Frame, intrinsics: np.ndarray) -> np.ndarray:
+def hha(depth: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
     """Horizontal disparity, height above ground, angle with gravity (Gupta et al. 2014, § 3): uint8 (H, W, 3).
 
     310 / z in metres; the height in centimetres above the lowest point, or with the camera at 1.3 m where that is not
     0.9 m below it (no floor in sight); the angle between the normal and "up" in degrees, plus 38. Where there is no
     depth all of them are 128.
     """
-    z = metres(frame["depth"])
+    z = metres(depth)
     known = z > 0
-    directions = normals(frame["depth"], intrinsics)
+    directions = normals(depth, intrinsics)
     down = gravity(directions)
     x, y = rays(z.shape, intrinsics)
     height = -z * (x * down[0] + y * down[1] + down[2]) * 100
@@ -102,25 +103,32 @@ def _encoded(directions: np.ndarray) -> np.ndarray:
     return values
 
 
-DERIVATIONS: Mapping[str, tuple[str, Callable[[Frame, np.ndarray], np.ndarray]]] = {
-    "normal": ("depth", normal),
-    "shade": ("depth", shade),
-    "edge": ("depth", edge),
-    "texture": ("rgb", texture),
-    "hha": ("depth", hha),
+_AXIAL = ("zbuffer", "depth")
+DERIVATIONS: Mapping[str, tuple[tuple[str, ...], Callable[[np.ndarray, np.ndarray], np.ndarray]]] = {
+    "normal": (_AXIAL, normal),
+    "shade": (_AXIAL, shade),
+    "edge": (_AXIAL, edge),
+    "texture": (("rgb",), texture),
+    "hha": (_AXIAL, hha),
 }
-"""By modality, the one it is made of, and how."""
+"""By modality, the one it is made of, of several the first that is there, and how."""
 
 
-def derive(name: str, frame: Frame, intrinsics: np.ndarray | None = None) -> np.ndarray:
+def source_of(name: str, there: Collection[str]) -> str | None:
+    """The modality among those that are there which `name` is made of; None if it cannot be made of them."""
+    sources = DERIVATIONS[name][0] if name in DERIVATIONS else ()
+    return next((source for source in sources if source in there), None)
+
+
+def derive(name: str, frame: Mapping[str, np.ndarray], intrinsics: np.ndarray | None = None) -> np.ndarray:
     """A modality of `DERIVATIONS` from a frame that has what it is made of.
 
     Args:
         intrinsics: (3, 3) in pixels; None takes a Kinect's.
     """
-    source, make = DERIVATIONS[name]
-    size = frame[source].shape[:2]
-    return make(frame, default_intrinsics(size) if intrinsics is None else intrinsics)
+    image = frame[source_of(name, frame)]
+    camera = default_intrinsics(image.shape[:2]) if intrinsics is None else intrinsics
+    return DERIVATIONS[name][1](image, camera)
 
 
 class Derived:
@@ -134,9 +142,8 @@ class Derived:
         self.dataset, self.labels = dataset, dataset.labels
         self._made = [name for name in modalities if name not in dataset.modalities]
         for name in self._made:
-            source = DERIVATIONS[name][0] if name in DERIVATIONS else None
-            if source not in dataset.modalities:
-                made = ", ".join(each for each, (of, _) in DERIVATIONS.items() if of in dataset.modalities)
+            if source_of(name, dataset.modalities) is None:
+                made = ", ".join(each for each in DERIVATIONS if source_of(each, dataset.modalities))
                 raise ValueError(
                     f"the dataset has no {name}: it has {', '.join(dataset.modalities)}; of them can be made {made}"
                 )

@@ -9,6 +9,8 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from cen_model.modalities import IN_METRES
+
 LEVELS = "levels"
 """The way of depth in 8 bits; others are "png" and, say, "jpeg 95"."""
 _SAMPLES = 20
@@ -78,7 +80,7 @@ class Encodings:
 
     def _image(self, frame: Mapping[str, np.ndarray], name: str, way: str) -> np.ndarray:
         image = frame[name]
-        if name in ("depth", "zbuffer"):
+        if name in IN_METRES:
             image = millimetres(image)
         return encoded(self._level_of[image] if way == LEVELS else image, way)
 

@@ -69,20 +69,30 @@ def explain(values: Sequence[int], classes: int) -> str:
         )
     if largest > classes:
         return f"{largest} is far above {classes} classes: is this another label set, or a picture of colours?"
+    if largest == classes and 0 in known:
+        return f"They go from 0 to {largest}{' and 255' * (255 in known)}: {_either(classes, 255 in known)}."
     if largest == classes and 255 in known:
-        zeros = "[0, 255]" if 0 in known else "[255]"
-        return f"They go up to {largest}, and 255 occurs: classes from 1 on, {{first: 1, void: {zeros}}}."
+        return f"They go up to {largest}, and 255 occurs: classes from 1 on, {{first: 1, void: [255]}}."
     if largest == classes:
-        hint = "0 is void then" if 0 in known else "0 does not occur"
-        return f"They go up to {largest}: classes from 1 on ({hint}), convention zero_is_void."
+        return f"They go up to {largest}: classes from 1 on (0 does not occur), convention zero_is_void."
     if 255 in known:
         return (
             f"They go up to {largest}, and 255 occurs: classes from 0 on, 255 = void, convention from_zero. Should "
-            f"{classes} occur in other files, it is {{first: 1, void: [0, 255]}}."
+            f"{classes} occur in other files, it is {_either(classes, True)}."
         )
     return (
         f"They go up to {largest} of {classes} classes, and 255 does not occur: both conventions fit; name the right "
         "one, for a wrong one shifts every class by one."
+    )
+
+
+def _either(classes: int, with_255: bool) -> str:
+    """The two readings of values from 0 to `classes`: which of the ends is void, the values do not tell."""
+    from_one = "{first: 1, void: [0, 255]}" if with_255 else "zero_is_void"
+    from_zero = f"{{first: 0, void: [{classes}{', 255' if with_255 else ''}]}}"
+    return (
+        f"either classes from 1 on and 0 = void, {from_one}, or classes from 0 on and {classes} = void, {from_zero}; "
+        "the wrong one shifts every class by one: look at `python -m cen_model.data show`"
     )
 
 

@@ -15,6 +15,7 @@ from cen_model.data.config import Split
 from cen_model.data.dataset import Dataset
 from cen_model.data.encodings import millimetres
 from cen_model.files import write_atomically
+from cen_model.modalities import IN_METRES
 
 DEPTH_UNITS = 1000
 """A metre, in the files written."""
@@ -72,7 +73,7 @@ def _refuse_others(stamp: Path, splits: Mapping[Split, Dataset], text: str) -> N
 
 
 def _storable(name: str, image: np.ndarray) -> np.ndarray:
-    if name in ("depth", "zbuffer"):
+    if name in IN_METRES:
         return millimetres(image)
     return image[..., ::-1] if image.ndim == 3 else image
 

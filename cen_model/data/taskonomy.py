@@ -4,13 +4,16 @@
 Buildings are the unit of the split: of those in alphabetical order, the last tenth is for validation and test each (at
 least one), unless train.txt, val.txt and test.txt in the folder name them, or the points, a line each. Of the latter
 two, one may stand for both.
+
+Normals, shading, edges and HHA that are not downloaded are made of depth_zbuffer. Of depth_euclidean alone, which is
+along the ray, they come out bent.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -64,7 +67,30 @@ DOMAINS: Mapping[str, tuple[str, Reader]] = {
 """By domain, the modality, and what reads its files."""
 
 
-def _open(config: DataConfig, split: Split) -> FileDataset:
+class Views(FileDataset):
+    """Views that need not have the same domains, until `keep` says which of them count.
+
+    Args:
+        root: the folder, for messages.
+        frames: files of each view, by its name.
+    """
+
+    def __init__(self, root: Path, frames: Mapping[str, Files]) -> None:
+        super().__init__(list(frames.values()), dict(DOMAINS.values()), None)
+        self.modalities = tuple(sorted({name for files in frames.values() for name in files}))
+        self._root, self._views = root, frames
+
+    def keep(self, modalities: Iterable[str]) -> None:
+        """Read only these from now on, of the views that have all of them.
+
+        Raises:
+            ValueError: there is no such view.
+        """
+        super().keep(modalities)
+        self.frames = _complete(self._views, self.modalities, self._root)
+
+
+def _open(config: DataConfig, split: Split) -> Views:
     root = folder(config)
     frames: dict[str, dict[str, Path]] = {}
     for path in sorted(root.rglob("*_domain_*.png")):
@@ -76,9 +102,7 @@ def _open(config: DataConfig, split: Split) -> FileDataset:
     keys = _chosen(root, sorted(frames), split)
     if not keys:
         raise ValueError(f"{root}: of {len(frames)} views none is left for {split}")
-    chosen = _complete({key: frames[key] for key in keys}, root)
-    readers = dict(DOMAINS.values())
-    return FileDataset(chosen, readers, None)
+    return Views(root, {key: frames[key] for key in keys})
 
 
 def _building(path: Path, root: Path) -> str:
@@ -102,16 +126,15 @@ def _chosen(root: Path, keys: list[str], split: Split) -> list[str]:
     return [key for key in keys if key in wanted or key.rsplit("/", 1)[0] in wanted]
 
 
-def _complete(frames: Mapping[str, Files], root: Path) -> list[Files]:
-    """Those that have every domain that any has."""
-    names = sorted({name for files in frames.values() for name in files})
-    complete = [{name: files[name] for name in names} for files in frames.values() if len(files) == len(names)]
+def _complete(views: Mapping[str, Files], names: Sequence[str], root: Path) -> list[Files]:
+    """Those that have all that is named."""
+    lacking = {key: [name for name in names if name not in files] for key, files in views.items()}
+    complete = [{name: files[name] for name in names} for key, files in views.items() if not lacking[key]]
     if not complete:
-        raise ValueError(f"{root}: no view has all of the domains that are there ({', '.join(names) or 'none'})")
-    if left_out := [key for key, files in frames.items() if len(files) < len(names)]:
-        lacking = ", ".join(name for name in names if name not in frames[left_out[0]])
-        text = "%s: %d of %d views are left out, for they lack a domain; the first of them, %s: %s"
-        LOGGER.warning(text, root, len(left_out), len(frames), left_out[0], lacking)
+        raise ValueError(f"{root}: no view has all that is asked for ({', '.join(names)})")
+    if left_out := [key for key in views if lacking[key]]:
+        text = "%s: %d of %d views are left out, for they lack what is asked for; the first of them, %s: %s"
+        LOGGER.warning(text, root, len(left_out), len(views), left_out[0], ", ".join(lacking[left_out[0]]))
     return complete
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from cen_model.data.classes import VOID, LabelSet
-from cen_model.visualize import colorize_depth, grid
+from cen_model.visualize import colorize, grid
 
 EACH = 3
 """Frames of a kind."""
@@ -41,7 +41,7 @@ def choose(frames: Sequence[Mapping[str, Any]], key: str, lower_is_better: bool 
 
 def inputs(frame: Mapping[str, np.ndarray], modalities: Sequence[str]) -> dict[str, np.ndarray]:
     """Images uint8 (H, W, 3) of a frame's modalities."""
-    return {name: _painted(frame[name]) for name in modalities}
+    return {name: colorize(frame[name]) for name in modalities}
 
 
 def answers(
@@ -55,8 +55,7 @@ def answers(
         confidence: probability of the label, float (H, W); None where it is not known.
     """
     truth = frame["label"]
-    table = np.zeros((VOID + 1, 3), np.uint8)
-    table[: len(classes.colours)] = classes.colours
+    table = classes.table()
     images = {"truth": table[truth], "labels": table[labels]}
     if confidence is not None:
         grey = (255 * np.clip(confidence, 0, 1)).astype(np.uint8)
@@ -80,12 +79,3 @@ def _errors(frame: Mapping[str, np.ndarray], wrong: np.ndarray) -> np.ndarray:
     image[wrong] = WRONG
     image[frame["label"] == VOID] = 0
     return image
-
-
-def _painted(image: np.ndarray) -> np.ndarray:
-    if image.dtype != np.uint8:  # depth
-        metres = image * np.float32(1e-3) if image.dtype == np.uint16 else image
-        known = metres[np.isfinite(metres) & (metres > 0)]
-        nearest, farthest = np.percentile(known, (2, 98)) if known.size else (0, 1)
-        return colorize_depth(metres, nearest, max(farthest, nearest + 1e-3))
-    return np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image

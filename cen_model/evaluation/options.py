@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from jsonargparse import ArgumentParser, set_parsing_settings
 from jsonargparse.typing import PositiveInt
 
+from cen_model.arguments import as_jsonargparse, tuple_fields
 from cen_model.data.config import DataConfig, Split
 from cen_model.deploy.backends import AUTO
 from cen_model.evaluation.inference import InferenceConfig
@@ -44,14 +44,18 @@ class Options:
 
 
 def parse(arguments: Sequence[str]) -> Options:
-    """Read a command line; sizes may be written 480x640. A mistake ends the program with a message that names it."""
+    """Read a command line, as `cen_model.arguments.as_jsonargparse` has it.
+
+    Raises:
+        ValueError: a value makes no sense; it is named. Unknown options and other types end the program with a message.
+    """
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = ArgumentParser(prog="python -m cen_model.evaluate", description="Measure a network on a dataset.")
     parser.add_argument("weights", type=str, help="a checkpoint file or the name of shipped weights")
     parser.add_class_arguments(DataConfig, skip=_SKIPPED)
     parser.add_argument("--split", type=Split, default="test", help="of the dataset")
     parser.add_class_arguments(InferenceConfig)
-    parser.add_argument("--drop", type=tuple[str, ...], default=(), help="modalities that are missing, such as [depth]")
+    parser.add_argument("--drop", type=tuple[str, ...], default=(), help="modalities that are missing, such as depth")
     parser.add_argument("--frames", type=PositiveInt | None, default=None, help="only the first so many")
     parser.add_argument(
         "--backend",
@@ -64,8 +68,8 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument("--fid", type=bool, default=True, help="translation: whether FID and KID are measured")
     parser.add_argument("--inception", type=Path | None, default=None, help="translation: file of Inception's weights")
     parser.add_argument("--output", type=Path | None, default=None, help="folder of results.json and of the report")
-    sized = [re.sub(r"^(--\w+=)?(\d+)x(\d+)$", r"\1[\2,\3]", text) for text in arguments]
-    values = vars(parser.instantiate(parser.parse_args(sized)))
+    written = as_jsonargparse(arguments, {*tuple_fields(DataConfig, InferenceConfig), "drop"})
+    values = vars(parser.instantiate(parser.parse_args(written)))
     inference = InferenceConfig(**_of(InferenceConfig, values))
     data = DataConfig(**{key: value for key, value in _of(DataConfig, values).items() if key not in _SKIPPED})
     translation = TranslationOptions(**_of(TranslationOptions, values))

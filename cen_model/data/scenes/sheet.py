@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from cen_model.data.classes import NYU13, palette
 from cen_model.data.scenes.renderer import Frame
+from cen_model.files import write_atomically
 
 GAP = 4
 
@@ -41,6 +41,4 @@ def contact_sheet(frames: Sequence[Frame]) -> np.ndarray:
 def write_png(path: Path, image: np.ndarray) -> None:
     """Write RGB `image`, whole or not at all."""
     data = cv2.imencode(".png", image[..., ::-1])[1].tobytes()
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    write_atomically(path, lambda file: file.write_bytes(data))
