@@ -12,11 +12,11 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from matplotlib.figure import Figure
 from rich.console import Console
 from torch import Tensor
@@ -24,13 +24,12 @@ from torch import Tensor
 from cen_model.analysis import feature_maps, figures, theorem
 from cen_model.analysis.explanation import explanation
 from cen_model.analysis.history import History, read
-from cen_model.data.config import DataConfig, SyntheticConfig
 from cen_model.data.datasets import open_dataset
 from cen_model.evaluation.chosen import Chosen
 from cen_model.evaluation.results import RESULTS
 from cen_model.files import write_atomically
 from cen_model.loaders import evaluation_loader, training_loader
-from cen_model.train_config import changes
+from cen_model.train_config import TrainConfig, changes, parse
 
 
 def analyze(runs: Sequence[Path], output: Path, root: Path | None, layer: str | None, frame: int, batches: int) -> None:
@@ -57,8 +56,8 @@ def analyze(runs: Sequence[Path], output: Path, root: Path | None, layer: str | 
     _save(figures.proportions(histories, shown), output / "proportions.png")
     _save(figures.proportions_of_layers(histories), output / "proportions_of_layers.png")
     _save(figures.exchanged(histories), output / "exchanged.png")
-    config = yaml.safe_load((runs[0] / "config.yaml").read_text(encoding="utf-8"))
-    if first.network.config.task == "segmentation":
+    config = parse(["--config", str(runs[0] / "config.yaml")])
+    if config.task == "segmentation":
         _segmentation_figures(first, config, shown, output, root, frame, batches)
     results = [_result(run) for run in runs if (run / RESULTS).is_file()]
     for by in ("penalty", "threshold"):
@@ -71,12 +70,13 @@ def analyze(runs: Sequence[Path], output: Path, root: Path | None, layer: str | 
 
 
 def _segmentation_figures(
-    history: History, config: dict[str, Any], layer: str, output: Path, root: Path | None, frame: int, batches: int
+    history: History, config: TrainConfig, layer: str, output: Path, root: Path | None, frame: int, batches: int
 ) -> None:
-    data, modalities = _data(config["data"], root), history.network.config.modalities
+    data = replace(config.data, root=root or config.data.root, on_device=False)
+    modalities = history.network.config.modalities
     train, test = (open_dataset(data, split, modalities) for split in ("train", "test"))
-    loader = training_loader(train, data, modalities, config["optimiser"]["batch"], config["seed"], range(batches))
-    probability = theorem.attraction(history.network, loader, config["exchange"]["penalty"])
+    loader = training_loader(train, data, modalities, config.optimiser.batch, config.seed, range(batches))
+    probability = theorem.attraction(history.network, loader, config.exchange.penalty)
     _save(figures.attraction(probability, history), output / "theorem.png")
     if len(modalities) == 2:
         if not 0 <= frame < len(test):
@@ -89,14 +89,6 @@ def _segmentation_figures(
 def _image(raw_CHW: Tensor) -> np.ndarray:
     """For matplotlib: (H, W, 3) uint8, or (H, W) as it is."""
     return raw_CHW[0].numpy() if len(raw_CHW) == 1 else raw_CHW.permute(1, 2, 0).clamp(0, 255).byte().numpy()
-
-
-def _data(values: dict[str, Any], root: Path | None) -> DataConfig:
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-    scenes = {key: tuple(value) if isinstance(value, list) else value for key, value in values.pop("synthetic").items()}
-    stored = values.pop("root")
-    place = root or (Path(stored) if stored else None)
-    return DataConfig(**{**values, "on_device": False}, root=place, synthetic=SyntheticConfig(**scenes))
 
 
 def _result(run: Path) -> dict[str, Any]:

@@ -117,6 +117,11 @@ def exchange_norms(module: nn.Module) -> Iterator[ExchangeNorm]:
     return (child for child in module.modules() if isinstance(child, ExchangeNorm))
 
 
+def named_exchange_norms(module: nn.Module) -> dict[str, ExchangeNorm]:
+    """Every exchanging norm of a network by its name, in the network's order."""
+    return {name: child for name, child in module.named_modules() if isinstance(child, ExchangeNorm)}
+
+
 def sparsity(module: nn.Module) -> Tensor:
     """Σ_m Σ_l |γ̂_m,l| over a network (Eq. 4, without λ): a scalar, 0 where nothing exchanges."""
     nothing = torch.zeros((), device=next(module.parameters()).device)

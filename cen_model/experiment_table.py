@@ -16,9 +16,14 @@ PROTOCOL = ("data", "optimiser", "exchange", "schedule", "hardware")
 """Sections of a training configuration that rows are supposed to have in common."""
 
 
+def folder_of(output: Path, row: str, seed: int) -> Path:
+    """Of a run."""
+    return output / f"{row}-{seed}"
+
+
 def write_tables(rows: Iterable[str], seeds: Sequence[int], output: Path, table: Path) -> None:
     """Write TABLE.json, every result, and TABLE.md, means over the seeds that are finished."""
-    runs = {row: [_read(output / f"{row}-{seed}" / RESULTS) for seed in seeds] for row in rows}
+    runs = {row: [_read(folder_of(output, row, seed) / RESULTS) for seed in seeds] for row in rows}
     finished = {row: [each for each in results if each is not None] for row, results in runs.items()}
     save(table.with_name(f"{table.name}.json"), finished)
     text = markdown(finished, len(seeds))
@@ -40,7 +45,7 @@ def markdown(runs: Mapping[str, Sequence[Mapping[str, Any]]], seeds: int) -> str
     """
     finished = [each for results in runs.values() for each in results]
     columns = _columns(finished)
-    header = ["network", *columns, "exchanged", "parameters", "seeds", "time"]
+    header = ["network", *columns, "exchanged of those in scope", "parameters", "seeds", "time"]
     lines = [_line(header), _line(["---", *["---:"] * (len(header) - 1)])]
     for row, results in runs.items():
         if not results:
@@ -119,9 +124,10 @@ def _protocol(finished: Sequence[Mapping[str, Any]]) -> list[str]:
 def _network(model: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
     if "encoder" not in model:
         return f"{' + '.join(model['modalities'])} → {model['target']}: U-Net, {model['filters']} filters."
+    width = f" (width {model['decoder_width']})" if model["decoder_width"] else ""
     return (
-        f"{model['encoder']} (width × {model['encoder_width']:g}) and {model['decoder']} (width "
-        f"{model['decoder_width']}), from {model['encoder_weights'] or 'random'} weights, {len(scores['iou'])} classes."
+        f"{model['encoder']} (width × {model['encoder_width']:g}) and {model['decoder']}{width}, "
+        f"from {model['encoder_weights'] or 'random'} weights, {len(scores['iou'])} classes."
     )
 
 

@@ -25,6 +25,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from jsonargparse import auto_cli
@@ -32,7 +33,7 @@ from rich.console import Console
 
 from cen_model.evaluation.results import RESULTS
 from cen_model.experiment_export import export
-from cen_model.experiment_table import write_tables
+from cen_model.experiment_table import folder_of, write_tables
 from cen_model.names import unknown
 
 PATIENCE = 600.0
@@ -63,11 +64,14 @@ class Experiment:
         for key in described:
             if key not in keys:
                 raise unknown(f"{path}: the key", key, keys)
-        rows = {name: tuple(overrides or ()) for name, overrides in described["rows"].items()}
+        if not isinstance(described.get("base"), str):
+            raise ValueError(f"{path}: base: expected a training configuration's file, got {described.get('base')!r}")
         base = path.parent / described["base"]
         if not base.is_file():
             raise FileNotFoundError(f"{path}: base: {base} is not there")
-        return cls(base, tuple(described.get("overrides", ())), tuple(described.get("seeds", (0,))), rows)
+        overrides = _overrides(described.get("overrides"), f"{path}: overrides")
+        rows = {str(name): _overrides(own, f"{path}: rows: {name}") for name, own in described["rows"].items()}
+        return cls(base, overrides, _seeds(described.get("seeds", [0]), f"{path}: seeds"), rows)
 
     def runs(self) -> list[tuple[str, int]]:
         """Rows with their seeds, in the order in which they are trained."""
@@ -79,9 +83,19 @@ class Experiment:
         return [sys.executable, "-m", "cen_model.train", "--config", str(self.base), *overrides]
 
 
-def folder_of(output: Path, row: str, seed: int) -> Path:
-    """Of a run."""
-    return output / f"{row}-{seed}"
+def _overrides(value: Any, place: str) -> tuple[str, ...]:
+    """Of a list, of a single one, or of none at all."""
+    texts = [] if value is None else [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{place}: expected overrides such as [schedule.epochs=3], got {value!r}")
+    return tuple(texts)
+
+
+def _seeds(value: Any, place: str) -> tuple[int, ...]:
+    seeds = value if isinstance(value, list) else [value]
+    if not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):  # True is an int as well
+        raise ValueError(f"{place}: expected integers from 0, such as [0, 1, 2], got {value!r}")
+    return tuple(seeds)
 
 
 def train(command: Sequence[str], log: Path, until: float, patience: float = PATIENCE) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 
 import torch
 from lightning.fabric import Fabric
@@ -46,8 +47,8 @@ def train(config: AnyTrainConfig, console: Console) -> bool:
         OSError: a file cannot be written; those that were written before are whole.
     """
     fabric = _launch(config)
-    dataset, validation = open_split(config, "train"), open_split(config, "validation")
-    task = TASKS[config.task](config, dataset, fabric)
+    dataset, validation = _open_together(config, fabric, "train", "validation")
+    task = TASKS[config.task](_without_weights(config) if config.dry_run else config, dataset, fabric)
     batch, epoch_steps = config.optimiser.batch, steps_per_epoch(len(dataset), config.optimiser.batch)
     if config.dry_run:
         if fabric.is_global_zero:
@@ -86,7 +87,8 @@ def train(config: AnyTrainConfig, console: Console) -> bool:
                 terms = fabric.all_reduce(terms, reduce_op="mean")
                 run.log(terms)
             bar.update(progress.step, terms, task.network.exchanged_share() if logs or ends else None)
-            if ends and (epoch % config.validate_every == 0 or progress.step == steps.stop):
+            due_validation = config.validate_every and epoch % config.validate_every == 0
+            if ends and (due_validation or progress.step == steps.stop):
                 scores = run.validate(validation, epoch)
                 bar.print(display.line(epoch, terms, scores, task.network.exchanged_share()))
             if saves:
@@ -97,7 +99,7 @@ def train(config: AnyTrainConfig, console: Console) -> bool:
         if progress.validated != progress.step:  # it was stopped at an epoch that now is the last one
             run.validate(validation, config.schedule.epochs)
             run.save()
-        test = open_split(config, "test")
+        (test,) = _open_together(config, fabric, "test")
         scores = finish(run, test)
         if config.task == "segmentation" and fabric.is_global_zero:
             title = f"{run.folder / 'best.safetensors'}: {len(test)} test frames"
@@ -106,15 +108,31 @@ def train(config: AnyTrainConfig, console: Console) -> bool:
     return progress.step == steps.stop
 
 
-def open_split(config: AnyTrainConfig, split: Split) -> Dataset:
-    """A split of the run's data, with what its network takes and makes."""
+def open_split(config: AnyTrainConfig, split: Split, render: bool = True) -> Dataset:
+    """A split of the run's data, with what its network takes and makes; `render` is that of `open_dataset`."""
     targets = [config.model.target] if config.task == "translation" else []
-    return open_dataset(config.data, split, [*config.model.modalities, *targets])
+    return open_dataset(config.data, split, [*config.model.modalities, *targets], render)
+
+
+def _open_together(config: AnyTrainConfig, fabric: Fabric, *splits: Split) -> list[Dataset]:
+    """Splits in every process, once the first one of each machine has rendered what is not there yet."""
+    renders = fabric.local_rank == 0 and not config.dry_run
+    datasets = [open_split(config, split, renders) for split in splits]
+    fabric.barrier()
+    return datasets
+
+
+def _without_weights(config: AnyTrainConfig) -> AnyTrainConfig:
+    """What a plan is made with: pretrained weights would be downloaded, and change nothing in it."""
+    if config.task == "translation":
+        return config
+    return replace(config, model=replace(config.model, encoder_weights=None))
 
 
 def _launch(config: AnyTrainConfig) -> Fabric:
     logger = TensorBoardLogger(config.output, name="tensorboard", version="")
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", config.hardware.devices))  # torchrun's, where it started this
+    devices = 1 if config.dry_run else config.hardware.devices
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", devices))  # torchrun's, where it started this
     nodes = int(os.environ.get("WORLD_SIZE", here)) // here
     strategy, precision = strategy_of(config.hardware, here * nodes), config.hardware.precision
     fabric = Fabric(devices=here, num_nodes=nodes, strategy=strategy, precision=precision, loggers=logger)

@@ -14,6 +14,7 @@ from jsonargparse import auto_cli
 from cen_model.config import SegmentationConfig, TranslationConfig
 from cen_model.data.config import DataConfig
 from cen_model.names import look_up
+from cen_model.ranges import AT_LEAST_0, AT_LEAST_1, DECAY, POSITIVE, SHARE, check
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,12 @@ class OptimiserConfig:
     frozen_statistics: bool = False
     """Keep BatchNorm's running statistics instead of the batch's, as the published code does with ImageNet's."""
 
+    def __post_init__(self) -> None:
+        check(self, "optimiser.", AT_LEAST_0, "encoder_lr", "decoder_lr", "weight_decay")
+        check(self, "optimiser.", DECAY, "momentum", "betas")
+        check(self, "optimiser.", AT_LEAST_1, "batch", "accumulate")
+        check(self, "optimiser.", POSITIVE, "clip")
+
 
 @dataclass(frozen=True)
 class ExchangeTrainingConfig:
@@ -53,6 +60,9 @@ class ExchangeTrainingConfig:
     """Value at which every scaling factor of the exchanging norms starts; None keeps the network's own."""
     lr_factor: float = 1.0
     """Learning rate of these factors, relative to the encoder's."""
+
+    def __post_init__(self) -> None:
+        check(self, "exchange.", AT_LEAST_0, "penalty", "lr_factor")
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,10 @@ class ScheduleConfig:
     """Of "steps"; the published code's."""
     warmup_steps: int = 0
     """Steps of linear growth at the start."""
+
+    def __post_init__(self) -> None:
+        check(self, "schedule.", AT_LEAST_1, "epochs", "every")
+        check(self, "schedule.", AT_LEAST_0, "warmup_steps", "encoder_factors", "decoder_factors")
 
 
 @dataclass(frozen=True)
@@ -87,6 +101,14 @@ class HardwareConfig:
     """Run torch.compile on it first: slow to begin, faster to go on."""
     recompute: bool = False
     """Keep less for the backward pass and compute it again; segmentation alone."""
+
+    def __post_init__(self) -> None:
+        check(self, "hardware.", AT_LEAST_1, "devices")
+        if self.compile and self.recompute:
+            raise ValueError(
+                "hardware.recompute=true and hardware.compile=true cannot go together: the compiler itself chooses "
+                "what to compute again; leave one of them out"
+            )
 
 
 @dataclass(frozen=True)
@@ -107,13 +129,17 @@ class RunConfig:
     half_weights: bool = False
     """Write convolutions as float16 into the checkpoints: half the size."""
     validate_every: int = 1
-    """Epochs between validations."""
+    """Epochs between validations; 0 has one at the end alone."""
     save_every: int = 0
     """Steps between saved states, besides those at the end of every epoch; 0 for these alone."""
     save_minutes: float | None = 30.0
     """Minutes after which the state is saved in the midst of an epoch, too."""
     dry_run: bool = False
     """Print what would be done, and do nothing."""
+
+    def __post_init__(self) -> None:
+        check(self, "", DECAY, "ema")
+        check(self, "", AT_LEAST_0, "seed", "validate_every", "save_every", "save_minutes")
 
 
 @dataclass(frozen=True)
@@ -125,6 +151,10 @@ class TrainConfig(RunConfig):
     """Its classes are those of the data."""
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self, "", SHARE, "label_smoothing")
 
 
 def _pix2pix() -> OptimiserConfig:
@@ -140,6 +170,16 @@ class TranslationTrainConfig(RunConfig):
     optimiser: OptimiserConfig = field(default_factory=_pix2pix)
     """Of the generator and of the discriminator, which takes `encoder_lr`."""
     schedule: ScheduleConfig = field(default_factory=lambda: ScheduleConfig("constant"))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.hardware.recompute:
+            raise ValueError("hardware.recompute: it is for segmentation alone, and task is translation; leave it out")
+        if self.optimiser.frozen_statistics:
+            raise ValueError(
+                "optimiser.frozen_statistics: it is for segmentation alone; translation's norms take every image's own "
+                "statistics, and have none to keep; leave it out"
+            )
 
 
 AnyTrainConfig = TrainConfig | TranslationTrainConfig
@@ -195,9 +235,15 @@ def parse(arguments: Sequence[str]) -> AnyTrainConfig:
 
     Unknown keys and values of the wrong type end the program with a message that names them.
     """
-    dashed = [f"--{text}" if "=" in text and not text.startswith("-") else text for text in arguments]
-    dashed = ["--dry_run=true" if text == "--dry-run" else text for text in dashed]
+    dashed = [_dashed(text, before) for before, text in zip(["", *arguments], arguments, strict=False)]
     return auto_cli(look_up("task", _task(dashed), TASKS), args=dashed, as_positional=False)
+
+
+def _dashed(text: str, before: str) -> str:
+    if text == "--dry-run":
+        return "--dry_run=true"
+    is_override = "=" in text and not text.startswith("-") and before != "--config"  # a path may have any sign in it
+    return f"--{text}" if is_override else text
 
 
 def _task(arguments: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from cen_model.analysis import feature_maps, figures, theorem
 from cen_model.analysis.explanation import explanation
 from cen_model.analysis.history import read
 from cen_model.analyze import _differing_in, main
-from cen_model.config import SegmentationConfig
+from cen_model.config import ExchangeConfig, SegmentationConfig
 from cen_model.data.classes import NYU13
 from cen_model.data.config import DataConfig, SyntheticConfig
 from cen_model.exchange import exchange_norms
@@ -31,9 +31,10 @@ from cen_model.train_config import TrainConfig, plain
 CLASSES = ("a", "b", "c")
 
 
-def network():
+def network(**exchange):
     torch.manual_seed(0)
-    return build(SegmentationConfig(classes=CLASSES, encoder="resnet18", encoder_width=0.125, decoder_width=8))
+    config = SegmentationConfig(classes=CLASSES, encoder="resnet18", encoder_width=0.125, decoder_width=8)
+    return build(replace(config, exchange=ExchangeConfig(**exchange)))
 
 
 def set_gamma(layer, gamma_MC):
@@ -249,3 +250,15 @@ def test_theorem_1_is_of_the_network_without_exchange():
     before = {key: value.clone() for key, value in model.state_dict().items()}
     assert theorem.attraction(model, [batch], 1e-6)[name][0, 0] < 0.5
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("policy", ["fixed", "random", "soft_gate"])
+def test_theorem_1_is_the_same_whatever_was_exchanged_by(policy):
+    """…as that of the same weights under Eq. 6 while no factor is below θ: there, too, nothing is exchanged."""
+    model, plain_model, batch = network(policy=policy), network(), sample()
+    weights = {name: tensor for name, tensor in model.state_dict().items() if ".policy." not in name}
+    plain_model.load_state_dict(weights)
+    assert plain_model.exchanged_share() == 0
+    expected = theorem.attraction(plain_model, [batch], 1e-3)
+    for name, probability in theorem.attraction(model, [batch], 1e-3).items():
+        assert np.array_equal(probability, expected[name])

@@ -109,7 +109,7 @@ def test_a_run_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
     monkeypatch.setattr(training, "entries", lambda setting, compiled: chosen)
     monkeypatch.setattr(training, "matmul_ceiling", lambda dtype, device: 1e11)
     dataset = SyntheticScenes(range(4), (48, 64))
-    data = DataConfig(crop=(64, 96), synthetic=SyntheticConfig(size=(48, 64)))
+    data = DataConfig(root=tmp_path, crop=(64, 96), min_side=40, jitter=0.2, synthetic=SyntheticConfig(size=(48, 64)))
     results = measure(ENTRY, 1, False, dataset, [data, replace(data, on_device=True)])
     published, *others = results.rows
     assert published.name == "published" and published.ratio == published.memory_ratio == 1
@@ -129,6 +129,7 @@ def test_a_run_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
     )
     text = training_markdown(broken, "the command")
     assert "`the command`" in text and "failed: no compiler |" in text
+    assert "scaled by 0.5 to 1 (shorter side of at least 40), cropped to 64×96" in text and "jittered by 0.2" in text
     assert len({line.count("|") for line in text.splitlines() if line.startswith("| ") and "fp32" in line}) == 1
     command._publish(results.to_json(), text, tmp_path / "training")
     assert text in capsys.readouterr().out

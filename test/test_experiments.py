@@ -128,11 +128,25 @@ def test_the_order_is_all_rows_then_the_next_seed(tmp_path):
         ({"seads": [1]}, "did you mean seeds"),
         ({"rows": ["cen"]}, "with names and overrides under rows"),
         ({"base": "nowhere.yaml"}, "nowhere.yaml is not there"),
+        ({"base": None}, "base: expected a training configuration's file, got None"),
+        ({"overrides": {"schedule.epochs": 3}}, r"overrides: expected overrides such as .* got {'schedule.epochs': 3}"),
+        ({"rows": {"cen": [3]}}, r"rows: cen: expected overrides such as \[schedule.epochs=3\], got \[3\]"),
+        ({"seeds": "many"}, r"seeds: expected integers from 0, such as \[0, 1, 2\], got 'many'"),
+        ({"seeds": [0, -1]}, r"seeds: expected integers from 0, .* got \[0, -1\]"),
+        ({"seeds": [True]}, r"seeds: expected integers from 0, .* got \[True\]"),
+        ({"seeds": []}, r"seeds: expected integers from 0, .* got \[\]"),
     ],
 )
 def test_mistakes_are_named(tmp_path, change, message):
     with pytest.raises((ValueError, OSError), match=message):
         Experiment.read(described(tmp_path / "e.yaml", **change))
+
+
+def test_what_stands_alone_needs_no_brackets(tmp_path):
+    alone = {"overrides": "schedule.epochs=3", "seeds": 3, "rows": {"cen": "model.exchange=null", "plain": None}}
+    experiment = Experiment.read(described(tmp_path / "e.yaml", **alone))
+    assert experiment.overrides == ("schedule.epochs=3",) and experiment.seeds == (3,)
+    assert experiment.rows == {"cen": ("model.exchange=null",), "plain": ()}
 
 
 def result(seed, scores, base="nyudv2-small.yaml", seconds=120, overrides=()):
@@ -177,6 +191,12 @@ def test_the_table_is_of_means_and_deviations():
     for stated in ("13 classes", "96×128", "10 epochs, 7 steps of 8", "λ 5e-05, θ 0.02, γ from 0.1", "commit abc"):
         assert stated in text
     assert "Trained differently" not in text
+    assert "light_refinenet (width 32), from random weights" in text
+
+
+def test_the_table_leaves_out_a_width_that_nobody_chose():
+    text = markdown({"cen": [result(0, segmented(0.2), "nyudv2.yaml")]}, 1)
+    assert "resnet101 (width × 1) and refinenet, from imagenet weights" in text
 
 
 def test_the_table_says_which_runs_were_trained_differently():

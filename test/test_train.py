@@ -17,6 +17,7 @@ import yaml
 from rich.console import Console
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torchvision.models import ResNet18_Weights
 
 from cen_model import checkpoint
 from cen_model.config import SegmentationConfig
@@ -199,6 +200,34 @@ def test_unknown_keys_and_wrong_values_are_refused_by_name(
     assert named in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["optimiser.accumulate=0"], r"optimiser\.accumulate: expected at least 1, got 0"),
+        (["optimiser.betas=[0.9,1]"], r"optimiser\.betas: expected at least 0 and less than 1, got \(0\.9, 1\.0\)"),
+        (["optimiser.clip=0"], r"optimiser\.clip: expected more than 0, got 0"),
+        (["exchange.penalty=-1"], r"exchange\.penalty: expected at least 0, got -1"),
+        (["schedule.every=0"], r"schedule\.every: expected at least 1, got 0"),
+        (["hardware.devices=0"], r"hardware\.devices: expected at least 1, got 0"),
+        (["data.workers=-1"], r"data\.workers: expected at least 0, got -1"),
+        (["data.crop=[0,48]"], r"data\.crop: expected at least 1, got \(0, 48\)"),
+        (["data.scale=[2,1]"], r"data\.scale: expected the smaller factor first, got \(2\.0, 1\.0\)"),
+        (["data.mirror=.nan"], r"data\.mirror: expected 0 to 1, got nan"),
+        (["validate_every=-1"], "validate_every: expected at least 0, got -1"),
+        (["ema=1.5"], "ema: expected at least 0 and less than 1, got 1.5"),
+        (["label_smoothing=2"], "label_smoothing: expected 0 to 1, got 2"),
+        (["task=translation", "save_every=-2"], "save_every: expected at least 0, got -2"),
+        (["hardware={recompute: true, compile: true}"], "recompute=true and hardware.compile=true cannot go together"),
+        (["task=translation", "hardware.recompute=true"], "recompute: it is for segmentation alone"),
+        (["task=translation", "optimiser.frozen_statistics=true"], "frozen_statistics: it is for segmentation alone"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_numbers_out_of_range_and_settings_without_effect_are_refused(arguments: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse(arguments)
+
+
 def test_overlapping_seeds_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises((SystemExit, ValueError)) as refusal:
         parse(["data.synthetic.train_scenes=2000", "data.synthetic.validation_seed=1999"])
@@ -206,7 +235,8 @@ def test_overlapping_seeds_are_refused(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_overrides_win_over_the_file(tmp_path: Path) -> None:
-    file = tmp_path / "config.yaml"
+    file = tmp_path / "lr=0.1" / "config.yaml"
+    file.parent.mkdir()
     file.write_text("model: {modalities: [rgb, depth], encoder: resnet50}\nschedule: {epochs: 3}\n")
     config = parse(["--config", str(file), "model.modalities=[rgb]", "model.exchange=null", "--seed=4"])
     assert config.model == SegmentationConfig(modalities=("rgb",), encoder="resnet50", exchange=None)
@@ -277,13 +307,24 @@ def test_frozen_statistics_do_not_move(tmp_path: Path) -> None:
     assert all((mean == 0).all() for mean in means)
 
 
-def test_the_plan_is_printed_and_nothing_done(tmp_path: Path) -> None:
+def test_the_plan_is_printed_and_nothing_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing rendered, downloaded, started or written."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for place, name in ((ResNet18_Weights, "get_state_dict"), (subprocess, "Popen")):
+        monkeypatch.setattr(place, name, lambda *_, name=name, **__: pytest.fail(name))
     console = Console(record=True, width=200)
-    assert not train(tiny(tmp_path / "run", "dry_run=true"), console)
+    costly = ("model.encoder_width=1", "model.encoder_weights=imagenet", "hardware.devices=2")
+    assert not train(tiny(tmp_path / "run", *costly, "dry_run=true"), console)
     said = console.export_text()
     assert "8 training frames, 2 steps an epoch, 18 epochs, 36 steps" in said
-    assert "encoder_width: 0.125" in said and "network: decoder" in said
-    assert not (tmp_path / "run" / "config.yaml").exists()
+    assert "encoder_weights: imagenet" in said and "network: decoder" in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_validations_in_between_there_is_one_at_the_end(tmp_path: Path) -> None:
+    assert run(tiny(tmp_path, "schedule.epochs=2", "validate_every=0"))
+    assert [event.step for event in events(tmp_path).Scalars("mIoU/ensemble")] == [4]
+    assert (tmp_path / "best.safetensors").is_file()
 
 
 def test_what_a_run_leaves(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from cen_model import checkpoint
-from cen_model.exchange import exchange_norms
+from cen_model.exchange import named_exchange_norms
 from cen_model.network import MultimodalNetwork
 
 
@@ -51,7 +51,7 @@ def read(run: Path) -> History:
     network = checkpoint.load(run / "last.safetensors")
     steps, each = [int(file.stem) for file in files], [load_file(file) for file in files]
     # A file of safetensors is in alphabetical order; the network knows the layers' own.
-    layers = {name: layer for name, layer in network.named_modules() if layer in set(exchange_norms(network))}
+    layers = named_exchange_norms(network)
     last = int(checkpoint.read_metadata(run / "last.safetensors").get("step", steps[-1]))
     if last > steps[-1]:
         steps.append(last)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cen_model.exchange import ExchangeNorm
+from cen_model.exchange import named_exchange_norms
 from cen_model.models import build
 from cen_model.network import MultimodalNetwork
 from cen_model.segmentation import inputs, losses
@@ -39,7 +39,7 @@ def attraction(
         penalty: λ.
     """
     network = _without_exchange(network)
-    layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, ExchangeNorm)}
+    layers = named_exchange_norms(network)
     squares = {name: torch.zeros(len(layer.norms), layer.norms[0].num_features) for name, layer in layers.items()}
     handles = [
         norm.register_forward_hook(_adding_to(squares[name][m]))
@@ -62,9 +62,11 @@ def attraction(
 
 
 def _without_exchange(network: MultimodalNetwork) -> MultimodalNetwork:
-    config = replace(network.config, exchange=replace(network.config.exchange, scope="none"), encoder_weights=None)
-    twin = build(config)
-    twin.load_state_dict(network.state_dict())
+    # Some policies refuse an empty scope, and some have weights of their own, which are of no use without exchange.
+    exchange = replace(network.config.exchange, policy="threshold", scope="none")
+    twin = build(replace(network.config, exchange=exchange, encoder_weights=None))
+    weights = network.state_dict()
+    twin.load_state_dict({name: weights[name] for name in twin.state_dict()})
     return twin.eval()
 
 

@@ -36,8 +36,8 @@ def inference(
     """Time networks and backends against the way the paper's code runs them.
 
     Args:
-        networks: names of the registry (with a third of their channels exchanged), of shipped weights, or files.
-        backends: what runs them; "none" is the network as it was trained.
+        networks: names of the registry (with a third of the channels in scope exchanged), of shipped weights, or files.
+        backends: what runs them, besides "none", the network as it was trained.
         size: height and width of the images.
         device: cpu, cuda, …; without it a GPU where there is one.
         rounds: how often every contestant has its turn.

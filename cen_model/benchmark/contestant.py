@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from time import perf_counter
 from typing import Any, Protocol
 
 from cen_model.benchmark.machine import peak_memory
+
+ENDED = "the process was ended, perhaps for want of memory"
 
 
 class Entry(Protocol):
@@ -43,7 +46,8 @@ class Contestant:
     """A running process; use it in a `with` statement.
 
     Raises:
-        RuntimeError: on entering, where the entry cannot run; with the reason.
+        RuntimeError: on entering, where the entry cannot run, with the reason; there and later, where the process was
+            ended from outside.
     """
 
     def __init__(self, entry: Entry) -> None:
@@ -54,7 +58,7 @@ class Contestant:
 
     def __enter__(self) -> Contestant:
         self._process.start()
-        answer = self._connection.recv()
+        answer = self._answer()
         if isinstance(answer, str):
             self._process.join()
             raise RuntimeError(answer)
@@ -62,28 +66,49 @@ class Contestant:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._connection.send(None)
+        with suppress(OSError):  # it has ended already
+            self._connection.send(None)
         self._process.join()
 
     def seconds(self, turns: int = 1) -> list[float]:
         """Time of each of so many turns."""
-        self._connection.send(turns)
-        return self._connection.recv()
+        return self._asked(turns)
 
     def peak_memory(self) -> int:
         """Bytes, of the process, or on a GPU of its tensors."""
-        self._connection.send("memory")
-        return self._connection.recv()
+        return self._asked("memory")
+
+    def _asked(self, order: int | str) -> Any:
+        with suppress(OSError):  # there is no answer then, either
+            self._connection.send(order)
+        return self._answer()
+
+    def _answer(self) -> Any:
+        try:
+            return self._connection.recv()
+        except (EOFError, OSError) as error:
+            raise RuntimeError(ENDED) from error
 
 
 def in_turn(contestants: Sequence[Contestant], rounds: int, seconds: float) -> list[list[list[float]]]:
-    """Times by contestant, round and turn; in a round, each is timed for about so many seconds, once at least."""
-    turns = [max(1, min(50, round(seconds / each.seconds()[0]))) for each in contestants]
+    """Times by contestant, round and turn; in a round, each is timed for about so many seconds, once at least.
+
+    A contestant whose process was ended meanwhile has no times at all, and the others go on.
+    """
+    first = [_tried(each, 1) for each in contestants]
+    turns = [max(1, min(50, round(seconds / own[0]))) if own else 0 for own in first]
     times: list[list[list[float]]] = [[] for _ in contestants]
     for _ in range(rounds):
         for contestant, count, kept in zip(contestants, turns, times, strict=True):
-            kept.append(contestant.seconds(count))
-    return times
+            kept.append(_tried(contestant, count))
+    return [kept if all(kept) else [] for kept in times]
+
+
+def _tried(contestant: Contestant, turns: int) -> list[float]:
+    try:
+        return contestant.seconds(turns)
+    except RuntimeError:
+        return []
 
 
 def _serve(entry: Entry, connection: Connection) -> None:

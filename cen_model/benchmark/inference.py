@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from cen_model import checkpoint
-from cen_model.benchmark.contestant import Contestant, in_turn
+from cen_model.benchmark.contestant import ENDED, Contestant, in_turn
 from cen_model.benchmark.deployed import REFERENCE, Deployed
 from cen_model.benchmark.machine import describe, matmul_ceiling, precisions
 from cen_model.benchmark.reference import exchange_a_third
@@ -39,12 +39,13 @@ class Row:
 
     Attributes:
         median, p95: seconds from arrays to labels.
-        ratio: median over the rounds of the reference's time by this one's; the two are timed in turn.
+        ratio: median over the rounds of the reference's time by this one's; the two are timed in turn. None where the
+            reference did not run: the published code has neither single modalities nor fusion modules.
         gflop: of the network as it was trained, and of what is run after rewriting.
         ceiling_share: of the machine's fastest matrix product in that precision, reached on the FLOPs that are run.
         peak_memory: bytes of the process, or on a GPU of its tensors.
         build_seconds: from the checkpoint to the first labels.
-        agreement: share of the pixels that are labelled as by the network itself, in float32.
+        agreement: share of the pixels that are labelled as by the network itself, in float32; None where that failed.
         failure: why it could not be run.
     """
 
@@ -54,12 +55,12 @@ class Row:
     branch: str
     median: float = 0.0
     p95: float = 0.0
-    ratio: float = 0.0
+    ratio: float | None = None
     gflop: tuple[float, float] = (0.0, 0.0)
     ceiling_share: float = 0.0
     peak_memory: int = 0
     build_seconds: float = 0.0
-    agreement: float = 0.0
+    agreement: float | None = None
     failure: str = ""
 
 
@@ -82,9 +83,11 @@ def measure(
     """Measure every backend that can be used on each network.
 
     Args:
-        networks: names of the registry, which get a third of their channels exchanged, or of weights or their files.
+        networks: names of the registry, which get a third of their channels in scope exchanged, or of weights or their
+            files.
         sensor: (height, width) of the images, in pixels.
-        backends: names, "none" among them for the network as it was trained.
+        backends: names. "none", the network as it was trained, is measured in any case: it is what labels are compared
+            with.
         rounds: in each, every contestant is timed for about a second, and the reference for one frame at least.
     """
     ceilings = {precision: matmul_ceiling(DTYPES[precision], device) for precision in precisions(device)}
@@ -112,7 +115,7 @@ def _entries(
     yield Deployed(weights, REFERENCE, "fp32", "ensemble", sensor, device, cache)
     kind = torch.device(device)
     streams = checkpoint.load(weights).config.streams
-    for name in backends:
+    for name in dict.fromkeys((NONE, *backends)):
         if name in BACKENDS and BACKENDS[name].unavailable(kind):
             print(f"without {name}: {BACKENDS[name].unavailable(kind)}", file=sys.stderr)
             continue
@@ -133,11 +136,12 @@ def _compete(name: str, entries: Iterator[Deployed], ceilings: dict[str, float],
             except RuntimeError as error:
                 rows.append(Row(name, entry.backend, entry.precision, entry.branch, failure=str(error)))
         times = in_turn(ready, rounds, _SECONDS_PER_ROUND)
-        memory = [each.peak_memory() for each in ready]
+        memory = [each.peak_memory() if own else 0 for each, own in zip(ready, times, strict=True)]
     # The processes have ended: together they hold much of the machine's memory.
+    reference = next((own for each, own in zip(ready, times, strict=True) if each.entry.backend == REFERENCE), [])
     own_labels = {each.entry.branch: each.readiness.answer for each in ready if each.entry.backend == NONE}
     for contestant, rounds_of_one, peak in zip(ready, times, memory, strict=True):
-        row = _row(name, contestant, rounds_of_one, times[0], own_labels, ceilings)
+        row = _row(name, contestant, rounds_of_one, reference, own_labels, ceilings)
         rows.append(replace(row, peak_memory=peak))
     return rows
 
@@ -151,8 +155,11 @@ def _row(
     ceilings: dict[str, float],
 ) -> Row:
     entry = contestant.entry
+    if not times:
+        return Row(name, entry.backend, entry.precision, entry.branch, failure=ENDED)
     frames = [seconds for each in times for seconds in each]
     before, after = _gflop(entry)
+    own = own_labels.get(entry.branch)
     return Row(
         network=name,
         backend=entry.backend,
@@ -160,12 +167,16 @@ def _row(
         branch=entry.branch,
         median=median(frames),
         p95=float(np.percentile(frames, 95)),
-        ratio=median(median(theirs) / median(ours) for theirs, ours in zip(reference, times, strict=True)),
+        ratio=_ratio(reference, times) if reference else None,
         gflop=(before, after),
         ceiling_share=1e9 * after / median(frames) / ceilings[entry.precision],
         build_seconds=contestant.readiness.build_seconds,
-        agreement=float((contestant.readiness.answer == own_labels[entry.branch]).mean()),
+        agreement=None if own is None else float((contestant.readiness.answer == own).mean()),
     )
+
+
+def _ratio(reference: Sequence[Sequence[float]], times: Sequence[Sequence[float]]) -> float:
+    return median(median(theirs) / median(ours) for theirs, ours in zip(reference, times, strict=True))
 
 
 def _gflop(entry: Deployed) -> tuple[float, float]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from cen_model.benchmark.inference import Results, Row
 from cen_model.benchmark.training import LoaderRow, TrainingResults, TrainingRow
+from cen_model.data.config import DataConfig
 
 _HEADER = (
     *("network", "backend", "precision", "branch", "median (ms)", "p95 (ms)", "frames/s", "times the reference"),
@@ -28,8 +29,8 @@ def markdown(results: Results, command: str) -> str:
         "From uint8 RGB and uint16 depth arrays to uint8 labels of the sensor's size. *published* is the way the",
         "paper's code runs the network, a list of tensors layer by layer, eager, in float32: the reference. *none* is",
         "this project's network as it is trained. Contestants are timed in turn in one run, each in a process of its",
-        "own; the ratio is the median over the rounds. Networks of the registry have random weights and a third of",
-        "their γ below θ. FLOPs are of convolutions and matrix products.",
+        "own; the ratio is the median over the rounds. Networks of the registry have random weights and, of the",
+        "channels in scope, a third of the γ below θ. FLOPs are of convolutions and matrix products.",
         "",
         *_table(_HEADER, 4, map(_cells, results.rows)),
         "",
@@ -59,12 +60,22 @@ def training_markdown(results: TrainingResults, command: str) -> str:
         "",
         *_table(_TRAINING_HEADER, 2, map(_training_cells, results.rows)),
         "",
-        "The loader alone, with the paper's augmentation, on the same machine while nothing trains:",
+        f"The loader alone, on the same machine while nothing trains; {_augmentation(results.data)}:",
         "",
         *_table(_LOADER_HEADER, 1, map(_loader_cells, results.loaders)),
         "",
     ]
     return "\n".join(lines)
+
+
+def _augmentation(data: DataConfig) -> str:
+    least, most = data.scale
+    sides = f" (shorter side of at least {data.min_side})" if data.min_side else ""
+    height, width = data.crop
+    return (
+        f"frames are scaled by {least:g} to {most:g}{sides}, cropped to {height}×{width}, mirrored with probability "
+        f"{data.mirror:g}, and their colours jittered by {data.jitter:g}"
+    )
 
 
 def _top(
@@ -106,13 +117,13 @@ def _cells(row: Row) -> list[str]:
         f"{1000 * row.median:.1f}",
         f"{1000 * row.p95:.1f}",
         f"{1 / row.median:.1f}",
-        f"{row.ratio:.2f}",
+        "-" if row.ratio is None else f"{row.ratio:.2f}",
         f"{row.gflop[0]:.1f}",
         f"{row.gflop[1]:.1f}",
         f"{row.ceiling_share:.0%}",
         f"{row.peak_memory / 1e6:.0f}",
         f"{row.build_seconds:.0f}",
-        f"{100 * row.agreement:.2f} %",
+        "-" if row.agreement is None else f"{100 * row.agreement:.2f} %",
     ]
 
 

@@ -12,7 +12,7 @@ from itertools import product
 from statistics import median
 from time import perf_counter
 
-from cen_model.benchmark.contestant import Contestant, in_turn
+from cen_model.benchmark.contestant import ENDED, Contestant, in_turn
 from cen_model.benchmark.machine import describe, matmul_ceiling, precisions
 from cen_model.benchmark.step import TrainingEntry, flops
 from cen_model.data.config import DataConfig
@@ -69,6 +69,7 @@ class TrainingResults:
 
     Attributes:
         gflop: of a step.
+        data: that the loaders read, and how.
     """
 
     setting: TrainingEntry
@@ -77,9 +78,10 @@ class TrainingResults:
     gflop: float
     rows: list[TrainingRow]
     loaders: list[LoaderRow]
+    data: DataConfig
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1)
+        return json.dumps(asdict(self), indent=1, default=str)  # data.root is a path
 
 
 def measure(
@@ -92,7 +94,7 @@ def measure(
         rounds: in each, every contestant takes one step at least.
         compiled: torch.compile takes part, too.
         dataset: that loaders read.
-        loaders: their configurations.
+        loaders: their configurations, one or more, which differ in workers and place alone.
     """
     ceilings = {name: matmul_ceiling(DTYPES[name], setting.device) for name in _precisions(setting)}
     work = flops(setting)
@@ -100,7 +102,7 @@ def measure(
     fastest = max((row.images for row in rows), default=0.0)
     loader_rows = [loader_speed(dataset, data, setting) for data in loaders]
     fed = [replace(row, ratio=row.images / fastest if fastest else 0.0) for row in loader_rows]
-    return TrainingResults(setting, describe(setting.device), ceilings, work / 1e9, rows, fed)
+    return TrainingResults(setting, describe(setting.device), ceilings, work / 1e9, rows, fed, loaders[0])
 
 
 def entries(setting: TrainingEntry, compiled: bool) -> Iterator[TrainingEntry]:
@@ -144,9 +146,14 @@ def _compete(
         if not ready or ready[0].entry.way != "published":
             return failures
         times = in_turn(ready, rounds, seconds=1.0)
-        memory = [each.peak_memory() for each in ready]
+        memory = [each.peak_memory() if own else 0 for each, own in zip(ready, times, strict=True)]
+    for each, own in zip(ready, times, strict=True):
+        if not own:
+            failures.append(TrainingRow(each.entry.name, each.entry.precision, failure=ENDED))
     rows = []
     for contestant, own, peak in zip(ready, times, memory, strict=True):
+        if not own or not times[0]:
+            continue
         entry, step = contestant.entry, median(seconds for turns in own for seconds in turns)
         rows.append(
             TrainingRow(

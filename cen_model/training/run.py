@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from cen_model import checkpoint
 from cen_model.data.dataset import Dataset
-from cen_model.exchange import ExchangeNorm, exchanged_share
+from cen_model.exchange import exchanged_share, named_exchange_norms
 from cen_model.files import write_atomically
 from cen_model.metrics import Measured
 from cen_model.network import MultimodalNetwork
@@ -144,8 +144,7 @@ class Run:
     def _save_gamma(self, network: MultimodalNetwork) -> None:
         gamma = {
             name: layer.scaling_factors().detach().float().cpu().contiguous()
-            for name, layer in network.named_modules()
-            if isinstance(layer, ExchangeNorm)
+            for name, layer in named_exchange_norms(network).items()
         }
         if gamma:
             path = self.folder / "gamma" / f"{self.progress.step:08d}.safetensors"
@@ -154,5 +153,4 @@ class Run:
 
 def exchanged_by_layer(model: nn.Module) -> dict[str, float]:
     """Share of the exchangeable channels that are replaced now, by layer."""
-    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, ExchangeNorm)}
-    return {f"exchanged/{name}": exchanged_share(layer) for name, layer in layers.items()}
+    return {f"exchanged/{name}": exchanged_share(layer) for name, layer in named_exchange_norms(model).items()}
