@@ -11,9 +11,10 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from deployed import NETWORKS, frame, network, tensors
+from deployed import NETWORKS, SENSOR, frame, narrowed, network, tensors
 
 from cen_model import checkpoint
+from cen_model.benchmark.reference import exchange_a_third
 from cen_model.deploy import build as building
 from cen_model.deploy.__main__ import main
 from cen_model.deploy.backends import BACKENDS, targets
@@ -21,6 +22,7 @@ from cen_model.deploy.build import MAX_DIFFERENCE, EngineRefusedError, build_eng
 from cen_model.deploy.cache import EngineCache, EngineFolderError
 from cen_model.deploy.frame import Frame, FrameConfig
 from cen_model.deploy.sample import sample_frame, sample_images
+from cen_model.models import build
 from cen_model.predictor import Deployment, Predictor
 
 CPU = torch.device("cpu")
@@ -55,10 +57,12 @@ def test_labels_are_the_networks_own(name, backend, tmp_path):
 
 
 def test_compiled_labels_are_the_networks_own(tmp_path):
-    """Compiling takes a minute, so one decoder of one network stands for all."""
+    """Compiling takes a minute, so one decoder of one narrow network stands for all."""
     if reason := BACKENDS["inductor"].unavailable(CPU):
         pytest.skip(reason)
-    each = frame("cen-light18", confidence=True, branch="rgb")
+    torch.manual_seed(0)
+    model = exchange_a_third(build(replace(narrowed("cen-light18"), encoder_width=0.125)), 0)
+    each = Frame(model, FrameConfig.of(model.config, SENSOR, branch="rgb", confidence=True))
     one = BACKENDS["inductor"]
     one.build(program(each, one, "fp32")[0], each.example(), tmp_path, "fp32")
     check(each, one.load(tmp_path, CPU), "fp32")
@@ -117,14 +121,18 @@ def test_other_weights_are_another_engine(small, tmp_path):
     assert {key for key in first if first[key] != second[key]} == {"weights"}
 
 
-def test_an_engine_that_labels_otherwise_is_refused(small, tmp_path, monkeypatch):
-    """A backend that loses the depth image: what it builds is compared with the network, refused, and not kept."""
+def test_an_engine_that_labels_otherwise_is_refused(small, tmp_path, monkeypatch, capsys):
+    """A backend that loses the depth image: what it builds is compared with the network, refused, and built no more."""
     blind = network("cen-light18", seed=1)
     monkeypatch.setattr(building, "export", lambda each, example: EXPORT(Frame(blind, each.config), example))
     each = Frame(small, FrameConfig((64, 96), (64, 96)))
     with pytest.raises(EngineRefusedError, match=r"labels \d+\.\d% of the pixels of a sample frame otherwise"):
         build_engine(each, *targets("eager", CPU), EngineCache(tmp_path))
-    assert not EngineCache(tmp_path).entries()
+    monkeypatch.setattr(building, "export", lambda *_: pytest.fail("it was refused before"))
+    with pytest.raises(EngineRefusedError, match=r"take another backend or precision; .* cache clear` forgets this"):
+        build_engine(each, *targets("eager", CPU), EngineCache(tmp_path))
+    main(["cache", "list", "--output", str(tmp_path)])
+    assert capsys.readouterr().out.strip().endswith("REFUSED")
 
 
 EXPORT = building.export

@@ -83,12 +83,12 @@ def equal(a: object, b: object, where: str) -> None:
 
 
 def test_killed_at_any_write_it_ends_with_the_same_bits(tmp_path: Path) -> None:
-    """At every fifth write or move of a run, so that each kind of file has its turn."""
+    """At every seventh write or move of a run, so that each kind of file has its turn."""
     straight, command = tmp_path / "straight", [*TINY, "ema=0.9"]
     [(status, moments, printed)] = runs((None, [*command, f"output={straight}"]))
     assert status == 0, printed
     assert moments > 10
-    chosen = range(1, moments + 1, 5)
+    chosen = range(1, moments + 1, 7)
     trials = []
     for moment in chosen:
         arguments = [*command, f"output={tmp_path / str(moment)}"]

@@ -17,7 +17,6 @@ import yaml
 
 from cen_model import checkpoint
 from cen_model.config import SegmentationConfig
-from cen_model.deploy.cache import EngineCache
 from cen_model.models import build
 from cen_model.predictor import Predictor
 
@@ -95,40 +94,29 @@ def test_every_label_has_the_stamp_and_the_content_of_its_pair(start, weights):
     assert len(seen) == 13, "these weights tell the frames apart"
 
 
-def test_the_node_builds_an_engine_once_and_says_which(start, weights, tmp_path):
+def test_engines_are_built_ahead_of_time_and_the_node_says_which_it_has(start, weights, tmp_path):
     parameters = {"weights": weights, "device": "cpu", "image_size": "[48,64]", "engine_cache": tmp_path}
-    node = start(backend="eager", **parameters)
-    node.wait_for_line("building an engine for 48×64 images")
+    parameters |= {"backend": "eager", "confidence": "true"}
+    arguments = [argument for name, value in parameters.items() for argument in ("-p", f"{name}:={value}")]
+    command = [sys.executable, "-m", "cen_ros.build_engines", "--ros-args", *map(str, arguments)]
+    built = subprocess.run(command, env=ENVIRONMENT, timeout=2 * SECONDS, check=True, capture_output=True, text=True)
+    assert built.stderr.count("building an engine for 48×64 images") == 2, "with confidence and without"
+
+    node = start(**parameters)
     node.wait_for_line(r"classes, with eager in fp32 on cpu \(as asked for\)")
+    assert "loading" in node.said() and "building" not in node.said()
     labels = node.labels()
     node.send(seed=1, milliseconds=0)
     label = labels.get(timeout=SECONDS)
     expected = Predictor.load(weights, device="cpu").predict(*frame(1)).labels
     assert (np.reshape(label.data, expected.shape) == expected).mean() > 0.999
-    assert node.stop() == 0
 
-    again = start(backend="eager", **parameters)
-    again.wait_for_line("classes, with eager")
-    assert "loading" in again.said() and "building" not in again.said()
-
-    labels = again.labels()
     rgb, depth = frame(2, (96, 128))
-    again.rgb.publish(image(rgb, "rgb8", 500))
-    again.depth.publish(image(depth, "16UC1", 500))
+    node.rgb.publish(image(rgb, "rgb8", 500))
+    node.depth.publish(image(depth, "16UC1", 500))
     assert labels.get(timeout=SECONDS).height == 96
-    again.wait_for_line("images are 96×128, engines are there for 48×64: labelling without an engine")
-
-
-def test_engines_are_built_ahead_of_time(start, weights, tmp_path):
-    parameters = {"weights": weights, "device": "cpu", "image_size": "[48,64]", "engine_cache": tmp_path}
-    parameters |= {"backend": "eager", "confidence": "true"}
-    arguments = [argument for name, value in parameters.items() for argument in ("-p", f"{name}:={value}")]
-    command = [sys.executable, "-m", "cen_ros.build_engines", "--ros-args", *map(str, arguments)]
-    subprocess.run(command, env=ENVIRONMENT, timeout=2 * SECONDS, check=True)
-    assert len(EngineCache(tmp_path).entries()) == 2, "with confidence and without"
-    node = start(**parameters)
-    node.wait_for_line("classes, with eager")
-    assert "building" not in node.said()
+    node.wait_for_line("images are 96×128, engines are there for 48×64: labelling without an engine")
+    assert node.stop() == 0
 
 
 def test_a_backend_that_is_not_there_leaves_the_node_unconfigured(start, weights):

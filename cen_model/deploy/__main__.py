@@ -19,7 +19,7 @@ from cen_model import checkpoint
 from cen_model.arguments import height_width
 from cen_model.deploy import report
 from cen_model.deploy.backends import AUTO, BACKENDS
-from cen_model.deploy.build import LOGGER
+from cen_model.deploy.build import LOGGER, REFUSED
 from cen_model.deploy.cache import EngineCache
 from cen_model.deploy.frame import Frame, FrameConfig
 from cen_model.deploy.graph import export, layer_flops
@@ -75,7 +75,8 @@ def manage_cache(args: argparse.Namespace) -> None:
     for entry in cache.entries():
         built = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.created))
         what = " ".join(entry.parts.get(key, "?") for key in ("backend", "precision", "frame", "device"))
-        print(f"{entry.key}  {built}  {entry.bytes / 1e6:8.1f} MB  {what}{'' if entry.valid else '  DAMAGED'}")
+        state = "  REFUSED" if (entry.folder / REFUSED).is_file() else ""
+        print(f"{entry.key}  {built}  {entry.bytes / 1e6:8.1f} MB  {what}{state if entry.valid else '  DAMAGED'}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

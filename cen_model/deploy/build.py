@@ -7,6 +7,7 @@ import copy
 import json
 import logging
 import platform
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,10 @@ LOGGER = logging.getLogger("cen_model.deploy")
 MAX_DIFFERENCE = {"fp32": 0.001, "fp16": 0.01, "bf16": 0.03}
 
 
+# Kept in place of an engine that was refused, with the reason: building it again would take as long, and end so again.
+REFUSED = "refused.txt"
+
+
 class EngineRefusedError(RuntimeError):
     """An engine was built, but does not label as the network does."""
 
@@ -47,10 +52,14 @@ def build_engine(frame: Frame, target: Target, cache: EngineCache) -> Engine | C
         frame: on the target's device.
 
     Raises:
-        EngineRefusedError: it labels too many pixels of a sample frame otherwise than the network does.
+        EngineRefusedError: it labels too many pixels of a sample frame otherwise than the network does, now or when it
+            was first built.
         EngineFolderError: the cache's folder cannot be written.
     """
     folder = cache.get(_parts(frame, target), partial(_build, frame, target))
+    if (folder / REFUSED).is_file():
+        text = (folder / REFUSED).read_text(encoding="utf-8")
+        raise EngineRefusedError(f"{text}; `python -m cen_model.deploy cache clear` forgets this")
     with _stage(f"loading {folder}"):
         engine = ready(BACKENDS[target.backend].load(folder, target.device), frame.example())
         engine(*sample_frame(frame))
@@ -92,10 +101,13 @@ def _build(frame: Frame, target: Target, folder: Path) -> None:
     differing = disagreement(frame, backend.load(folder, target.device), sample_frame(frame))
     LOGGER.info("labels of %.3f %% of the pixels of a sample frame differ from the network's own", 100 * differing)
     if differing > MAX_DIFFERENCE[target.precision]:
-        raise EngineRefusedError(
+        text = (
             f"{target}: the engine labels {differing:.1%} of the pixels of a sample frame otherwise than the network "
             f"does, more than {MAX_DIFFERENCE[target.precision]:.1%}; take another backend or precision"
         )
+        shutil.rmtree(folder)
+        folder.mkdir()
+        (folder / REFUSED).write_text(text, encoding="utf-8")
 
 
 @contextmanager

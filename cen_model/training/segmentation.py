@@ -35,7 +35,6 @@ from cen_model.training.task import (
     moving_average,
     parts_of,
     refuse_unequal_parts,
-    training_mode,
     with_a_loss,
 )
 from cen_model.visualize import colorize_depth, colorize_labels
@@ -92,7 +91,7 @@ class SegmentationTask:
         self.modules, self.optimisers = {"network": self.network}, {"network": optimiser}
 
     def step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        training_mode(self._loss, self._config.optimiser.frozen_statistics)
+        _training_mode(self._loss, self._config.optimiser.frozen_statistics)
         fabric, count = self._fabric, self._config.optimiser.accumulate
         # Void pixels are spread unevenly. Gradients of the processes are averaged; so are the pixels.
         pixels = fabric.all_reduce((batch["label"] != VOID).sum().float(), reduce_op="mean")
@@ -148,3 +147,12 @@ def _refuse_single_samples(config: TrainConfig, processes: int) -> None:
             "model.decoder='pspnet' cannot be trained on one sample at a time: its coarsest pool leaves one pixel, and "
             "BatchNorm needs more than one value; raise optimiser.batch, or set optimiser.frozen_statistics=true"
         )
+
+
+def _training_mode(module: nn.Module, frozen_statistics: bool) -> None:
+    """Everything in training, but BatchNorm's statistics where they are frozen."""
+    module.train()
+    if frozen_statistics:
+        for each in module.modules():
+            if isinstance(each, nn.BatchNorm2d):
+                each.eval()

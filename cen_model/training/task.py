@@ -82,15 +82,6 @@ def clip(fabric: Fabric, module: nn.Module, optimiser: Optimizer, norm: float | 
         fabric.clip_gradients(module, optimiser, max_norm=norm, error_if_nonfinite=False)
 
 
-def training_mode(module: nn.Module, frozen_statistics: bool) -> None:
-    """Everything in training, but BatchNorm's statistics where they are frozen."""
-    module.train()
-    if frozen_statistics:
-        for each in module.modules():
-            if isinstance(each, nn.BatchNorm2d):
-                each.eval()
-
-
 def with_a_loss(outputs: Mapping[str, Tensor], config: NetworkConfig) -> dict[str, Tensor]:
     """Of a network's outputs those that its loss is of: without the streams where only the ensemble has one (Eq. 4)."""
     unsupervised = set(config.streams).difference(config.supervised)

@@ -32,7 +32,6 @@ from cen_model.training.task import (
     moving_average,
     parts_of,
     refuse_unequal_parts,
-    training_mode,
     with_a_loss,
 )
 from cen_model.translation import discriminator_loss, generator_losses, judge
@@ -99,7 +98,7 @@ class TranslationTask:
 
     def step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A step of the discriminator, then one of the generator against it (pix2pix's order)."""
-        training_mode(self._generator, self._config.optimiser.frozen_statistics)
+        self._generator.train()
         parts = parts_of(batch, self._config.optimiser.accumulate)
         # The discriminator's loss leaves the generator's graph alone, so both players can share it. Of several parts
         # there is room for but one graph at a time: each is made again when the discriminator has seen all of them.
