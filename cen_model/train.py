@@ -95,17 +95,23 @@ def train(config: AnyTrainConfig, console: Console) -> bool:
                 run.save()
             if stops:
                 break
-    if progress.step == steps.stop:
+    ended = progress.step == steps.stop
+    if ended:
         if progress.validated != progress.step:  # it was stopped at an epoch that now is the last one
             run.validate(validation, config.schedule.epochs)
             run.save()
-        (test,) = _open_together(config, fabric, "test")
-        scores = finish(run, test)
-        if config.task == "segmentation" and fabric.is_global_zero:
-            title = f"{run.folder / 'best.safetensors'}: {len(test)} test frames"
-            console.print(report.table(scores, task.network.config.classes, title))
+        _measure(run, console)
     fabric.logger.finalize("success")
-    return progress.step == steps.stop
+    return ended
+
+
+def _measure(run: Run, console: Console) -> None:
+    """Measure the best and the last weights on the test split, and print the best ones' table."""
+    (test,) = _open_together(run.config, run.fabric, "test")
+    scores = finish(run, test)
+    if run.config.task == "segmentation" and run.fabric.is_global_zero:
+        title = f"{run.folder / 'best.safetensors'}: {len(test)} test frames"
+        console.print(report.table(scores, run.task.network.config.classes, title))
 
 
 def open_split(config: AnyTrainConfig, split: Split, render: bool = True) -> Dataset:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from statistics import median
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -102,6 +103,11 @@ def in_turn(contestants: Sequence[Contestant], rounds: int, seconds: float) -> l
         for contestant, count, kept in zip(contestants, turns, times, strict=True):
             kept.append(_tried(contestant, count))
     return [kept if all(kept) else [] for kept in times]
+
+
+def ratio(reference: Sequence[Sequence[float]], times: Sequence[Sequence[float]]) -> float:
+    """Median over the rounds of the reference's time by this one's; both by round and turn."""
+    return median(median(theirs) / median(ours) for theirs, ours in zip(reference, times, strict=True))
 
 
 def _tried(contestant: Contestant, turns: int) -> list[float]:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from cen_model import checkpoint
-from cen_model.benchmark.contestant import ENDED, Contestant, in_turn
+from cen_model.benchmark.contestant import ENDED, Contestant, in_turn, ratio
 from cen_model.benchmark.deployed import REFERENCE, Deployed
 from cen_model.benchmark.machine import describe, matmul_ceiling, precisions
 from cen_model.benchmark.reference import exchange_a_third
@@ -167,16 +167,12 @@ def _row(
         branch=entry.branch,
         median=median(frames),
         p95=float(np.percentile(frames, 95)),
-        ratio=_ratio(reference, times) if reference else None,
+        ratio=ratio(reference, times) if reference else None,
         gflop=(before, after),
         ceiling_share=1e9 * after / median(frames) / ceilings[entry.precision],
         build_seconds=contestant.readiness.build_seconds,
         agreement=None if own is None else float((contestant.readiness.answer == own).mean()),
     )
-
-
-def _ratio(reference: Sequence[Sequence[float]], times: Sequence[Sequence[float]]) -> float:
-    return median(median(theirs) / median(ours) for theirs, ours in zip(reference, times, strict=True))
 
 
 def _gflop(entry: Deployed) -> tuple[float, float]:

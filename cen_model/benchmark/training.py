@@ -12,7 +12,7 @@ from itertools import product
 from statistics import median
 from time import perf_counter
 
-from cen_model.benchmark.contestant import ENDED, Contestant, in_turn
+from cen_model.benchmark.contestant import ENDED, Contestant, in_turn, ratio
 from cen_model.benchmark.machine import describe, matmul_ceiling, precisions
 from cen_model.benchmark.step import TrainingEntry, flops
 from cen_model.data.config import DataConfig
@@ -147,21 +147,21 @@ def _compete(
             return failures
         times = in_turn(ready, rounds, seconds=1.0)
         memory = [each.peak_memory() if own else 0 for each, own in zip(ready, times, strict=True)]
-    for each, own in zip(ready, times, strict=True):
-        if not own:
-            failures.append(TrainingRow(each.entry.name, each.entry.precision, failure=ENDED))
     rows = []
     for contestant, own, peak in zip(ready, times, memory, strict=True):
+        entry = contestant.entry
+        if not own:
+            failures.append(TrainingRow(entry.name, entry.precision, failure=ENDED))
         if not own or not times[0]:
             continue
-        entry, step = contestant.entry, median(seconds for turns in own for seconds in turns)
+        step = median(seconds for turns in own for seconds in turns)
         rows.append(
             TrainingRow(
                 name=entry.name,
                 precision=entry.precision,
                 median=step,
                 images=entry.batch / step,
-                ratio=median(median(theirs) / median(ours) for theirs, ours in zip(times[0], own, strict=True)),
+                ratio=ratio(times[0], own),
                 ceiling_share=work / step / ceilings[entry.precision],
                 peak_memory=peak,
                 memory_ratio=peak / memory[0],
