@@ -12,8 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-_FILE = "engine.blob"
+_PRECISION = "INFERENCE_PRECISION_HINT"
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+_SUFFIX = ".blob"
 
 
 def unavailable(device: torch.device) -> str | None:
@@ -30,17 +31,21 @@ def versions() -> dict[str, str]:
 def build(program: torch.export.ExportedProgram, example: Sequence[Tensor], folder: Path, precision: str) -> None:
     import openvino
 
-    settings = {"INFERENCE_PRECISION_HINT": _HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
+    hint = _HINTS[precision]
+    settings = {_PRECISION: hint, "PERFORMANCE_HINT": "LATENCY"}
     compiled = openvino.Core().compile_model(openvino.convert_model(program), "CPU", settings)
     with BytesIO() as blob:
         compiled.export_model(blob)
-        (folder / _FILE).write_bytes(blob.getvalue())
+        (folder / hint).with_suffix(_SUFFIX).write_bytes(blob.getvalue())
 
 
 def load(folder: Path, device: torch.device) -> Callable[..., tuple[Tensor, ...]]:
     import openvino
 
-    request = openvino.Core().import_model((folder / _FILE).read_bytes(), "CPU").create_infer_request()
+    (path,) = folder.glob(f"*{_SUFFIX}")
+    # An engine forgets its precision: where the processor has bfloat16, it would compute in that.
+    compiled = openvino.Core().import_model(path.read_bytes(), "CPU", {_PRECISION: path.stem})
+    request = compiled.create_infer_request()
 
     def run(*inputs: Tensor) -> tuple[Tensor, ...]:
         results = request.infer([openvino.Tensor(each.numpy(), shared_memory=True) for each in inputs])
