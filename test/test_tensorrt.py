@@ -49,7 +49,8 @@ KNOWN = {
     "channels": ("cat.default", "slice.Tensor", "split.Tensor", "where.self"),
     "holes": ("__and__.Tensor", "gt.Scalar", "isfinite.default", "where.ScalarOther"),
     "shapes": ("permute.default", "select.int", "unsqueeze.default"),
-    "answers": ("amax.default", "argmax.default", "round.default", "softmax.int"),
+    "answers": ("amax.default", "argmax.default", "round.default"),
+    "confidence": ("exp.default", "reciprocal.default", "sum.dim_IntList"),
     "types": ("_to_copy.default",),
 }
 OPERATIONS = {"<built-in function getitem>", *(f"aten.{name}" for kind in KNOWN.values() for name in kind)}

@@ -140,7 +140,7 @@ def matrix_multiply(layer, x: Tensor, y: Tensor) -> Tensor:
 
 
 def reduce(layer, x: Tensor) -> Tensor:
-    apply = {"AVG": torch.mean, "MAX": torch.amax}[layer.op.name]
+    apply = {"AVG": torch.mean, "MAX": torch.amax, "SUM": torch.sum}[layer.op.name]
     return apply(x, dim=axes(layer), keepdim=layer.keep_dims)
 
 
@@ -166,7 +166,13 @@ ELEMENTWISE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "GREATER": torch.gt,
     "EQUAL": torch.eq,
 }
-UNARY = {"ABS": torch.abs, "NOT": torch.logical_not, "ROUND": torch.round}
+UNARY = {
+    "ABS": torch.abs,
+    "EXP": torch.exp,
+    "NOT": torch.logical_not,
+    "RECIP": torch.reciprocal,
+    "ROUND": torch.round,
+}
 
 LAYERS: dict[str, tuple[str, Callable]] = {
     "ACTIVATION": ("IActivationLayer", activation),
@@ -183,7 +189,6 @@ LAYERS: dict[str, tuple[str, Callable]] = {
     "SELECT": ("ISelectLayer", lambda layer, mask, x, y: torch.where(mask, x, y)),
     "SHUFFLE": ("IShuffleLayer", shuffle),
     "SLICE": ("ISliceLayer", slices),
-    "SOFTMAX": ("ISoftMaxLayer", lambda layer, x: x.softmax(*axes(layer))),
     "TOPK": ("ITopKLayer", top_k),
     "UNARY": ("IUnaryLayer", lambda layer, x: UNARY[layer.op.name](x)),
     "UNSQUEEZE": ("IUnsqueezeLayer", lambda layer, x, axes: x.unsqueeze(int(axes))),
