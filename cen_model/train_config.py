@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -204,8 +204,11 @@ def refuse_changes(started: Mapping[str, Any], continued: Mapping[str, Any], fil
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """The keys in which two configurations differ, those aside that decide nothing, with both values (None: absent)."""
-    a, b = _flat(before), _flat(now)
+    """The keys in which two configurations differ, those aside that decide nothing, with both values (None: absent).
+
+    A key that came after one of them was written has its default there.
+    """
+    a, b = (_flat(_completed(each, _defaults(each))) for each in (before, now))
     return {key: (a.get(key), b.get(key)) for key in sorted((a.keys() | b.keys()) - _FREE) if a.get(key) != b.get(key)}
 
 
@@ -216,6 +219,16 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(each) for each in value]
     return str(value) if isinstance(value, Path) else value
+
+
+def _defaults(config: Mapping[str, Any]) -> dict[str, Any]:
+    return plain(asdict(TASKS[config["task"]]()))
+
+
+def _completed(values: Any, defaults: Any) -> Any:
+    if not (isinstance(values, Mapping) and isinstance(defaults, Mapping)):
+        return values
+    return {**defaults, **{key: _completed(value, defaults.get(key)) for key, value in values.items()}}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -26,7 +26,7 @@ from cen_model.data.config import DataConfig, SyntheticConfig
 from cen_model.exchange import exchange_norms
 from cen_model.models import build
 from cen_model.segmentation import inputs, losses
-from cen_model.train_config import TrainConfig, plain
+from cen_model.train_config import OptimiserConfig, TrainConfig, plain
 
 CLASSES = ("a", "b", "c")
 
@@ -198,6 +198,7 @@ def test_sensitivity_to_one_setting_needs_the_other_to_be_the_same():
         model = {"exchange": {"threshold": threshold}}
         return {
             "config": {
+                "task": "segmentation",
                 "exchange": {"penalty": penalty},
                 "model": model,
                 "seed": seed,
@@ -211,6 +212,9 @@ def test_sensitivity_to_one_setting_needs_the_other_to_be_the_same():
     assert _differing_in("threshold", runs[1:]) == runs[1:] and not _differing_in("penalty", runs)
     assert not _differing_in("penalty", runs[:1])
     assert not _differing_in("penalty", [result(1, 1), result(2, 1, epochs=4)])
+    written_before_that_key = [result(1, 1), result(2, 1)]
+    written_before_that_key[1]["config"]["optimiser"]["momentum"] = OptimiserConfig().momentum
+    assert _differing_in("penalty", written_before_that_key) == written_before_that_key
 
 
 def test_proportions_are_parts_of_the_sum_of_absolute_values(run):

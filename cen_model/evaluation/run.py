@@ -114,7 +114,8 @@ def _dataset(options: Options, model: MultimodalNetwork) -> Dataset:
     names = tuple(name for name in model.config.modalities if name not in options.drop)
     if model.config.task == "translation":
         names = (*names, model.config.target)
-    dataset = open_dataset(options.data, options.split, names)
+    alone = Ranks.current().size == 1  # of several processes, each renders the scenes of its own share
+    dataset = open_dataset(options.data, options.split, names, render=alone)
     if model.config.task == "segmentation":
         refuse_other_classes(model.config.classes, dataset)
     return dataset if options.frames is None else Chosen(dataset, range(min(options.frames, len(dataset))))

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -80,8 +80,7 @@ def load_state(path: Path, task: Task, config: AnyTrainConfig, fabric: Fabric) -
         ValueError: the state is damaged, of another network, or was reached under another configuration.
     """
     state = _read(path)
-    defaults = plain(asdict(type(config)()))
-    refuse_changes(_completed(state["config"], defaults), plain(asdict(config)), path)
+    refuse_changes(state["config"], plain(asdict(config)), path)
     if any(isinstance(key, int) for each in state["optimisers"].values() for key in each["state"]):
         raise ValueError(f"{path}: an earlier version wrote it, by numbers of weights; move it away to begin anew")
     try:
@@ -99,13 +98,6 @@ def load_state(path: Path, task: Task, config: AnyTrainConfig, fabric: Fabric) -
         if gpu is not None and fabric.device.type == "cuda":
             torch.cuda.set_rng_state(gpu, fabric.device)
     return RunProgress(**state["progress"])
-
-
-def _completed(values: Any, defaults: Any) -> Any:
-    """A configuration with the keys that came after it was written, at their defaults."""
-    if not (isinstance(values, Mapping) and isinstance(defaults, Mapping)):
-        return values
-    return {**defaults, **{key: _completed(value, defaults.get(key)) for key, value in values.items()}}
 
 
 def _read(path: Path) -> dict[str, Any]:
