@@ -14,9 +14,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch  # noqa: F401
 
+# Files with tests that take a minute or more; two processes share the suite file by file.
+LONG = ("test_soak.py", "test_backends.py", "test_experiments.py", "test_crash.py", "test_train.py")
+
 # pytest 9 listens to loggers that do not propagate; PyTorch takes any listener for one that wants a trace of every
 # export, which takes longer than the exports.
 logging.getLogger("torch.__trace").propagate = True
+
+
+def pytest_collection_modifyitems(items):
+    """The longest come first, so that no process is left alone with one of them at the end."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 
 @pytest.fixture(scope="module")

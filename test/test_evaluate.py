@@ -96,7 +96,7 @@ def opened(monkeypatch):
     """The command finds random frames where it asks for a dataset."""
     asked = []
 
-    def open_dataset(data, split, modalities):
+    def open_dataset(data, split, modalities, render):
         asked.append((data, split, tuple(modalities)))
         return Frames()
 
