@@ -16,6 +16,12 @@ from cen_model.models import build
 from cen_model.weight_gradient import weight_gradient, weight_gradients_by_products
 
 
+@pytest.fixture(autouse=True)
+def avx2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever this processor is: what is computed is the same."""
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+
+
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["nchw", "nhwc"])
 @pytest.mark.parametrize("dilation", [1, 2, 4])
 @pytest.mark.parametrize("kernel_size", [1, 3, 5])
@@ -68,6 +74,13 @@ def test_large_convolutions_alone_use_it() -> None:
     for (name, parameter), expected in zip(ours.named_parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(parameter.grad, expected.grad, msg=name)
     assert ours.state_dict().keys() == plain.state_dict().keys()
+
+
+def test_a_processor_with_a_faster_kernel_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    network = Convolutions()
+    weight_gradients_by_products(network)
+    assert products(network, torch.randn(2, 3, 12, 14)) == 0
 
 
 def test_autocast_and_compiled_networks_do_without() -> None:

@@ -52,7 +52,7 @@ def training_markdown(results: TrainingResults, command: str) -> str:
         f"{network.decoder} on {network.encoder}, {len(network.classes)} classes, BatchNorm with {statistics}: forward",
         f"pass, loss with penalty, backward pass, SGD with momentum; {results.gflop:.0f} GFLOP. *published* is the way",
         "the paper's code trains, every shared layer called once for each modality, eager, in float32: the reference.",
-        "*ours* calls it once for all, and on a CPU computes gradients of large convolutions' weights as products of",
+        "*ours* calls it once for all, and on a CPU with AVX2 computes gradients of large convolutions' weights as products of",
         "matrices. *frugal* (`hardware.recompute`) is ours in less memory: the encoder is computed again in the",
         "backward pass, pooling keeps narrow indices, and large tensors' memory returns to the system at once. They",
         "step in turn in one run, each in a process of its own; the ratio is the median over the rounds. Memory is the",
