@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gradients of large convolutions' weights as matrix products, which on a CPU with AVX2 are faster than oneDNN's kernel.
+"""Gradients of large convolutions' weights as matrix products, on a CPU with AVX2 faster than oneDNN's own kernel.
 
 Axes: B batch, C channels, H W pixels, K kernel size.
 """
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _SLOW_KERNEL = "AVX2"
-"""Of `torch.backends.cpu.get_cpu_capability()`: with AVX-512, oneDNN's kernel takes 0.7 to 0.9 of the products' time."""
+"""Of `torch.backends.cpu.get_cpu_capability()`: with AVX-512, its kernel takes 0.7 to 0.9 of the products' time."""
 
 _LEAST_CHANNELS = 128
 """Of a convolution, at both ends: with fewer the products may be slower. From here on they are as fast on images of few
@@ -24,10 +24,10 @@ _LEAST_PIXELS = 2048
 
 
 def weight_gradients_by_products(network: nn.Module) -> None:
-    """Let a network's large convolutions compute gradients of their weights so, in place, in float32 on a CPU with AVX2.
+    """Let a network's large convolutions compute gradients of their weights so, in place.
 
-    Outputs stay the same, gradients do to rounding; names of parameters stay. Elsewhere, under autocast and where it is
-    compiled the network runs as it did.
+    In float32 on a CPU with AVX2, that is. Outputs stay the same, gradients do to rounding; names of parameters stay.
+    Elsewhere, under autocast and where it is compiled the network runs as it did.
     """
     if torch.backends.cpu.get_cpu_capability() != _SLOW_KERNEL:
         return

@@ -161,6 +161,15 @@ def test_pyramid_pooling_is_a_product_with_constant_matrices():
     assert len(pools) == 1
 
 
+def test_pools_over_squares_go_along_rows_and_columns():
+    pools = nn.Sequential(nn.MaxPool2d(3, 2, 1), nn.MaxPool2d(5, 1, 2), nn.MaxPool2d((3, 5), 1, (1, 2)))
+    x = torch.randn(2, 3, 21, 26)
+    graph_module, _ = rewritten(export(pools, [x]), [x], ["pools"])
+    assert torch.equal(graph_module(x), pools(x))
+    calls = [node.args[1] for node in graph_module.graph.nodes if is_call(node, aten.max_pool2d.default)]
+    assert calls == [[3, 3], [1, 5], [5, 1], [3, 5]]
+
+
 @pytest.mark.parametrize("size", [(8, 16), (7, 13), (5, 4)])
 @pytest.mark.parametrize("bias", [True, False])
 def test_winograd_filtering_is_the_convolution(size, bias):

@@ -18,7 +18,7 @@ from cen_model.names import look_up
 Run = Callable[..., Sequence[Tensor]]
 """A frame's inputs on the engine's device → its outputs there."""
 
-_EXACT = tuple(name for name in PASSES if name not in ("matrices", "winograd"))
+_EXACT = tuple(name for name in PASSES if name not in ("matrices", "pools", "winograd"))
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ _CUDA = ("fp16", "bf16", "fp32")
 
 BACKENDS: dict[str, Backend] = {
     "tensorrt": _backend(tensorrt, (*_EXACT, "matrices"), {"cuda": ("fp16", "fp32")}, seconds=2.0),
-    "inductor": _backend(inductor, (*_EXACT, "winograd"), {"cpu": _CPU, "cuda": _CUDA}, seconds=0.5),
-    "openvino": _backend(openvino, (*_EXACT, "matrices"), {"cpu": _CPU}, casts=False, seconds=0.2),
+    "inductor": _backend(inductor, (*_EXACT, "pools", "winograd"), {"cpu": _CPU, "cuda": _CUDA}, seconds=0.5),
+    "openvino": _backend(openvino, (*_EXACT, "matrices", "pools"), {"cpu": _CPU}, casts=False, seconds=0.2),
     "onnx": _backend(onnx, (*_EXACT, "matrices"), {"cpu": ("fp32",)}, seconds=0.1),
     "eager": _backend(eager, _EXACT, {"cpu": _CPU, "cuda": _CUDA}),
 }

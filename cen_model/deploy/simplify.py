@@ -20,6 +20,7 @@ from cen_model.deploy.graph import Work, tidy, work
 from cen_model.deploy.linear import collapse_stem, compose_pointwise, ensemble_early
 from cen_model.deploy.matrices import as_matrix_products
 from cen_model.deploy.norms import fold_norms
+from cen_model.deploy.pools import separate_pools
 from cen_model.deploy.stacking import unstack
 from cen_model.deploy.winograd import winograd
 from cen_model.names import look_up
@@ -34,6 +35,7 @@ PASSES: dict[str, Callable[[GraphModule], None]] = {
     "ensemble": ensemble_early,
     "pointwise": compose_pointwise,
     "matrices": as_matrix_products,
+    "pools": separate_pools,
     "winograd": winograd,
 }
 """In the order in which they run; most find more to do after those before them."""
