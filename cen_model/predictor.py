@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -177,7 +177,9 @@ class Predictor:
                 raise
             except Exception as error:  # a compiler may fail in any way; the next best backend is there for that
                 LOGGER.warning("no engine with %s: %s", self._targets[0], error)
-                del self._targets[0]
+                failed, following, *others = self._targets
+                why = f"{following.why}; no {failed.backend}: it could not be built, the log says why"
+                self._targets = [replace(following, why=why), *others]
         return build_engine(frame, self._targets[0], cache)
 
 

@@ -121,6 +121,25 @@ def test_other_weights_are_another_engine(small, tmp_path):
     assert {key for key in first if first[key] != second[key]} == {"weights"}
 
 
+def test_other_threads_and_processors_are_other_engines(small, tmp_path, monkeypatch):
+    """Compiled code has both in it; what a processor does at the moment is no part of it."""
+
+    def built(threads, cpuinfo):
+        file = tmp_path / "cpuinfo"
+        file.write_text(cpuinfo)
+        monkeypatch.setattr(building, "_CPUINFO", file)
+        monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+        build_engine(Frame(small, FrameConfig((64, 96), (64, 96))), *targets("eager", CPU), EngineCache(tmp_path))
+        return len(EngineCache(tmp_path).entries())
+
+    core = "model name\t: AMD EPYC\nflags\t\t: avx2 fma\ncpu MHz\t\t: {}\n"
+    assert built(2, core.format(2000)) == 1
+    assert built(2, core.format(2100)) == 1
+    assert built(2, core.format(2000).replace("fma", "fma avx512f")) == 2
+    assert built(1, core.format(2000)) == 3
+    assert built(1, "CPU part\t: 0xd42\n") == 4 and built(1, "CPU part\t: 0xd42\n\nCPU part\t: 0xd83\n") == 5
+
+
 def test_an_engine_that_labels_otherwise_is_refused(small, tmp_path, monkeypatch, capsys):
     """A backend that loses the depth image: what it builds is compared with the network, refused, and built no more."""
     blind = network("cen-light18", seed=1)
@@ -154,6 +173,7 @@ def test_auto_goes_on_where_a_build_fails(small, tmp_path, caplog, monkeypatch):
     predictor.prepare((64, 96))
     assert predictor.target.backend == "eager"
     assert f"no engine with {last_two[0]}: internal compiler error" in caplog.text
+    assert predictor.target.why.endswith(f"no {last_two[0].backend}: it could not be built, the log says why")
 
 
 def test_a_folder_that_cannot_be_written_is_no_backends_fault(small, tmp_path, caplog):

@@ -139,6 +139,26 @@ def test_channels_in_common_pass_the_next_filters_once():
     assert layer_flops(graph_module)[layer] * 2 == layer_flops(apart)[layer]
 
 
+def test_of_channels_in_common_none_is_filtered_twice():
+    module, inputs, exported = example("cen-light18")
+    before = ["constants", "unstack", "norms", "exchanged"]
+    apart, together = (layer_flops(rewritten(exported, inputs, each)[0]) for each in (before, [*before, "common"]))
+    model, shared = module.frame.model, 0
+    names = {id(layer): name for name, layer in model.named_modules()}
+    for norm in exchange_norms(model):
+        name = names[id(norm)]
+        if not name.endswith("bn1"):
+            continue
+        replaced = norm.replaced()
+        common, channels = (replaced[0] ^ replaced[1]).sum().item(), replaced.shape[1]
+        worthwhile = 9 * common >= 128
+        shared += worthwhile
+        layer = f"frame.model.{name}".replace("bn1", "conv2") + ".weight"
+        expected = 1 - common / (2 * channels) if worthwhile else 1
+        assert together[layer] / apart[layer] == pytest.approx(expected, abs=1e-6)
+    assert shared == 2
+
+
 def test_depth_repeated_to_three_channels_enters_as_one():
     module, inputs, exported = example("cen-light18")
     graph_module, _ = rewritten(exported, inputs, ["constants", "unstack", "stem"])
@@ -162,12 +182,15 @@ def test_pyramid_pooling_is_a_product_with_constant_matrices():
 
 
 def test_pools_over_squares_go_along_rows_and_columns():
-    pools = nn.Sequential(nn.MaxPool2d(3, 2, 1), nn.MaxPool2d(5, 1, 2), nn.MaxPool2d((3, 5), 1, (1, 2)))
-    x = torch.randn(2, 3, 21, 26)
+    pools = nn.Sequential(
+        *(nn.MaxPool2d(3, 2, 1), nn.MaxPool2d(5, 1, 2), nn.MaxPool2d((3, 5), 1, (1, 2))),
+        *(nn.MaxPool2d(3, 1), nn.MaxPool2d(2), nn.MaxPool2d(3, 1, 1, 2), nn.MaxPool2d(2, 1, ceil_mode=True)),
+    )
+    x = torch.randn(2, 3, 31, 36)
     graph_module, _ = rewritten(export(pools, [x]), [x], ["pools"])
     assert torch.equal(graph_module(x), pools(x))
     calls = [node.args[1] for node in graph_module.graph.nodes if is_call(node, aten.max_pool2d.default)]
-    assert calls == [[3, 3], [1, 5], [5, 1], [3, 5]]
+    assert calls == [[3, 3], [1, 5], [5, 1], [3, 5], [1, 3], [3, 1], [2, 2], [3, 3], [2, 2]]
 
 
 @pytest.mark.parametrize("size", [(8, 16), (7, 13), (5, 4)])

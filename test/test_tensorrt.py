@@ -24,7 +24,7 @@ from cen_model.deploy.precision import DTYPES, cast
 from cen_model.deploy.simplify import simplify
 from cen_model.models import build
 
-PASSES = BACKENDS["tensorrt"].passes
+PASSES = BACKENDS["tensorrt"].passes["cuda"]
 NETWORKS = {
     **{
         f"{decoder}-{encoder}": replace(narrowed("cen"), decoder=decoder, encoder=encoder)

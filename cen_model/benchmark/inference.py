@@ -182,5 +182,5 @@ def _gflop(entry: Deployed) -> tuple[float, float]:
     graph_module = export(frame, frame.example())
     before = work(graph_module).flops
     if entry.backend in BACKENDS:
-        simplify(graph_module, frame.example(), BACKENDS[entry.backend].passes)
+        simplify(graph_module, frame.example(), BACKENDS[entry.backend].passes[torch.device(entry.device).type])
     return before / 1e9, work(graph_module).flops / 1e9

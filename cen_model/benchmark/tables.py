@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from cen_model.benchmark.inference import Results, Row
 from cen_model.benchmark.training import LoaderRow, TrainingResults, TrainingRow
@@ -24,7 +24,7 @@ def markdown(results: Results, command: str) -> str:
     """Everything that was measured, on what, and the command that measures it."""
     height, width = results.sensor
     lines = [
-        *_top(f"Inference at {height}×{width}, batch 1", command, results.machine, results.ceilings),
+        *_top(f"Inference at {height}×{width}, batch 1", command, results),
         "",
         "From uint8 RGB and uint16 depth arrays to uint8 labels of the sensor's size. *published* is the way the",
         "paper's code runs the network, a list of tensors layer by layer, eager, in float32: the reference. *none* is",
@@ -44,10 +44,9 @@ def training_markdown(results: TrainingResults, command: str) -> str:
     height, width = setting.size
     network = setting.network
     title = f"Training steps at {height}×{width}, batch {setting.batch}, {' and '.join(network.modalities)}"
-    missing = "" if "bf16" in results.ceilings else " It has no instructions for bfloat16, which is left out."
     statistics = "running statistics" if setting.frozen else "the batch's statistics"
     lines = [
-        *_top(title, command, results.machine, results.ceilings, missing),
+        *_top(title, command, results),
         "",
         f"{network.decoder} on {network.encoder}, {len(network.classes)} classes, BatchNorm with {statistics}: forward",
         f"pass, loss with penalty, backward pass, SGD with momentum; {results.gflop:.0f} GFLOP. *published* is the way",
@@ -78,12 +77,11 @@ def _augmentation(data: DataConfig) -> str:
     )
 
 
-def _top(
-    title: str, command: str, machine: Mapping[str, str], ceilings: Mapping[str, float], remark: str = ""
-) -> list[str]:
-    described = "; ".join(f"{name} {value}" for name, value in machine.items() if value)
-    reached = ", ".join(f"{value / 1e9:.0f} GFLOP/s in {name}" for name, value in ceilings.items())
-    fastest = f"The machine's ceiling, its fastest matrix product: {reached}.{remark}"
+def _top(title: str, command: str, results: Results | TrainingResults) -> list[str]:
+    described = "; ".join(f"{name} {value}" for name, value in results.machine.items() if value)
+    reached = ", ".join(f"{value / 1e9:.0f} GFLOP/s in {name}" for name, value in results.ceilings.items())
+    missing = "" if "bf16" in results.ceilings else " It has no instructions for bfloat16, which is left out."
+    fastest = f"The machine's ceiling, its fastest matrix product: {reached}.{missing}"
     return [f"# {title}", "", f"`{command}`", "", f"{described}.", fastest]
 
 

@@ -48,10 +48,11 @@ def _show(args: argparse.Namespace, predictor: Predictor, size: tuple[int, int])
     frame = Frame(model, FrameConfig.of(model.config, size, args.input_size, args.branch, args.confidence))
     graph_module = export(frame, frame.example())
     before = layer_flops(graph_module)
-    # Winograd's is left out: it computes the same convolutions in another way, and this is about what is left of them.
-    passes = [name for name in BACKENDS[predictor.target.backend].passes if name != "winograd"]
-    steps = simplify(graph_module, frame.example(), passes)
-    print(f"\n{report.pruning(model, before, layer_flops(graph_module))}\n\n{report.passes(steps)}")
+    passes = BACKENDS[predictor.target.backend].passes[predictor.device.type]
+    steps = simplify(graph_module, frame.example(), [name for name in passes if name != "winograd"])
+    after = layer_flops(graph_module)  # Winograd's filtering computes in another way what is left of the layers
+    steps += simplify(graph_module, frame.example(), [name for name in passes if name == "winograd"])
+    print(f"\n{report.pruning(model, before, after)}\n\n{report.passes(steps)}")
     seconds = _time(predictor, size)
     print(f"\n{size[0]}×{size[1]}, bytes in, labels out: {1000 * seconds:.1f} ms median of {_FRAMES} frames")
 

@@ -18,7 +18,8 @@ from cen_model.names import look_up
 Run = Callable[..., Sequence[Tensor]]
 """A frame's inputs on the engine's device → its outputs there."""
 
-_EXACT = tuple(name for name in PASSES if name not in ("matrices", "pools", "winograd"))
+_ALL = tuple(name for name in PASSES if name not in ("matrices", "pools", "winograd"))
+"""That suit everyone."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Backend:
         versions: of the libraries, beside PyTorch, that its engines depend on.
         build: (program, example inputs, empty folder, precision) → an engine in the folder.
         load: (folder, device) → `Run`.
-        passes: of `simplify`, those that suit it.
+        passes: of `simplify`, those that suit it, by type of device.
         precisions: by type of device; the first is taken where none is asked for.
         casts: whether the graph itself is to compute in half precision; if not, the backend is told.
         seconds: that building took per convolution on two cores of an AMD EPYC (Milan); a rough guide.
@@ -40,7 +41,7 @@ class Backend:
     versions: Callable[[], dict[str, str]]
     build: Callable[[torch.export.ExportedProgram, Sequence[Tensor], Path, str], None]
     load: Callable[[Path, torch.device], Run]
-    passes: tuple[str, ...]
+    passes: Mapping[str, tuple[str, ...]]
     precisions: Mapping[str, tuple[Precision, ...]]
     casts: bool = True
     seconds: float = 0.0
@@ -54,11 +55,13 @@ _CPU = ("fp32", "bf16")
 _CUDA = ("fp16", "bf16", "fp32")
 
 BACKENDS: dict[str, Backend] = {
-    "tensorrt": _backend(tensorrt, (*_EXACT, "matrices"), {"cuda": ("fp16", "fp32")}, seconds=2.0),
-    "inductor": _backend(inductor, (*_EXACT, "pools", "winograd"), {"cpu": _CPU, "cuda": _CUDA}, seconds=0.5),
-    "openvino": _backend(openvino, (*_EXACT, "matrices", "pools"), {"cpu": _CPU}, casts=False, seconds=0.2),
-    "onnx": _backend(onnx, (*_EXACT, "matrices"), {"cpu": ("fp32",)}, seconds=0.1),
-    "eager": _backend(eager, _EXACT, {"cpu": _CPU, "cuda": _CUDA}),
+    "tensorrt": _backend(tensorrt, {"cuda": (*_ALL, "matrices")}, {"cuda": ("fp16", "fp32")}, seconds=2.0),
+    "inductor": _backend(
+        inductor, {"cpu": (*_ALL, "pools", "winograd"), "cuda": _ALL}, {"cpu": _CPU, "cuda": _CUDA}, seconds=0.5
+    ),
+    "openvino": _backend(openvino, {"cpu": (*_ALL, "matrices", "pools")}, {"cpu": _CPU}, casts=False, seconds=0.2),
+    "onnx": _backend(onnx, {"cpu": (*_ALL, "matrices")}, {"cpu": ("fp32",)}, seconds=0.1),
+    "eager": _backend(eager, {"cpu": _ALL, "cuda": _ALL}, {"cpu": _CPU, "cuda": _CUDA}),
 }
 """Best first."""
 
@@ -89,6 +92,9 @@ def targets(backend: str, device: torch.device, precision: str = AUTO) -> list[T
     Raises:
         ValueError: an unknown name, a backend that cannot be used on the device, or a precision that none has there.
     """
+    known = sorted({kind for each in BACKENDS.values() for kind in each.precisions})
+    if device.type not in known:
+        raise ValueError(f"device {str(device)!r}: expected {' or '.join(known)}, or backend none")
     if backend != AUTO:
         return [_named(backend, device, precision)]
     reasons, usable = [], []

@@ -37,6 +37,12 @@ LOGGER = logging.getLogger("cen_model.deploy")
 MAX_DIFFERENCE = {"fp32": 0.001, "fp16": 0.01, "bf16": 0.03}
 
 
+_CPUINFO = Path("/proc/cpuinfo")
+_KIND = (
+    *("vendor_id", "cpu family", "model", "model name", "stepping", "flags"),
+    *("CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision", "Features"),
+)
+
 # Kept in place of an engine that was refused, with the reason: building it again would take as long, and end so again.
 REFUSED = "refused.txt"
 
@@ -74,7 +80,7 @@ def program(frame: Frame, backend: Backend, precision: str) -> tuple[torch.expor
     with _stage("exporting"):
         graph_module = export(on_cpu, example)
     with _stage("rewriting"):
-        steps = simplify(graph_module, example, backend.passes)
+        steps = simplify(graph_module, example, backend.passes[frame.example()[0].device.type])
         if backend.casts and precision != "fp32":
             cast(graph_module, DTYPES[precision])
             tidy(graph_module, example)
@@ -128,6 +134,9 @@ def _parts(frame: Frame, target: Target) -> dict[str, str]:
         "backend": target.backend,
         "precision": target.precision,
         "device": _device_name(target.device),
+        "processor": processor(_cpuinfo()),
+        # Compiled code has the number in it; torchrun, for one, lets every process have a single thread.
+        "threads": str(torch.get_num_threads()) if target.device.type == "cpu" else "",
         "torch": torch.__version__,
         "cuda": torch.version.cuda or "",
         **BACKENDS[target.backend].versions(),
@@ -154,12 +163,23 @@ def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)
         return f"{torch.cuda.get_device_name(device)}, compute capability {major}.{minor}"
-    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()} {_cpu_model()}"
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
 
 
-def _cpu_model() -> str:
+def processor(cpuinfo: str) -> str:
+    """What compiled code depends on of a processor, in one line.
+
+    Its name is not enough: virtual machines give several processors the same, and ARM's have none.
+
+    Args:
+        cpuinfo: of /proc/cpuinfo, where kinds of cores may differ.
+    """
+    fields = (line.partition(":") for line in cpuinfo.splitlines())
+    return "; ".join(sorted({f"{name.strip()} {value.strip()}" for name, _, value in fields if name.strip() in _KIND}))
+
+
+def _cpuinfo() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return _CPUINFO.read_text(encoding="utf-8")
     except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+        return f"model name: {platform.processor()}"

@@ -6,6 +6,9 @@ Axes: C channels.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from dataclasses import replace as replace_fields
+
 from torch.fx import GraphModule, Node
 
 from cen_model.deploy.graph import Conv, aten, is_call, new_constant, replace, shape
@@ -32,24 +35,32 @@ def share_common(graph_module: GraphModule) -> None:
             _share(graph_module, first, node)
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Channels of a feature, from `start` to before `stop`."""
+
+    feature: Node
+    start: int
+    stop: int
+
+
 def _share(graph_module: GraphModule, first: Node, second: Node) -> None:
-    common = _common_end(_parts(first.args[0]), _parts(second.args[0]))
-    channels = sum(shape(part)[1] for part in common)
+    *both, common = _divided(_parts(first.args[0]), _parts(second.args[0]))
+    channels = sum(part.stop - part.start for part in common)
     filters, conv = first.meta[FILTERS], Conv.of(first)
     if conv.groups > 1 or channels * filters.weight[0, 0].numel() < _MIN_WORK:
         return
     with graph_module.graph.inserting_before(first):
         x = _joined(graph_module, common)
         shared = conv.insert(graph_module, x=x, weight=filters.weight[:, -channels:], bias=None)
-    for node in (first, second):
-        own = _parts(node.args[0])[: -len(common)]
+    for node, own in zip((first, second), both, strict=True):
         with graph_module.graph.inserting_before(node):
             new = _own_and_shared(graph_module, node, own, channels, shared)
         new.meta["val"] = node.meta["val"]
         replace(node, new)
 
 
-def _own_and_shared(graph_module: GraphModule, node: Node, own: list[Node], channels: int, shared: Node) -> Node:
+def _own_and_shared(graph_module: GraphModule, node: Node, own: list[_Part], channels: int, shared: Node) -> Node:
     conv, scale_C = Conv.of(node), node.meta[FILTERS].scale
     scale = new_constant(graph_module, scale_C.view(-1, 1, 1))
     scaled = graph_module.graph.call_function(aten.mul.Tensor, (shared, scale))
@@ -60,19 +71,37 @@ def _own_and_shared(graph_module: GraphModule, node: Node, own: list[Node], chan
     return graph_module.graph.call_function(aten.add.Tensor, (scaled, rest))
 
 
-def _parts(node: Node) -> list[Node]:
+def _parts(node: Node) -> list[_Part]:
     along_channels = is_call(node, aten.cat.default) and node.args[1:] == (1,)
-    return list(node.args[0]) if along_channels else [node]
+    return [_part(each) for each in (node.args[0] if along_channels else [node])]
 
 
-def _common_end(first: list[Node], second: list[Node]) -> list[Node]:
-    common = []
-    for one, other in zip(reversed(first), reversed(second), strict=False):
-        if one is not other:
-            break
-        common.insert(0, one)
-    return common
+def _part(node: Node) -> _Part:
+    if is_call(node, aten.slice.Tensor) and node.args[1] == 1 and len(node.args) == 4:
+        feature, _, start, stop = node.args
+        return _Part(feature, start, stop)
+    return _Part(node, 0, shape(node)[1])
 
 
-def _joined(graph_module: GraphModule, parts: list[Node]) -> Node:
-    return parts[0] if len(parts) == 1 else graph_module.graph.call_function(aten.cat.default, (parts, 1))
+def _divided(first: list[_Part], second: list[_Part]) -> tuple[list[_Part], list[_Part], list[_Part]]:
+    """What each has of its own, and what both end with."""
+    first, second, common = list(first), list(second), []
+    while first and second and (first[-1].feature, first[-1].stop) == (second[-1].feature, second[-1].stop):
+        one, other = first.pop(), second.pop()
+        start = max(one.start, other.start)
+        common.insert(0, replace_fields(one, start=start))
+        for parts, part in ((first, one), (second, other)):
+            if part.start < start:
+                parts.append(replace_fields(part, stop=start))
+    return first, second, common
+
+
+def _joined(graph_module: GraphModule, parts: list[_Part]) -> Node:
+    nodes = [_taken(graph_module, part) for part in parts]
+    return nodes[0] if len(nodes) == 1 else graph_module.graph.call_function(aten.cat.default, (nodes, 1))
+
+
+def _taken(graph_module: GraphModule, part: _Part) -> Node:
+    if (part.start, part.stop) == (0, shape(part.feature)[1]):
+        return part.feature
+    return graph_module.graph.call_function(aten.slice.Tensor, (part.feature, 1, part.start, part.stop))
