@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from functools import cache
 
@@ -174,6 +176,22 @@ def test_auto_goes_on_where_a_build_fails(small, tmp_path, caplog, monkeypatch):
     assert predictor.target.backend == "eager"
     assert f"no engine with {last_two[0]}: internal compiler error" in caplog.text
     assert predictor.target.why.endswith(f"no {last_two[0].backend}: it could not be built, the log says why")
+
+
+def test_a_long_build_says_that_it_goes_on(small, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(building, "_TELL_EVERY", 0.05)
+    caplog.set_level("INFO")
+    said, real = threading.Event(), BACKENDS["eager"]
+    caplog.handler.addFilter(lambda record: "so far" not in record.getMessage() or said.set() or True)
+
+    def build_once_it_was_said(*arguments):
+        assert said.wait(60)
+        real.build(*arguments)
+
+    slow = {**BACKENDS, "eager": replace(real, build=build_once_it_was_said)}
+    monkeypatch.setattr("cen_model.deploy.build.BACKENDS", slow)
+    build_engine(Frame(small, FrameConfig((64, 96), (64, 96))), *targets("eager", CPU), EngineCache(tmp_path))
+    assert re.search(r"compiling with eager: \d s so far\n", caplog.text)
 
 
 def test_a_folder_that_cannot_be_written_is_no_backends_fault(small, tmp_path, caplog):

@@ -91,15 +91,14 @@ def test_entries_tell_what_is_there(cache):
 
 
 class TellsThatItWaits(logging.Handler):
-    """Releases a semaphore when filelock says to this thread, first of many times, that another has the lock."""
+    """Releases a semaphore when the cache tells this thread that another builds the engine."""
 
     def __init__(self, waiting):
         super().__init__()
-        self.waiting, self.thread, self.told = waiting, threading.get_ident(), False
+        self.waiting, self.thread = waiting, threading.get_ident()
 
     def emit(self, record):
-        if record.thread == self.thread and "not acquired" in record.getMessage() and not self.told:
-            self.told = True
+        if record.thread == self.thread and "waiting for it" in record.getMessage():
             self.waiting.release()
 
 
@@ -113,8 +112,8 @@ def ask(root, waiting, others, results):
             assert waiting.acquire(timeout=SECONDS)
         built.append(folder)
 
-    logger, handler = logging.getLogger("filelock"), TellsThatItWaits(waiting)
-    logger.setLevel(logging.DEBUG)
+    logger, handler = logging.getLogger("cen_model.deploy"), TellsThatItWaits(waiting)
+    logger.setLevel(logging.INFO)
     logger.addHandler(handler)
     folder = EngineCache(root).get(PARTS, build_when_others_wait)
     logger.removeHandler(handler)
@@ -124,7 +123,7 @@ def ask(root, waiting, others, results):
 @pytest.mark.parametrize("damaged", [False, True])
 @pytest.mark.parametrize("kind", [SPAWN.Process, threading.Thread])
 def test_of_many_that_ask_one_builds(cache, tmp_path, caplog, kind, damaged):
-    caplog.set_level(logging.DEBUG, "filelock")  # for threads: pytest takes back what they set
+    caplog.set_level(logging.INFO, "cen_model.deploy")  # for threads: pytest takes back what they set
     if damaged:
         (cache.get(PARTS, build) / "engine.bin").unlink()
     waiting, results = SPAWN.Semaphore(0), SPAWN.Queue()

@@ -8,6 +8,7 @@ import json
 import logging
 import platform
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,8 @@ LOGGER = logging.getLogger("cen_model.deploy")
 MAX_DIFFERENCE = {"fp32": 0.001, "fp16": 0.01, "bf16": 0.03}
 
 
+_TELL_EVERY = 30.0
+"""Seconds: building may take minutes."""
 _CPUINFO = Path("/proc/cpuinfo")
 _KIND = (
     *("vendor_id", "cpu family", "model", "model name", "stepping", "flags"),
@@ -118,10 +121,20 @@ def _build(frame: Frame, target: Target, folder: Path) -> None:
 
 @contextmanager
 def _stage(what: str) -> Iterator[None]:
+    """Says that it begins, every half minute that it goes on, and that it is done."""
     LOGGER.info("%s …", what)
-    start = time.monotonic()
-    yield
-    LOGGER.info("%s: done in %.1f s", what.partition(",")[0], time.monotonic() - start)
+    name, start, over = what.partition(",")[0], time.monotonic(), threading.Event()
+
+    def tell() -> None:
+        while not over.wait(_TELL_EVERY):
+            LOGGER.info("%s: %.0f s so far", name, time.monotonic() - start)
+
+    threading.Thread(target=tell, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+    LOGGER.info("%s: done in %.1f s", name, time.monotonic() - start)
 
 
 def _parts(frame: Frame, target: Target) -> dict[str, str]:

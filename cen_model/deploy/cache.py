@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -80,7 +80,7 @@ class EngineCache:
             return folder
         with self._explained():
             self._root.mkdir(parents=True, exist_ok=True)
-            lock = self._lock(folder.name).acquire()
+            lock = self._acquired(folder.name)
         with lock:
             if fault := _inspect(folder)[1]:
                 self._fill(folder, parts, build, fault)
@@ -125,6 +125,13 @@ class EngineCache:
 
     def _folders(self, key: str = "[0-9a-f]" * KEY_LENGTH) -> list[Path]:
         return sorted(path for path in self._root.glob(f"{key}*") if path.is_dir())
+
+    def _acquired(self, key: str) -> AbstractContextManager:
+        lock = self._lock(key)
+        with suppress(Timeout):
+            return lock.acquire(timeout=0)
+        LOGGER.info("engine %s is being built by another process or thread: waiting for it", key)
+        return lock.acquire()
 
     def _lock(self, key: str, timeout: float = -1) -> FileLock:
         return FileLock(self._root / f"{key}.lock", timeout=timeout)
