@@ -80,6 +80,15 @@ def test_half_precision_has_a_tolerance_of_its_own(name, tmp_path):
     check(each, one.load(tmp_path, CPU), "bf16")
 
 
+@pytest.mark.parametrize("name", ["cen-light18", "cen-pspnet101"])
+def test_openvino_in_half_precision(name, tmp_path):
+    """By a hint, of which a processor without such instructions makes nothing."""
+    pytest.importorskip("openvino", reason="openvino is not installed: pip install 'cen_ros[openvino]'")
+    each, exported_program = exported(name)
+    BACKENDS["openvino"].build(exported_program, each.example(), tmp_path, "bf16")
+    check(each, BACKENDS["openvino"].load(tmp_path, CPU), "bf16")
+
+
 @pytest.fixture(scope="module")
 def small():
     return network("cen-light18")

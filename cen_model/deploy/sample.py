@@ -15,9 +15,15 @@ from cen_model.deploy.frame import Frame
 
 
 def sample_frame(frame: Frame) -> tuple[np.ndarray, ...]:
-    """Inputs of a frame, at its sensor's size, in the types that it takes."""
+    """Inputs of a frame, at its sensor's size, in the types that it takes, with every kind of hole."""
     inputs = inputs_of(frame.model.config.modalities, *sample_images(frame.config.sensor))
-    return tuple(each.astype(np.float32) if each.dtype == np.uint16 else each for each in inputs)
+    return tuple(_with_holes(each.astype(np.float32)) if each.dtype == np.uint16 else each for each in inputs)
+
+
+def _with_holes(depth_HW: np.ndarray) -> np.ndarray:
+    """The room's own are 0; a backend that lets NaN through would spread it."""
+    depth_HW[0, :3] = np.nan, np.inf, -1
+    return depth_HW
 
 
 def sample_images(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

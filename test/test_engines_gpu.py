@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TensorRT's engines on a GPU: CUDA_VISIBLE_DEVICES=0 pytest -m gpu test/test_tensorrt_gpu.py."""
+"""Engines on a GPU, TensorRT's above all: CUDA_VISIBLE_DEVICES=0 pytest -m gpu test/test_engines_gpu.py."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import torch
 from deployed import frame, tensors
 
 from cen_model.deploy import tensorrt
-from cen_model.deploy.backends import BACKENDS
-from cen_model.deploy.build import MAX_DIFFERENCE, disagreement, program
+from cen_model.deploy.backends import BACKENDS, targets
+from cen_model.deploy.build import MAX_DIFFERENCE, build_engine, disagreement, program
+from cen_model.deploy.cache import EngineCache
 from cen_model.deploy.engine import CudaEngine
 from cen_model.deploy.sample import sample_frame
 
@@ -81,3 +82,21 @@ def test_a_whole_frame_is_one_cuda_graph(engine):
         expected = run(*(torch.from_numpy(x.copy()).to(DEVICE) for x in arrays))
         for actual, x in zip(captured(*arrays), expected, strict=True):
             assert torch.equal(torch.from_numpy(actual), x.cpu())
+
+
+@pytest.mark.parametrize("backend", [name for name, each in BACKENDS.items() if "cuda" in each.precisions])
+def test_every_backends_engines_are_kept_and_label_as_the_network(backend, tmp_path):
+    if not torch.cuda.is_available():
+        pytest.skip(f"{backend}: PyTorch finds no CUDA device")
+    if (reason := BACKENDS[backend].unavailable(DEVICE)) is not None:
+        pytest.skip(f"{backend}: {reason}")
+    each = frame("cen-light18").to(DEVICE)
+    arrays = sample_frame(each)
+    with torch.inference_mode():
+        expected = each(*on_gpu(each))[0].cpu().numpy()
+    for count, precision in enumerate(BACKENDS[backend].precisions["cuda"], start=1):
+        for _ in range(2):
+            engine = build_engine(each, *targets(backend, DEVICE, precision), EngineCache(tmp_path))
+            assert isinstance(engine, CudaEngine)
+            assert (engine(*arrays)[0] != expected).mean() <= MAX_DIFFERENCE[precision]
+            assert len(EngineCache(tmp_path).entries()) == count
