@@ -68,7 +68,7 @@ def build_engine(frame: Frame, target: Target, cache: EngineCache) -> Engine | C
     folder = cache.get(_parts(frame, target), partial(_build, frame, target))
     if (folder / REFUSED).is_file():
         text = (folder / REFUSED).read_text(encoding="utf-8")
-        raise EngineRefusedError(f"{text}; `python -m cen_model.deploy cache clear` forgets this")
+        raise EngineRefusedError(f"{text}; without the folder {folder} it is built anew")
     with _stage(f"loading {folder}"):
         engine = ready(BACKENDS[target.backend].load(folder, target.device), frame.example())
         engine(*sample_frame(frame))

@@ -39,7 +39,7 @@ def build(program: ExportedProgram, example: Sequence[Tensor], folder: Path, pre
         precision: the program's own types say it.
 
     Raises:
-        AssertionError: of Torch-TensorRT, where it has no converter for an operation; its log names that.
+        RuntimeError: Torch-TensorRT has no converter for an operation.
     """
     import torch_tensorrt
 
@@ -50,7 +50,10 @@ def build(program: ExportedProgram, example: Sequence[Tensor], folder: Path, pre
         settings["use_explicit_typing"] = True
     program, inputs = without_bytes(program.module(), example)
     with torch.cuda.device(device):
-        engine = torch_tensorrt.dynamo.compile(program, inputs=inputs, device=device, **settings)
+        try:
+            engine = torch_tensorrt.dynamo.compile(program, inputs=inputs, device=device, **settings)
+        except AssertionError as error:
+            raise RuntimeError(f"Torch-TensorRT cannot convert all of it, its log names what: {error}") from error
         # As it is: the versions differ in what they would trace anew.
         torch_tensorrt.save(engine, str(folder / ENGINE), retrace=False)
 
