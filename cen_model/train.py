@@ -49,7 +49,7 @@ def train(config: AnyTrainConfig, console: Console) -> bool:
     fabric = _launch(config)
     dataset, validation = _open_together(config, fabric, "train", "validation")
     task = TASKS[config.task](_without_weights(config) if config.dry_run else config, dataset, fabric)
-    batch, epoch_steps = config.optimiser.batch, steps_per_epoch(len(dataset), config.optimiser.batch)
+    epoch_steps = steps_per_epoch(len(dataset), config.optimiser.batch)
     if config.dry_run:
         if fabric.is_global_zero:
             display.print_plan(console, config, task, len(dataset), epoch_steps)
@@ -58,11 +58,25 @@ def train(config: AnyTrainConfig, console: Console) -> bool:
         torch.manual_seed(config.seed + fabric.global_rank)
     run = Run(config, task, fabric)
     run.begin()
+    end = config.schedule.epochs * epoch_steps
+    if run.progress.step > end:
+        raise ValueError(f"schedule.epochs: {run.folder} holds {run.progress.step} steps already, more than {end}")
+    _take_steps(run, end, epoch_steps, dataset, validation, console)
+    ended = run.progress.step == end
+    if ended:
+        if run.progress.validated != end:  # it was stopped at an epoch that now is the last one
+            run.validate(validation, config.schedule.epochs)
+            run.save()
+        _measure(run, console)
+    fabric.logger.finalize("success")
+    return ended
 
-    progress, ranks, world = run.progress, Ranks.current(), fabric.world_size
-    steps = range(progress.step, config.schedule.epochs * epoch_steps)
-    if progress.step > steps.stop:
-        raise ValueError(f"schedule.epochs: {run.folder} holds {progress.step} steps already, more than {steps.stop}")
+
+def _take_steps(run: Run, end: int, epoch_steps: int, dataset: Dataset, validation: Dataset, console: Console) -> None:
+    """From where the run is up to step `end`, or until Ctrl-C, which ends with a save as an epoch does."""
+    config, task, fabric, progress = run.config, run.task, run.fabric, run.progress
+    ranks, world = Ranks.current(), fabric.world_size
+    steps, batch = range(progress.step, end), config.optimiser.batch
     batches = training_loader(
         dataset, config.data, task.inputs, batch, config.seed, steps, fabric.device, ranks.rank, world, task.targets
     )
@@ -88,21 +102,13 @@ def train(config: AnyTrainConfig, console: Console) -> bool:
                 run.log(terms)
             bar.update(progress.step, terms, task.network.exchanged_share() if logs or ends else None)
             due_validation = config.validate_every and epoch % config.validate_every == 0
-            if ends and (due_validation or progress.step == steps.stop):
+            if ends and (due_validation or progress.step == end):
                 scores = run.validate(validation, epoch)
                 bar.print(display.line(epoch, terms, scores, task.network.exchanged_share()))
             if saves:
                 run.save()
             if stops:
                 break
-    ended = progress.step == steps.stop
-    if ended:
-        if progress.validated != progress.step:  # it was stopped at an epoch that now is the last one
-            run.validate(validation, config.schedule.epochs)
-            run.save()
-        _measure(run, console)
-    fabric.logger.finalize("success")
-    return ended
 
 
 def _measure(run: Run, console: Console) -> None:
