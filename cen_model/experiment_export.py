@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from cen_model import checkpoint
+from cen_model.evaluation.results import RESULTS
 from cen_model.parts import write_parts
 
 MAX_BYTES = 15 << 20
@@ -21,9 +22,6 @@ def export(run: Path, folder: Path, max_bytes: int = MAX_BYTES) -> list[Path]:
         The parts of the weights.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("config.yaml", "results.json", "log.txt"):
-        if (run / name).is_file():
-            shutil.copy(run / name, folder / name)
     if (run / "gamma").is_dir():
         shutil.copytree(run / "gamma", folder / "gamma", dirs_exist_ok=True)
     parts = []
@@ -33,4 +31,7 @@ def export(run: Path, folder: Path, max_bytes: int = MAX_BYTES) -> list[Path]:
             checkpoint.save(folder / name, checkpoint.load(run / name), metadata, half=True)
             parts += write_parts(folder / name, max_bytes)
             (folder / name).unlink()
+    for name in ("config.yaml", "log.txt", RESULTS):  # the last says that nothing is missing
+        if (run / name).is_file():
+            shutil.copy(run / name, folder / name)
     return parts

@@ -17,13 +17,14 @@ After every run the table is written anew, as JSON and as Markdown.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,13 @@ from cen_model.evaluation.results import RESULTS
 from cen_model.experiment_export import export
 from cen_model.experiment_table import folder_of, write_tables
 from cen_model.names import unknown
+from cen_model.train_config import parse, plain, refuse_changes
 
 PATIENCE = 600.0
 """Seconds that a run has to save itself once it is asked to stop."""
 
-_OUTCOMES = {0: "finished", 130: "stopped", -signal.SIGKILL: "killed"}
+# A run that has not yet begun to listen ends by the signal itself.
+_OUTCOMES = {0: "finished", 130: "stopped", -signal.SIGINT: "stopped", -signal.SIGKILL: "killed"}
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ def run(
 ) -> bool:
     """Train what is not trained yet, as long as there is time; then returns whether everything is.
 
-    A run that fails does not keep the others from being trained.
+    A run that fails does not keep the others from being trained. One that ended with fewer epochs goes on.
 
     Args:
         further: training keys of all rows, after the configuration's own.
@@ -145,25 +148,40 @@ def run(
         carry: folder for what there is to take elsewhere of every finished run.
 
     Raises:
-        ValueError: at the end, naming the runs that failed.
+        ValueError: before anything is trained, naming a run that was trained under another configuration; at the end,
+            naming the runs that failed.
     """
     console, until, failed = Console(highlight=False), time.monotonic() + 60 * minutes, []
-    for row, seed in experiment.runs():
-        folder = folder_of(output, row, seed)
-        if (folder / RESULTS).is_file() or time.monotonic() >= until:
-            continue
-        console.print(f"{row}, seed {seed}: {folder}", soft_wrap=True)
-        outcome = train(experiment.command(row, seed, folder, further), folder / "log.txt", until)
-        if outcome in ("failed", "killed"):
-            console.print(f"{row}, seed {seed} {outcome}: see {folder / 'log.txt'}", soft_wrap=True)
-            failed.append(folder.name)
-        if outcome == "finished" and carry:
+    commands = {
+        folder_of(output, row, seed): experiment.command(row, seed, folder_of(output, row, seed), further)
+        for row, seed in experiment.runs()
+    }
+    finished = {folder for folder, command in commands.items() if _is_finished(folder, command)}
+    for folder, command in commands.items():
+        if folder not in finished and time.monotonic() < until:
+            console.print(f"training {folder}", soft_wrap=True)
+            outcome = train(command, folder / "log.txt", until)
+            if outcome in ("failed", "killed"):
+                console.print(f"{outcome}: see {folder / 'log.txt'}", soft_wrap=True)
+                failed.append(folder.name)
+            if outcome == "finished":
+                finished.add(folder)
+        if folder in finished and carry and not (carry / folder.name / RESULTS).is_file():
             export(folder, carry / folder.name)
         write_tables(experiment.rows, experiment.seeds, output, table)
-    write_tables(experiment.rows, experiment.seeds, output, table)
     if failed:
         raise ValueError(f"{', '.join(failed)} did not end as they should; see log.txt in their folders in {output}")
-    return all((folder_of(output, row, seed) / RESULTS).is_file() for row, seed in experiment.runs())
+    return finished == commands.keys()
+
+
+def _is_finished(folder: Path, command: Sequence[str]) -> bool:
+    """Whether a run was trained to the end that is asked for. Raises ValueError where it was trained otherwise."""
+    if not (folder / RESULTS).is_file():
+        return False
+    trained = json.loads((folder / RESULTS).read_text(encoding="utf-8"))["config"]
+    wanted = plain(asdict(parse(command[3:])))
+    refuse_changes(trained, wanted, folder / RESULTS)
+    return trained["schedule"]["epochs"] >= wanted["schedule"]["epochs"]
 
 
 def main(

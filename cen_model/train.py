@@ -56,18 +56,18 @@ def train(config: AnyTrainConfig, console: Console) -> bool:
         return False
     if fabric.global_rank:  # each process drops other channels
         torch.manual_seed(config.seed + fabric.global_rank)
-    run = Run(config, task, fabric)
-    run.begin()
     end = config.schedule.epochs * epoch_steps
-    if run.progress.step > end:
-        raise ValueError(f"schedule.epochs: {run.folder} holds {run.progress.step} steps already, more than {end}")
-    _take_steps(run, end, epoch_steps, dataset, validation, console)
-    ended = run.progress.step == end
-    if ended:
-        if run.progress.validated != end:  # it was stopped at an epoch that now is the last one
-            run.validate(validation, config.schedule.epochs)
-            run.save()
-        _measure(run, console)
+    with Run(config, task, fabric) as run:
+        run.begin()
+        if run.progress.step > end:
+            raise ValueError(f"schedule.epochs: {run.folder} holds {run.progress.step} steps already, more than {end}")
+        _take_steps(run, end, epoch_steps, dataset, validation, console)
+        ended = run.progress.step == end
+        if ended:
+            if run.progress.validated != end:  # it was stopped at an epoch that now is the last one
+                run.validate(validation, config.schedule.epochs)
+                run.save()
+            _measure(run, console)
     fabric.logger.finalize("success")
     return ended
 

@@ -200,7 +200,10 @@ def refuse_changes(started: Mapping[str, Any], continued: Mapping[str, Any], fil
     """
     if changed := changes(started, continued):
         words = ", ".join(f"{key} was {before!r}, is {now!r}" for key, (before, now) in changed.items())
-        raise ValueError(f"{file}: the run was started with another configuration: {words}; repeat its overrides")
+        raise ValueError(
+            f"{file}: the run was started with another configuration: {words}; repeat its overrides, or choose another "
+            "output"
+        )
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

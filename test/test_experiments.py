@@ -47,7 +47,8 @@ def test_a_run_that_fails_costs_itself_and_finished_ones_are_not_repeated(tmp_pa
     with pytest.raises(ValueError, match="wrong-3 did not end"):
         main(config, output=tmp_path / "runs", carry=tmp_path / "carried")
     printed = capsys.readouterr().out
-    assert printed.index("wrong, seed 3 failed") < printed.index("cen, seed 3")
+    failed, following = (tmp_path / "runs" / name for name in ("wrong-3", "cen-3"))
+    assert printed.index(f"failed: see {failed}") < printed.index(f"training {following}")
     assert "resnet999" in (tmp_path / "runs" / "wrong-3" / "log.txt").read_text()
     table = json.loads((tmp_path / "runs" / "table.json").read_text())
     assert {row: len(results) for row, results in table.items()} == {"wrong": 0, "cen": 1}
@@ -57,8 +58,11 @@ def test_a_run_that_fails_costs_itself_and_finished_ones_are_not_repeated(tmp_pa
     assert counts == {"wrong": "0 of 1", "cen": "3 (1 of 1)"}
     _carried_weights_are_those_of_the_run(tmp_path / "runs" / "cen-3", tmp_path / "carried" / "cen-3")
     (tmp_path / "runs" / "cen-3" / "log.txt").unlink()
-    main(described(config, rows={"cen": []}, seeds=[3]), output=tmp_path / "runs")
+    main(described(config, rows={"cen": []}, seeds=[3]), output=tmp_path / "runs", carry=tmp_path / "later")
     assert not (tmp_path / "runs" / "cen-3" / "log.txt").exists()
+    assert (tmp_path / "later" / "cen-3" / "results.json").is_file(), "it ended before that folder was named"
+    with pytest.raises(ValueError, match=r"exchange\.penalty was .*, is 0\.7; repeat its overrides"):
+        main(described(config, rows={"cen": ["exchange.penalty=0.7"]}, seeds=[3]), output=tmp_path / "runs")
 
 
 def _carried_weights_are_those_of_the_run(folder, carried):
@@ -221,4 +225,7 @@ def test_every_row_of_the_shipped_experiments_is_a_configuration(path, tmp_path)
     experiment = Experiment.read(path)
     for row in experiment.rows:
         arguments = experiment.command(row, 0, tmp_path, ["data.root=somewhere"])[3:]
-        assert parse(arguments).seed == 0
+        config = parse(arguments)
+        assert config.seed == 0
+        if config.task == "segmentation" and config.data.dataset == "packed":
+            assert config.model.input_height <= 240, "frames are packed at 240×320, which is what it is trained on"

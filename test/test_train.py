@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 from rich.console import Console
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -325,6 +326,20 @@ def test_without_validations_in_between_there_is_one_at_the_end(tmp_path: Path) 
     assert run(tiny(tmp_path, "schedule.epochs=2", "validate_every=0"))
     assert [event.step for event in events(tmp_path).Scalars("mIoU/ensemble")] == [4]
     assert (tmp_path / "best.safetensors").is_file()
+
+
+def test_where_another_run_is_at_work_none_is_begun(tmp_path: Path) -> None:
+    with FileLock(tmp_path / ".lock"), pytest.raises(ValueError, match="another run is at work in"):
+        run(tiny(tmp_path))
+    assert [file.name for file in tmp_path.iterdir() if file.is_file()] == [".lock"]
+
+
+def test_factors_and_shares_by_layer_are_noted_at_every_epoch(tmp_path: Path) -> None:
+    assert run(tiny(tmp_path, "schedule.epochs=3", "validate_every=0"))
+    assert [file.stem for file in sorted((tmp_path / "gamma").iterdir())] == [f"{step:08d}" for step in (0, 2, 4, 6)]
+    log = events(tmp_path)
+    layer = next(tag for tag in log.Tags()["scalars"] if tag.startswith("exchanged/"))
+    assert [event.step for event in log.Scalars(layer)] == [2, 4, 6]
 
 
 def test_what_a_run_leaves(tmp_path: Path) -> None:

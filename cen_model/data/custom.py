@@ -114,6 +114,8 @@ def _image_reader(name: str) -> Reader:
 
 def _depth(path: Path, scale: float | None) -> np.ndarray:
     values = read_array(path) if path.suffix.lower() == ".npy" else read_grey(path)
+    if scale is None and values.dtype == np.uint8:
+        raise ValueError(f"{path}: depth of 8 bits: say with depth_scale how many of its steps make a metre")
     if scale is None:
         scale = 1 if values.dtype.kind == "f" else 1000
     return values.astype(np.float32) / scale

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import save as serialise
 
 from cen_model.data.dataset import Dataset
 from cen_model.data.encodings import LEVELS, Encodings
@@ -68,7 +68,8 @@ def pack(
                 "depth_error": encodings.error if LEVELS in ways.values() else 0.0,
                 "crc32": {name: zlib.crc32(tensor) for name, tensor in tensors.items()},
             }
-            write_atomically(path, lambda file: save_file(tensors, file, {KEY: json.dumps(described)}))  # noqa: B023
+            content = serialise(tensors, {KEY: json.dumps(described)})
+            write_atomically(path, lambda file: file.write_bytes(content))  # noqa: B023
             return quality
     raise ValueError(
         f"even with JPEG quality {QUALITIES[-1]} the frames need more than {max_bytes / 2**20:.1f} MiB: choose a "

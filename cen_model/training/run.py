@@ -4,7 +4,7 @@
 last.state.pt        everything that is needed to continue
 last.safetensors     the network at that step, or its moving average
 best.safetensors     the best at a validation
-gamma/<step>…        γ of every exchanging norm at each validation: float32 (M, C) by the layer's name
+gamma/<step>…        γ of every exchanging norm at the end of each epoch: float32 (M, C) by the layer's name
 tensorboard/         losses, scores, learning rates, shares of exchanged channels, pictures
 config.yaml          the configuration, every key
 results.json         at the end: scores of the last weights on the test frames, and what they cost; see `finish`
@@ -18,6 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import yaml
+from filelock import FileLock, Timeout
 from lightning.fabric import Fabric
 from safetensors.torch import save as serialise
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
@@ -29,6 +30,7 @@ from cen_model.exchange import exchanged_share, named_exchange_norms
 from cen_model.files import write_atomically
 from cen_model.metrics import Measured
 from cen_model.network import MultimodalNetwork
+from cen_model.processes import Ranks
 from cen_model.train_config import AnyTrainConfig, plain
 from cen_model.training.display import leading
 from cen_model.training.sharding import average_statistics
@@ -40,7 +42,10 @@ STATE = "last.state.pt"
 
 
 class Run:
-    """One training run in its folder; every process has one, the first of them writes."""
+    """One training run in its folder; every process has one, the first of them writes.
+
+    Its folder is its own in a `with` statement, which raises ValueError where another run is at work there.
+    """
 
     def __init__(self, config: AnyTrainConfig, task: Task, fabric: Fabric) -> None:
         self.config, self.task, self.fabric = config, task, fabric
@@ -48,6 +53,19 @@ class Run:
         self.progress = RunProgress()
         self._saved_at = time.monotonic()
         self._measured: tuple[object, Measured] | None = None
+        self._lock = FileLock(self.folder / ".lock", timeout=0)
+
+    def __enter__(self) -> Run:
+        if self.fabric.is_global_zero:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self._lock.acquire()
+            except Timeout:
+                raise ValueError(f"output: another run is at work in {self.folder}; choose another folder") from None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
     def begin(self) -> None:
         """Continue what the folder holds, or start there.
@@ -62,6 +80,9 @@ class Run:
                     f"output: {self.folder} holds a run already; continue it with resume=true or choose another folder"
                 )
             self.progress = load_state(state, self.task, self.config, self.fabric)
+        steps = Ranks.current().each(self.progress.step)
+        if len(set(steps)) > 1:
+            raise ValueError(f"output: {self.folder} is at steps {steps} of {len(steps)} processes: let them share it")
         network = self.measured()
         if not self.fabric.is_global_zero:
             return
@@ -69,9 +90,8 @@ class Run:
             left.unlink()
         text = yaml.safe_dump(plain(asdict(self.config)), sort_keys=False)
         write_atomically(self.folder / "config.yaml", lambda file: file.write_text(text, encoding="utf-8"))
-        if self.progress.step == 0:
-            self._save_gamma(network)
-        else:  # it may have been killed after the state was written, and before the network was
+        self._save_gamma(network)
+        if self.progress.step:  # it may have been killed after the state was written, and before the network was
             self._save_network("last", network, {"step": str(self.progress.step)})
             self._forget_later_events()
 
@@ -94,23 +114,24 @@ class Run:
             self.progress.best, self.progress.best_step = goodness, step
             self._save_network("best", network, {"epoch": str(epoch)})
         if self.fabric.is_global_zero:
-            self._save_gamma(network)
             label = "mIoU" if self.config.task == "segmentation" else "MAE"
-            named = {f"{label}/{name}": value for name, value in leading(scores).items()}
-            self.fabric.log_dict({**named, **exchanged_by_layer(network)}, step)
+            self.fabric.log_dict({f"{label}/{name}": value for name, value in leading(scores).items()}, step)
             indices = range(min(PICTURES, len(dataset)))
             for index, picture in zip(indices, self.task.pictures(network, dataset, indices), strict=True):
                 self.fabric.logger.experiment.add_image(f"frames/{index}", picture, step, dataformats="HWC")
         return scores
 
     def save(self) -> None:
-        """The state, then the network that goes with it."""
+        """The state, then the network that goes with it, its γ, and the share of exchanged channels by layer."""
         now = time.monotonic()
         self.progress.seconds += now - self._saved_at
         self._saved_at = now
         network = self.measured()
         save_state(self.folder / STATE, self.task, self.progress, self.config, self.fabric)
         self._save_network("last", network, {"step": str(self.progress.step)})
+        if self.fabric.is_global_zero:
+            self._save_gamma(network)
+            self.fabric.log_dict(exchanged_by_layer(network), self.progress.step)
         self.fabric.barrier()  # nobody ends while the first process writes: Fabric would take it for a crash, and kill
 
     def is_due(self) -> bool:

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from io import BytesIO
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -70,7 +71,10 @@ def save_state(path: Path, task: Task, progress: RunProgress, config: AnyTrainCo
         "cuda_rng": [each for _, each in rng],
     }
     if fabric.is_global_zero:
-        write_atomically(path, lambda temporary: torch.save(state, temporary))
+        # By way of memory: torch.save itself makes of a full disk an error that does not say so.
+        serialised = BytesIO()
+        torch.save(state, serialised)
+        write_atomically(path, lambda temporary: temporary.write_bytes(serialised.getbuffer()))
 
 
 def load_state(path: Path, task: Task, config: AnyTrainConfig, fabric: Fabric) -> RunProgress:
