@@ -14,9 +14,11 @@ from dataclasses import replace
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.loggers import TensorBoardLogger
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
 from cen_model import report
+from cen_model.benchmark.machine import precisions
 from cen_model.data.config import Split
 from cen_model.data.dataset import Dataset
 from cen_model.data.datasets import open_dataset
@@ -47,6 +49,8 @@ def train(config: AnyTrainConfig, console: Console) -> bool:
         OSError: a file cannot be written; those that were written before are whole.
     """
     fabric = _launch(config)
+    if fabric.is_global_zero and fabric.device.type == "cpu" and config.hardware.precision == "bf16-mixed":
+        _warn_of_slow_precision(console)
     dataset, validation = _open_together(config, fabric, "train", "validation")
     task = TASKS[config.task](_without_weights(config) if config.dry_run else config, dataset, fabric)
     epoch_steps = steps_per_epoch(len(dataset), config.optimiser.batch)
@@ -134,6 +138,11 @@ def _open_together(config: AnyTrainConfig, fabric: Fabric, *splits: Split) -> li
     return datasets
 
 
+def _warn_of_slow_precision(console: Console) -> None:
+    if "bf16" not in precisions("cpu"):
+        console.print("hardware.precision: this CPU has no instructions for bfloat16; on it, 32-true is much faster")
+
+
 def _without_weights(config: AnyTrainConfig) -> AnyTrainConfig:
     """What a plan is made with: pretrained weights would be downloaded, and change nothing in it."""
     if config.task == "translation":
@@ -168,8 +177,12 @@ def main() -> int:
             return 130
     except KeyboardInterrupt:  # before the first step, while scenes are rendered
         return 130
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MisconfigurationException) as error:
         console.print(f"train: {error}", markup=False, soft_wrap=True)
+        return 1
+    except torch.OutOfMemoryError as error:
+        less = "optimiser.accumulate=2 (and more) or hardware.recompute=true need less memory"
+        console.print(f"train: {error}; {less}", markup=False, soft_wrap=True)
         return 1
     return 0
 

@@ -52,15 +52,19 @@ def write_tree(root: Path) -> dict[int, Path]:
     return folders
 
 
+def camera(number: int) -> np.ndarray:
+    return np.array([[500.0 + number, 0, 320], [0, 510.0 + number, 240], [0, 0, 1]])
+
+
 def write_original(root: Path) -> None:
     folders = write_tree(root)
     toolbox = root / "SUNRGBDtoolbox"
     (toolbox / "Metadata").mkdir(parents=True)
     (toolbox / "traintestSUNRGBD").mkdir()
-    kinds = [("rgbpath", object), ("rgbname", object), ("depthname", object)]
+    kinds = [("rgbpath", object), ("rgbname", object), ("depthname", object), ("K", object)]
     meta = np.empty((1, len(folders)), kinds)
     for place, (number, inner) in enumerate(folders.items()):
-        meta[0, place] = (f"{HOME}{inner}/image/{number}.png", f"{number}.png", f"{number}.png")
+        meta[0, place] = (f"{HOME}{inner}/image/{number}.png", f"{number}.png", f"{number}.png", camera(number))
     scipy.io.savemat(toolbox / "Metadata" / "SUNRGBDMeta.mat", {"SUNRGBDMeta": meta})
     split = {}
     for part, numbers in NUMBERS.items():
@@ -139,6 +143,14 @@ def test_every_layout_gives_the_frames(root, split):
         assert (read["label"] == np.where(made["label"] == 0, 255, made["label"] - 1.0)).all()
         assert str(number) in dataset.describe(index)
     assert found == set(numbers)
+
+
+def test_every_frame_of_the_original_has_its_own_camera(tmp_path):
+    write_original(tmp_path)
+    dataset = open_dataset(DataConfig("sunrgbd", tmp_path), "train", ["rgb", "depth", "hha"])
+    numbers = {frame(number)["rgb"].tobytes(): number for number in NUMBERS["train"]}
+    for index in range(len(dataset)):
+        assert (dataset.intrinsics(index) == camera(numbers[dataset[index]["rgb"].tobytes()])).all()
 
 
 def test_labels_above_37_are_refused(tmp_path):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -326,6 +327,16 @@ def test_without_validations_in_between_there_is_one_at_the_end(tmp_path: Path) 
     assert run(tiny(tmp_path, "schedule.epochs=2", "validate_every=0"))
     assert [event.step for event in events(tmp_path).Scalars("mIoU/ensemble")] == [4]
     assert (tmp_path / "best.safetensors").is_file()
+
+
+@pytest.mark.parametrize(("flags", "warned"), [("avx2 avx512_bf16", False), ("avx2", True)])
+def test_a_processor_that_crawls_in_half_precision_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, warned: bool
+) -> None:
+    monkeypatch.setattr("cen_model.benchmark.machine.processor", lambda: {"cpu": "some", "instructions": flags})
+    console = Console(record=True, width=200, file=io.StringIO())
+    train(tiny(tmp_path, "hardware.precision=bf16-mixed", "dry_run=true"), console)
+    assert ("32-true is much faster" in console.export_text()) is warned
 
 
 def test_where_another_run_is_at_work_none_is_begun(tmp_path: Path) -> None:

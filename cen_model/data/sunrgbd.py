@@ -47,11 +47,17 @@ class Original(FileDataset):
 
     Args:
         places: of the frames in that file.
+        cameras: (3, 3) of every frame: there were four of them.
     """
 
-    def __init__(self, frames: Sequence[Files], segmentations: MatFile, places: Sequence[int]) -> None:
+    def __init__(
+        self, frames: Sequence[Files], segmentations: MatFile, places: Sequence[int], cameras: Sequence[np.ndarray]
+    ) -> None:
         super().__init__(frames, {"rgb": read_rgb, "depth": shifted_depth}, LABELS)
-        self._segmentations, self._places = segmentations, places
+        self._segmentations, self._places, self._cameras = segmentations, places, cameras
+
+    def intrinsics(self, index: int) -> np.ndarray | None:
+        return self._cameras[index]
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         values = self._segmentations.read("SUNRGBD2Dseg/seglabel", self._places[index]).T.astype(np.int64)
@@ -64,7 +70,7 @@ def _original(config: DataConfig, split: Split) -> Original:
     toolbox = root / "SUNRGBDtoolbox"
     listed = _variable(toolbox / "traintestSUNRGBD" / "allsplit.mat", f"all{_PARTS[split]}")
     chosen = {str(scene).rstrip("/") for scene in listed}
-    frames, places = [], []
+    frames, places, cameras = [], [], []
     for place, meta in enumerate(_variable(toolbox / "Metadata" / "SUNRGBDMeta.mat", "SUNRGBDMeta")):
         scene = str(meta["rgbpath"]).rsplit("/", 2)[0]
         if scene in chosen:
@@ -72,10 +78,11 @@ def _original(config: DataConfig, split: Split) -> Original:
             depth = next((there / each for each in ("depth_bfx", "depth") if (there / each).is_dir()), there / "depth")
             frames.append({"rgb": there / "image" / str(meta["rgbname"]), "depth": depth / str(meta["depthname"])})
             places.append(place)
+            cameras.append(np.asarray(meta["K"], np.float64))
     if len(frames) != len(chosen):
         raise ValueError(f"{toolbox}: of {len(chosen)} frames of allsplit.mat, SUNRGBDMeta.mat describes {len(frames)}")
     refuse_missing(frames)
-    return Original(frames, MatFile(toolbox / "Metadata" / "SUNRGBD2Dseg.mat"), places)
+    return Original(frames, MatFile(toolbox / "Metadata" / "SUNRGBD2Dseg.mat"), places, cameras)
 
 
 def _variable(path: Path, name: str) -> np.ndarray:
