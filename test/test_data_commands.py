@@ -121,6 +121,14 @@ def test_units_that_datasets_are_known_to_mix_up_are_found_in_rooms(units, hint)
     assert len(said) == (hint is not None) and all(hint in each for each in said)
 
 
+@pytest.mark.parametrize(("frames", "classes", "doubted"), [(60, 40, True), (3, 40, False), (60, 13, False)])
+def test_files_of_13_classes_that_are_read_as_40_are_doubted(frames, classes, doubted):
+    found = Found(frames=frames)
+    found.pixels[:13] = 1000
+    assert bool(doubts(found, classes)) is doubted
+    assert not doubted or "none after class 12 occurs in 60 frames" in doubts(found, classes)[0]
+
+
 def test_a_split_that_cannot_be_opened_is_a_problem_and_the_others_are_read(data, capsys):
     root, _ = data
     (root / "test" / "rgb" / "1.png").unlink()

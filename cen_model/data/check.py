@@ -26,6 +26,8 @@ _FACTORS = (1000, 100, 10, 5, 0.2, 0.1, 0.01, 0.001)
 _ROOM = 2.5
 _WORTH_A_WORKER = 50
 """Frames."""
+_MANY, _FEW = 50, 20
+"""Frames that show most classes of a set, and classes of a set that may well not have more."""
 ROOMS, ANYWHERE = (0.8, 7.0), (0.3, 60.0)
 """Median depth in metres between which a unit is believable: in rooms, and where it may be a street, too."""
 
@@ -161,10 +163,15 @@ def doubts(found: Found, classes: int, believable: tuple[float, float] = ANYWHER
             f"depth: the median is {median:.3g} m, which is hard to believe: is the unit another one? With {factor:g} "
             f"times as many units a metre it would be {median / factor:.3g} m"
         )
-    labelled = found.pixels.sum()
+    labelled, used = found.pixels.sum(), np.flatnonzero(found.pixels[:classes])
     if labelled and found.pixels[VOID] == labelled:
         said.append("labels: every pixel is void")
-    elif labelled and np.flatnonzero(found.pixels[:classes] == 0).tolist() == [classes - 1] and classes > 2:
+    elif found.frames >= _MANY and classes > _FEW and used.size and used[-1] < classes // 2:
+        said.append(
+            f"labels: of {classes} classes, none after class {used[-1]} occurs in {found.frames} frames: are they of a "
+            "set of fewer classes? (data.label_set)"
+        )
+    elif labelled and used.tolist() == list(range(classes - 1)) and classes > 2:
         said.append(
             f"labels: class {classes - 1} alone never occurs, the last one: do the files number classes from 0 on, so "
             "that every class is read as the one before it? (convention from_zero or zero_is_void)"
