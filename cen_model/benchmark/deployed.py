@@ -6,6 +6,8 @@ Axes: H W the sensor's pixels.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +18,7 @@ import numpy as np
 from cen_model.benchmark.reference import ListNetwork, frame
 from cen_model.checkpoint import load
 from cen_model.deploy.sample import sample_images
-from cen_model.predictor import Deployment, Predictor
+from cen_model.predictor import NONE, Deployment, Predictor
 
 REFERENCE = "published"
 
@@ -46,7 +48,19 @@ class Deployed:
         if self.backend == REFERENCE:
             return partial(frame, ListNetwork(model).to(self.device), *images)
         deployment = Deployment(self.backend, self.precision, self.branch, cache=self.cache)
+        if self.backend != NONE:
+            self._build()
         return partial(_labels, Predictor(model, device=self.device, deployment=deployment), *images)
+
+    def _build(self) -> None:
+        """In a process of its own: what compilers leave in memory is not the engine's."""
+        command = [sys.executable, "-m", "cen_model.deploy", str(self.weights), "--build-only", "--output", self.cache]
+        height, width = self.sensor
+        options = {"backend": self.backend, "precision": self.precision, "branch": self.branch, "device": self.device}
+        command += [f"--{name}={value}" for name, value in {**options, "size": f"{height}x{width}"}.items()]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(done.stderr.strip().rpartition("\n")[2])
 
 
 def _labels(predictor: Predictor, rgb: np.ndarray, depth: np.ndarray) -> np.ndarray:
