@@ -58,16 +58,26 @@ def test_labels_are_the_networks_own(name, backend, tmp_path):
     check(each, one.load(tmp_path, CPU), "fp32")
 
 
+def check_compiled(each, precision, folder):
+    one = BACKENDS["inductor"]
+    if reason := one.unavailable(CPU):
+        pytest.skip(reason)
+    one.build(program(each, one, precision)[0], each.example(), folder, precision)
+    check(each, one.load(folder, CPU), precision)
+
+
 def test_compiled_labels_are_the_networks_own(tmp_path):
     """Compiling takes a minute, so one decoder of one narrow network stands for all."""
-    if reason := BACKENDS["inductor"].unavailable(CPU):
-        pytest.skip(reason)
     torch.manual_seed(0)
     model = exchange_a_third(build(replace(narrowed("cen-light18"), encoder_width=0.125)), 0)
-    each = Frame(model, FrameConfig.of(model.config, SENSOR, branch="rgb", confidence=True))
-    one = BACKENDS["inductor"]
-    one.build(program(each, one, "fp32")[0], each.example(), tmp_path, "fp32")
-    check(each, one.load(tmp_path, CPU), "fp32")
+    check_compiled(Frame(model, FrameConfig.of(model.config, SENSOR, branch="rgb", confidence=True)), "fp32", tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_all_compiled_labels_are_the_networks_own(name, precision, tmp_path):
+    check_compiled(frame(name, confidence=True), precision, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["cen-light18", "cen-pspnet101"])

@@ -154,7 +154,7 @@ def test_images_are_compared_at_the_size_asked_for(model):
 
 def test_the_command(model, tmp_path, monkeypatch, capsys):
     asked = []
-    monkeypatch.setattr(run_module, "open_dataset", lambda *arguments: asked.append(arguments) or Frames())
+    monkeypatch.setattr(run_module, "open_dataset", lambda *arguments, render: asked.append(arguments) or Frames())
     monkeypatch.setattr(run_module, "inception", lambda path: Pooled())
     checkpoint.save(tmp_path / "generator.safetensors", model)
     main([str(tmp_path / "generator.safetensors"), "--dataset", "taskonomy", "--output", str(tmp_path)])
