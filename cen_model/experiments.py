@@ -166,9 +166,10 @@ def run(
                 failed.append(folder.name)
             if outcome == "finished":
                 finished.add(folder)
+            write_tables(experiment.rows, experiment.seeds, output, table)
         if folder in finished and carry and not (carry / folder.name / RESULTS).is_file():
             export(folder, carry / folder.name)
-        write_tables(experiment.rows, experiment.seeds, output, table)
+    write_tables(experiment.rows, experiment.seeds, output, table)
     if failed:
         raise ValueError(f"{', '.join(failed)} did not end as they should; see log.txt in their folders in {output}")
     return finished == commands.keys()

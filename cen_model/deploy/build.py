@@ -83,11 +83,11 @@ def program(frame: Frame, backend: Backend, precision: str) -> tuple[torch.expor
     with _stage("exporting"):
         graph_module = export(on_cpu, example)
     with _stage("rewriting"):
-        steps = simplify(graph_module, example, backend.passes[frame.example()[0].device.type])
+        on_device = frame.example()
+        steps = simplify(graph_module, example, backend.passes[on_device[0].device.type])
         if backend.casts and precision != "fp32":
             cast(graph_module, DTYPES[precision])
             tidy(graph_module, example)
-        on_device = frame.example()
         return torch.export.export(graph_module.to(on_device[0].device), on_device), steps
 
 

@@ -7,7 +7,6 @@ Axes: C channels.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from dataclasses import replace as replace_fields
 
 from torch.fx import GraphModule, Node
 
@@ -89,10 +88,10 @@ def _divided(first: list[_Part], second: list[_Part]) -> tuple[list[_Part], list
     while first and second and (first[-1].feature, first[-1].stop) == (second[-1].feature, second[-1].stop):
         one, other = first.pop(), second.pop()
         start = max(one.start, other.start)
-        common.insert(0, replace_fields(one, start=start))
+        common.insert(0, _Part(one.feature, start, one.stop))
         for parts, part in ((first, one), (second, other)):
             if part.start < start:
-                parts.append(replace_fields(part, stop=start))
+                parts.append(_Part(part.feature, part.start, start))
     return first, second, common
 
 

@@ -38,6 +38,6 @@ def build(program: torch.export.ExportedProgram, example: Sequence[Tensor], fold
 
 def load(folder: Path, device: torch.device) -> Callable[..., tuple[Tensor, ...]]:
     index = -1 if device.index is None else device.index
-    # Without locks between threads, of which each engine has one: CUDA lets no graph be captured with them.
+    # Without locks between threads, as PyTorch advises where a CUDA graph is captured; an engine has one thread.
     alone = device.type == "cuda"
     return torch._inductor.aoti_load_package(str(folder / _FILE), run_single_threaded=alone, device_index=index)
