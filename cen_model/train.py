@@ -29,7 +29,7 @@ from cen_model.processes import Ranks
 from cen_model.train_config import AnyTrainConfig, parse
 from cen_model.training import display
 from cen_model.training.finish import finish
-from cen_model.training.run import Run
+from cen_model.training.run import BEST, LAST, Run
 from cen_model.training.segmentation import SegmentationTask
 from cen_model.training.sentinel import Sentinel
 from cen_model.training.sharding import strategy_of
@@ -84,7 +84,7 @@ def _take_steps(run: Run, end: int, epoch_steps: int, dataset: Dataset, validati
     batches = training_loader(
         dataset, config.data, task.inputs, batch, config.seed, steps, fabric.device, ranks.rank, world, task.targets
     )
-    sentinel = Sentinel(dataset, run.folder / "last.safetensors")
+    sentinel = Sentinel(dataset, run.folder / LAST)
     with display.bar(console, steps, fabric.is_global_zero) as bar, stop_on_signal() as stop:
         for step, samples in zip(steps, batches, strict=True):
             for optimiser in task.optimisers.values():
@@ -120,7 +120,7 @@ def _measure(run: Run, console: Console) -> None:
     (test,) = _open_together(run.config, run.fabric, "test")
     scores = finish(run, test)
     if run.config.task == "segmentation" and run.fabric.is_global_zero:
-        title = f"{run.folder / 'best.safetensors'}: {len(test)} test frames"
+        title = f"{run.folder / BEST}: {len(test)} test frames"
         console.print(report.table(scores, run.task.network.config.classes, title))
 
 

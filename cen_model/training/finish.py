@@ -12,7 +12,7 @@ from cen_model.data.dataset import Dataset
 from cen_model.evaluation.results import RESULTS, of_scores, save
 from cen_model.metrics import Measured
 from cen_model.train_config import plain
-from cen_model.training.run import Run, exchanged_by_layer
+from cen_model.training.run import BEST, Run, exchanged_by_layer
 
 
 def finish(run: Run, dataset: Dataset) -> Measured:
@@ -27,7 +27,7 @@ def finish(run: Run, dataset: Dataset) -> Measured:
         Scores of the best.
     """
     last = run.scores(run.measured(), dataset)
-    path = run.folder / "best.safetensors"
+    path = run.folder / BEST
     model = checkpoint.load(path).to(run.fabric.device)
     metadata = checkpoint.read_metadata(path)
     is_last = run.progress.best_step == run.progress.step and not run.config.half_weights

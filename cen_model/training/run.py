@@ -39,6 +39,7 @@ from cen_model.training.task import Task
 
 PICTURES = 4
 STATE = "last.state.pt"
+LAST, BEST = "last.safetensors", "best.safetensors"
 
 
 class Run:
@@ -91,8 +92,9 @@ class Run:
         text = yaml.safe_dump(plain(asdict(self.config)), sort_keys=False)
         write_atomically(self.folder / "config.yaml", lambda file: file.write_text(text, encoding="utf-8"))
         self._save_gamma(network)
-        if self.progress.step:  # it may have been killed after the state was written, and before the network was
-            self._save_network("last", network, {"step": str(self.progress.step)})
+        if self.progress.step:
+            if self._is_behind():
+                self._save_last(network)
             self._forget_later_events()
 
     def log(self, terms: Mapping[str, Tensor]) -> None:
@@ -112,7 +114,7 @@ class Run:
         self.progress.validated = step
         if goodness > self.progress.best:
             self.progress.best, self.progress.best_step = goodness, step
-            self._save_network("best", network, {"epoch": str(epoch)})
+            self._save_network(BEST, network, {"epoch": str(epoch)})
         if self.fabric.is_global_zero:
             label = "mIoU" if self.config.task == "segmentation" else "MAE"
             self.fabric.log_dict({f"{label}/{name}": value for name, value in leading(scores).items()}, step)
@@ -128,7 +130,7 @@ class Run:
         self._saved_at = now
         network = self.measured()
         save_state(self.folder / STATE, self.task, self.progress, self.config, self.fabric)
-        self._save_network("last", network, {"step": str(self.progress.step)})
+        self._save_last(network)
         if self.fabric.is_global_zero:
             self._save_gamma(network)
             self.fabric.log_dict(exchanged_by_layer(network), self.progress.step)
@@ -152,10 +154,17 @@ class Run:
             self._measured = measured, self.task.measure(network, dataset)
         return self._measured[1]
 
+    def _is_behind(self) -> bool:
+        """Whether the run was killed after the state was written, and before its network was."""
+        path = self.folder / LAST
+        return not path.exists() or checkpoint.read_metadata(path).get("step") != str(self.progress.step)
+
+    def _save_last(self, network: MultimodalNetwork) -> None:
+        self._save_network(LAST, network, {"step": str(self.progress.step)})
+
     def _save_network(self, name: str, network: MultimodalNetwork, metadata: Mapping[str, str]) -> None:
         if self.fabric.is_global_zero:
-            path = self.folder / f"{name}.safetensors"
-            checkpoint.save(path, network, metadata, half=self.config.half_weights)
+            checkpoint.save(self.folder / name, network, metadata, half=self.config.half_weights)
 
     def _forget_later_events(self) -> None:
         """Let TensorBoard drop what was logged after the state that is continued from: it comes again."""
