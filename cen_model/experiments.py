@@ -36,7 +36,10 @@ from cen_model.evaluation.results import RESULTS
 from cen_model.experiment_export import export
 from cen_model.experiment_table import folder_of, write_tables
 from cen_model.names import unknown
-from cen_model.train_config import parse, plain, refuse_changes
+from cen_model.train_changes import refuse_changes
+from cen_model.train_config import parse, plain
+
+TRAIN = (sys.executable, "-m", "cen_model.train")
 
 PATIENCE = 600.0
 """Seconds that a run has to save itself once it is asked to stop."""
@@ -80,10 +83,10 @@ class Experiment:
         """Rows with their seeds, in the order in which they are trained."""
         return [(row, seed) for seed in self.seeds for row in self.rows]
 
-    def command(self, row: str, seed: int, folder: Path, further: Sequence[str]) -> list[str]:
-        """The training command of a run."""
+    def arguments(self, row: str, seed: int, folder: Path, further: Sequence[str]) -> list[str]:
+        """Of the training command of a run."""
         overrides = [*self.overrides, *self.rows[row], *further, f"seed={seed}", f"output={folder}"]
-        return [sys.executable, "-m", "cen_model.train", "--config", str(self.base), *overrides]
+        return ["--config", str(self.base), *overrides]
 
 
 def _overrides(value: Any, place: str) -> tuple[str, ...]:
@@ -152,15 +155,15 @@ def run(
             naming the runs that failed.
     """
     console, until, failed = Console(highlight=False), time.monotonic() + 60 * minutes, []
-    commands = {
-        folder_of(output, row, seed): experiment.command(row, seed, folder_of(output, row, seed), further)
+    runs = {
+        folder_of(output, row, seed): experiment.arguments(row, seed, folder_of(output, row, seed), further)
         for row, seed in experiment.runs()
     }
-    finished = {folder for folder, command in commands.items() if _is_finished(folder, command)}
-    for folder, command in commands.items():
+    finished = {folder for folder, arguments in runs.items() if _is_finished(folder, arguments)}
+    for folder, arguments in runs.items():
         if folder not in finished and time.monotonic() < until:
             console.print(f"training {folder}", soft_wrap=True)
-            outcome = train(command, folder / "log.txt", until)
+            outcome = train([*TRAIN, *arguments], folder / "log.txt", until)
             if outcome in ("failed", "killed"):
                 console.print(f"{outcome}: see {folder / 'log.txt'}", soft_wrap=True)
                 failed.append(folder.name)
@@ -172,15 +175,15 @@ def run(
     write_tables(experiment.rows, experiment.seeds, output, table)
     if failed:
         raise ValueError(f"{', '.join(failed)} did not end as they should; see log.txt in their folders in {output}")
-    return finished == commands.keys()
+    return finished == runs.keys()
 
 
-def _is_finished(folder: Path, command: Sequence[str]) -> bool:
+def _is_finished(folder: Path, arguments: Sequence[str]) -> bool:
     """Whether a run was trained to the end that is asked for. Raises ValueError where it was trained otherwise."""
     if not (folder / RESULTS).is_file():
         return False
     trained = json.loads((folder / RESULTS).read_text(encoding="utf-8"))["config"]
-    wanted = plain(asdict(parse(command[3:])))
+    wanted = plain(asdict(parse(arguments)))
     refuse_changes(trained, wanted, folder / RESULTS)
     return trained["schedule"]["epochs"] >= wanted["schedule"]["epochs"]
 

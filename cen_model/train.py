@@ -17,8 +17,7 @@ from lightning.fabric.loggers import TensorBoardLogger
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
-from cen_model import report
-from cen_model.benchmark.machine import precisions
+from cen_model import processor, report
 from cen_model.data.config import Split
 from cen_model.data.dataset import Dataset
 from cen_model.data.datasets import open_dataset
@@ -139,7 +138,7 @@ def _open_together(config: AnyTrainConfig, fabric: Fabric, *splits: Split) -> li
 
 
 def _warn_of_slow_precision(console: Console) -> None:
-    if "bf16" not in precisions("cpu"):
+    if not processor.has_bfloat16():
         console.print("hardware.precision: this CPU has no instructions for bfloat16; on it, 32-true is much faster")
 
 

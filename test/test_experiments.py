@@ -224,7 +224,7 @@ def test_the_table_of_translation_is_of_differences():
 def test_every_row_of_the_shipped_experiments_is_a_configuration(path, tmp_path):
     experiment = Experiment.read(path)
     for row in experiment.rows:
-        arguments = experiment.command(row, 0, tmp_path, ["data.root=somewhere"])[3:]
+        arguments = experiment.arguments(row, 0, tmp_path, ["data.root=somewhere"])
         config = parse(arguments)
         assert config.seed == 0
         if config.task == "segmentation" and config.data.dataset == "packed":

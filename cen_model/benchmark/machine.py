@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
 
@@ -15,12 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cen_model import processor, provenance
+
 SIZES = (256, 512, 1024, 2048, 4096, 8192)
 SECONDS_PER_PRODUCT = 0.2
 LONGEST_PRODUCT = 0.5
 """Seconds; no larger product is tried where it would take longer: half precision without instructions for it crawls."""
 
-INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "asimdhp", "bf16")
 PACKAGES = ("torch", "torchvision", "openvino", "onnxruntime", "torch-tensorrt", "torch-tensorrt-rtx")
 
 
@@ -75,7 +74,7 @@ def describe(device: torch.device | str) -> dict[str, str]:
     device = torch.device(device)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     machine = {
-        **processor(),
+        **processor.describe(),
         "cores": str(os.cpu_count()),
         "threads": str(torch.get_num_threads()),
         "memory": f"{memory / 2**30:.1f} GiB",
@@ -84,37 +83,14 @@ def describe(device: torch.device | str) -> dict[str, str]:
         properties = torch.cuda.get_device_properties(device)
         machine["gpu"] = f"{properties.name}, {properties.total_memory / 2**30:.1f} GiB"
         machine["cuda"] = f"{torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
-    return {**machine, "python": platform.python_version(), **_versions()}
-
-
-def processor() -> dict[str, str]:
-    """Its name and the instruction sets that matter here."""
-    # /proc/cpuinfo has no names of ARM's processors; lscpu has.
-    listing = subprocess.run(["lscpu"], env={**os.environ, "LC_ALL": "C"}, capture_output=True, text=True, check=True)
-    fields = dict(line.strip().split(":", 1) for line in listing.stdout.splitlines() if ":" in line)
-    flags = fields.get("Flags", "").split()
-    return {
-        "cpu": fields.get("Model name", platform.machine()).strip(),
-        "instructions": " ".join(name for name in INSTRUCTIONS if name in flags),
-    }
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {**machine, "python": platform.python_version(), **provenance.versions(PACKAGES)}
 
 
 def precisions(device: torch.device | str) -> list[str]:
     """Those that a device has instructions for; others would crawl."""
     if torch.device(device).type == "cuda":
         return ["fp32", "fp16", "bf16"]
-    has_bf16 = any(flag.endswith("bf16") for flag in describe(device)["instructions"].split())
-    return ["fp32", "bf16"] if has_bf16 else ["fp32"]
+    return ["fp32", "bf16"] if processor.has_bfloat16() else ["fp32"]
 
 
 def peak_memory(device: torch.device | str = "cpu") -> int:

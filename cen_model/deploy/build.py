@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cen_model import processor
 from cen_model.deploy.backends import BACKENDS, Backend, Target
 from cen_model.deploy.cache import EngineCache
 from cen_model.deploy.engine import CudaEngine, Engine, ready
@@ -40,11 +41,6 @@ MAX_DIFFERENCE = {"fp32": 0.001, "fp16": 0.01, "bf16": 0.03}
 
 _TELL_EVERY = 30.0
 """Seconds: building may take minutes."""
-_CPUINFO = Path("/proc/cpuinfo")
-_KIND = (
-    *("vendor_id", "cpu family", "model", "model name", "stepping", "flags"),
-    *("CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision", "Features"),
-)
 
 # Kept in place of an engine that was refused, with the reason: building it again would take as long, and end so again.
 REFUSED = "refused.txt"
@@ -147,7 +143,7 @@ def _parts(frame: Frame, target: Target) -> dict[str, str]:
         "backend": target.backend,
         "precision": target.precision,
         "device": _device_name(target.device),
-        "processor": processor(_cpuinfo()),
+        "processor": processor.identity(),
         # Compiled code has the number in it; torchrun, for one, lets every process have a single thread.
         "threads": str(torch.get_num_threads()) if target.device.type == "cpu" else "",
         "torch": torch.__version__,
@@ -177,22 +173,3 @@ def _device_name(device: torch.device) -> str:
         major, minor = torch.cuda.get_device_capability(device)
         return f"{torch.cuda.get_device_name(device)}, compute capability {major}.{minor}"
     return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
-
-
-def processor(cpuinfo: str) -> str:
-    """What compiled code depends on of a processor, in one line.
-
-    Its name is not enough: virtual machines give several processors the same, and ARM's have none.
-
-    Args:
-        cpuinfo: of /proc/cpuinfo, where kinds of cores may differ.
-    """
-    fields = (line.partition(":") for line in cpuinfo.splitlines())
-    return "; ".join(sorted({f"{name.strip()} {value.strip()}" for name, _, value in fields if name.strip() in _KIND}))
-
-
-def _cpuinfo() -> str:
-    try:
-        return _CPUINFO.read_text(encoding="utf-8")
-    except OSError:
-        return f"model name: {platform.processor()}"

@@ -24,7 +24,8 @@ from torch.distributed.checkpoint.state_dict import (
 
 from cen_model.files import write_atomically
 from cen_model.processes import Ranks
-from cen_model.train_config import AnyTrainConfig, plain, refuse_changes
+from cen_model.train_changes import refuse_changes
+from cen_model.train_config import AnyTrainConfig, plain
 from cen_model.training.task import Task
 
 # Whole, however the processes share it: a run can be continued by another number of them.
