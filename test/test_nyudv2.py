@@ -176,12 +176,18 @@ def test_only_what_is_asked_for_is_read(tmp_path):
     assert set(made) == {"depth", "normal", "label"}
 
 
-def test_pictures_of_depth_are_refused(tmp_path):
+def test_pictures_of_depth_are_read_with_a_scale_alone(tmp_path):
     write_sagate(tmp_path)
     for path in (tmp_path / "Depth").glob("*.npy"):
         path.unlink()
-    with pytest.raises(ValueError, match=r"a 0001\.jpg.*16 bits"):
+    levels = np.arange(H * W, dtype=np.uint8).reshape(H, W)
+    for name in (*TRAIN, *TEST):
+        save(tmp_path / "Depth" / f"a {name}.png", levels)
+    with pytest.raises(ValueError, match=r"a 0001\.png.*8 bits.*data\.depth_scale"):
         open_dataset(DataConfig("nyudv2", tmp_path), "test", ["depth"])[0]
+    read = open_dataset(DataConfig("nyudv2", tmp_path, depth_scale=20.0), "test", ["depth"])[0]["depth"]
+    assert read.dtype == np.float32
+    np.testing.assert_allclose(read, levels / 20.0, rtol=1e-6)
 
 
 def test_a_wrong_convention_is_refused(tmp_path):

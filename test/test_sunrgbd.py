@@ -160,11 +160,12 @@ def test_labels_above_37_are_refused(tmp_path):
         open_dataset(DataConfig("sunrgbd", tmp_path), "test", ["rgb"])[0]
 
 
-def test_depth_of_eight_bits_is_refused(tmp_path):
+def test_depth_of_eight_bits_is_read_with_a_scale_alone(tmp_path):
     write_dformer(tmp_path)
-    save(tmp_path / "Depth" / "5051.png", np.zeros((H, W), np.uint8))
-    with pytest.raises(ValueError, match=r"5051\.png.*16 bits"):
+    save(tmp_path / "Depth" / "5051.png", np.full((H, W), 51, np.uint8))
+    with pytest.raises(ValueError, match=r"5051\.png.*8 bits.*data\.depth_scale"):
         open_dataset(DataConfig("sunrgbd", tmp_path), "train", ["depth"])[0]
+    assert (open_dataset(DataConfig("sunrgbd", tmp_path, depth_scale=25.5), "train", ["depth"])[0]["depth"] == 2).all()
 
 
 def test_frames_without_images_are_named(tmp_path):

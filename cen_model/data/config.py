@@ -52,6 +52,8 @@ class DataConfig:
     """How the folder is organised; None finds out."""
     label_set: str | None = None
     """Such as nyu40 or nyu13; None takes the dataset's own."""
+    depth_scale: float | None = None
+    """Steps of a metre in depth images of 8 bits, which SA-Gate's layout may have (CMX, DFormer); None refuses them."""
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
     size: tuple[int, int] | None = None
     """Height and width that frames are resized to before anything else; None leaves them."""
@@ -78,7 +80,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         check(self, "data.", AT_LEAST_0, "min_side", "jitter", "workers")
         check(self, "data.", AT_LEAST_1, "size", "crop", "evaluation_batch")
-        check(self, "data.", POSITIVE, "scale")
+        check(self, "data.", POSITIVE, "scale", "depth_scale")
         check(self, "data.", SHARE, "mirror", "cutout", "modality_dropout")
         if self.scale[0] > self.scale[1]:
             raise ValueError(f"data.scale: expected the smaller factor first, got {self.scale}")

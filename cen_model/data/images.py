@@ -61,6 +61,22 @@ def read_depth(path: Path) -> np.ndarray:
     return values
 
 
+def read_scaled_depth(path: Path, scale: float | None) -> np.ndarray:
+    """Depth as of `read_depth`, or of a picture of 8 bits float32 metres, of which `scale` steps make one; 0 = hole.
+
+    Raises:
+        ValueError: it cannot be read, or has 8 bits and there is no scale.
+    """
+    if path.suffix.lower() == ".npy" or (values := read_grey(path)).dtype == np.uint16:
+        return read_depth(path)
+    if scale is None:
+        raise ValueError(
+            f"{path}: depth of 8 bits, without a scale: data.depth_scale=25.5, for one, reads 0 to 255 as 0 to 10 m. "
+            "What is trained on it works with depth of the same making alone, not with a camera's"
+        )
+    return values.astype(np.float32) / scale
+
+
 def image_size(path: Path) -> tuple[int, int]:
     """Height and width in pixels; an image file is only opened, not read."""
     if path.suffix.lower() == ".npy":

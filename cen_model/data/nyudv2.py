@@ -25,7 +25,7 @@ from cen_model.data.file_dataset import (
     read_lines,
     refuse_missing,
 )
-from cen_model.data.images import read_depth, read_grey, read_rgb
+from cen_model.data.images import read_depth, read_grey, read_rgb, read_scaled_depth
 from cen_model.data.labels import FROM_ZERO, ZERO_IS_VOID, Convention
 from cen_model.data.layouts import Layout, folder
 from cen_model.data.nyudv2_raw import RawNYUDv2, open_raw
@@ -101,7 +101,8 @@ def metres(path: Path, units: float) -> np.ndarray:
 
 def _sagate(config: DataConfig, split: Split) -> FileDataset:
     """RGB/, Label/, and HHA/ or Depth/, with lists of pairs (SA-Gate, CMX, DFormer)."""
-    return _dataset(config, paired_lists(folder(config), _PARTS[split]), read_depth, ZERO_IS_VOID)
+    depth = partial(read_scaled_depth, scale=config.depth_scale)
+    return _dataset(config, paired_lists(folder(config), _PARTS[split]), depth, ZERO_IS_VOID)
 
 
 def _esanet(config: DataConfig, split: Split) -> FileDataset:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from cen_model.data.file_dataset import (
     read_lines,
     refuse_missing,
 )
-from cen_model.data.images import read_depth, read_rgb
+from cen_model.data.images import read_depth, read_rgb, read_scaled_depth
 from cen_model.data.labels import ZERO_IS_VOID, to_ids
 from cen_model.data.layouts import Layout, folder
 from cen_model.data.matlab import MatFile, load_mat
@@ -124,7 +125,8 @@ def _by_number(where: Path) -> dict[int, Path]:
 
 def _dformer(config: DataConfig, split: Split) -> FileDataset:
     """RGB/, Depth/ or HHA/, and labels, with lists of pairs (SA-Gate, CMX, DFormer)."""
-    return _files(paired_lists(folder(config), _PARTS[split]), read_depth)
+    depth = partial(read_scaled_depth, scale=config.depth_scale)
+    return _files(paired_lists(folder(config), _PARTS[split]), depth)
 
 
 def _esanet(config: DataConfig, split: Split) -> FileDataset:
