@@ -111,6 +111,11 @@ def to_image(name: str, raw: Tensor) -> Tensor:
     return modality(name).to_image(raw)
 
 
+def measured(name: str, image: Tensor) -> Tensor:
+    """Which values of a `to_image` were measured, as bool of its shape: of depth all but the holes, which are -1."""
+    return image > -1 if name in IN_METRES else torch.ones_like(image, dtype=torch.bool)
+
+
 def from_image(name: str, image: Tensor) -> Tensor:
     """The inverse of `to_image`: depth in metres, all others uint8."""
     return modality(name).from_image(image)

@@ -95,6 +95,26 @@ def test_errors_are_those_of_the_translators_images(model, translated):
     assert len({each.mae for each in scores.values()}) == 3
 
 
+def test_where_depth_has_holes_there_is_no_error():
+    class Rooms(Frames):
+        modalities = ("shade", "texture", "depth")
+
+        def __getitem__(self, index):
+            depth = np.random.default_rng(index).integers(500, 5000, (256, 256)).astype(np.uint16)
+            depth[: 40 * index] = 0
+            return super().__getitem__(index) | {"depth": depth}
+
+    network = build(replace(NETWORK, target="depth")).eval()
+    scores = measure(network, Rooms(), DATA)["ensemble"]
+    translator, errors = Translator(network, "cpu"), []
+    for index in range(5):
+        frame = Rooms()[index]
+        made, real = translator.translate(frame).image[..., 0] / 127.5 - 1, frame["depth"] / 1000
+        errors.append((made - (2 * np.log1p(512 * real) / 11.1 - 1))[real > 0])
+    assert scores.mae == pytest.approx(np.mean([np.abs(each).mean() for each in errors]), abs=1e-3)
+    assert scores.mse == pytest.approx(np.mean([np.square(each).mean() for each in errors]), abs=2e-3)
+
+
 def test_fid_is_between_features_of_real_and_made_images(model, translated):
     generator = Generator(model, Frames(), DATA, TranslationOptions())
     scores = measure_images(generator, Pooled())

@@ -109,6 +109,26 @@ def test_the_discriminator_steps_first_and_the_generator_against_it(
         assert torch.allclose(tensor, critic.state_dict()[name], atol=1e-5), name
 
 
+def test_from_the_holes_of_a_depth_image_nothing_is_learnt(tmp_path: Path) -> None:
+    """Whatever a generator makes of them, it is neither wrong nor found out there."""
+    config = tiny(tmp_path, "model.modalities=[rgb, normal]", "model.target=depth")
+    holes = torch.zeros(2, 1, 256, 256, dtype=torch.bool)
+    holes[..., :100, 30:] = True
+    images = {**batch(), "depth": (batch()["depth"] + 0.1).masked_fill(holes, 0)}
+    network = task_of(config).network.train()
+    with torch.no_grad():
+        made = network({name: to_image(name, images[name]) for name in ("rgb", "normal")})
+    wrong = [(made[name][:, :1] - to_image("depth", images["depth"]))[~holes] for name in (*made,)]
+    l1 = 100 * sum(each.abs().sum() / holes.numel() for each in wrong)
+    assert task_of(config).step(images)["l1"].item() == pytest.approx(l1.item(), rel=1e-4)
+
+    config = tiny(tmp_path, "model.modalities=[rgb, normal]", "model.target=depth", "exchange.penalty=0")
+    task = task_of(config)
+    before = {name: parameter.clone() for name, parameter in task.network.named_parameters()}
+    task.step({**images, "depth": torch.zeros_like(images["depth"])})
+    assert all(torch.equal(parameter, before[name]) for name, parameter in task.network.named_parameters())
+
+
 def test_a_run_learns_continues_and_is_measured(tmp_path: Path) -> None:
     console = Console(quiet=True)
     straight, resumed = tmp_path / "straight", tmp_path / "resumed"

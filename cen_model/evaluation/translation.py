@@ -20,7 +20,7 @@ from cen_model.evaluation.fidelity import distances
 from cen_model.evaluation.missing import without
 from cen_model.loaders import evaluation_loader
 from cen_model.metrics import ImageScores
-from cen_model.modalities import image_to_8bit, to_image
+from cen_model.modalities import image_to_8bit, measured, to_image
 from cen_model.network import MultimodalNetwork
 from cen_model.processes import Ranks
 from cen_model.translator import Translator, input_size
@@ -42,7 +42,7 @@ class TranslationOptions:
 
 @dataclass(frozen=True)
 class _Frame:
-    """Of one image: mean absolute and mean squared error, and Inception's features (D,)."""
+    """Of one image: mean absolute and mean squared error where the real one was measured; Inception's features (D,)."""
 
     mae: float
     mse: float
@@ -58,6 +58,9 @@ class Generator:
         data: how frames are read. Inputs and real images are resized to the size that the network takes nearest to
             `size`, whose margin for random crops is training's; without one to the paper's 256×256.
         drop: modalities that are missing from every frame.
+
+    Attributes:
+        target: the modality that is made.
     """
 
     def __init__(
@@ -73,7 +76,8 @@ class Generator:
         self._model, self._dataset, self._drop = model, dataset, drop
         self._data = replace(data, size=input_size(*(data.size or SIZE)))
         self._inputs = [name for name in model.config.modalities if name not in drop]
-        self._names = (*self._inputs, model.config.target)
+        self.target = model.config.target
+        self._names = (*self._inputs, self.target)
 
     def batches(self, rank: int, size: int) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
         """Indices of the frames, and images (B, C, H, W) in [-1, 1] by output, and "real", of a process's share."""
@@ -91,8 +95,7 @@ class Generator:
 
     @torch.no_grad()
     def _outputs(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        target = self._model.config.target
-        real = to_image(target, batch[target].to(self._device))
+        real = to_image(self.target, batch[self.target].to(self._device))
         raw = {name: batch[name].to(self._device) for name in self._inputs}
         raw |= {name: without(name, real) for name in self._drop}
         outputs = self._model({name: to_image(name, values) for name, values in raw.items()})
@@ -114,11 +117,12 @@ def measure_images(
     ranks = Ranks.current()
     parts: list[tuple[int, dict[str, _Frame]]] = []
     for indices, images in generator.batches(ranks.rank, ranks.size):
-        measured = {name: _frames(image, images[REAL], inception) for name, image in images.items()}
+        known = measured(generator.target, images[REAL])
+        batch = {name: _frames(image, images[REAL], known, inception) for name, image in images.items()}
         for place, index in enumerate(indices):
-            parts.append((index, {name: frames[place] for name, frames in measured.items()}))
+            parts.append((index, {name: frames[place] for name, frames in batch.items()}))
             if watch:
-                watch(index, measured["ensemble"][place].mae)
+                watch(index, batch["ensemble"][place].mae)
     frames = ranks.gather(parts)
     by_output = {name: [frame[name] for frame in frames] for name in frames[0]}
     real = by_output.pop(REAL)
@@ -126,14 +130,15 @@ def measure_images(
 
 
 @torch.no_grad()
-def _frames(image_BCHW: Tensor, real_BCHW: Tensor, inception: nn.Module | None) -> list[_Frame]:
-    difference = (image_BCHW - real_BCHW).double().flatten(1)
+def _frames(image_BCHW: Tensor, real_BCHW: Tensor, known_BCHW: Tensor, inception: nn.Module | None) -> list[_Frame]:
+    difference = ((image_BCHW - real_BCHW).double() * known_BCHW).flatten(1)
+    measured_B = known_BCHW.flatten(1).sum(1).clamp(min=1)
     features = [None] * len(image_BCHW)
     if inception is not None:
         coloured = image_to_8bit(image_BCHW).expand(-1, 3, -1, -1)
         features = list(inception(coloured).float().cpu())
-    errors = zip(difference.abs().mean(1).tolist(), difference.square().mean(1).tolist(), features, strict=True)
-    return [_Frame(*each) for each in errors]
+    absolute, squared = (error.sum(1) / measured_B for error in (difference.abs(), difference.square()))
+    return [_Frame(*each) for each in zip(absolute.tolist(), squared.tolist(), features, strict=True)]
 
 
 def _scores(frames: list[_Frame], real: list[_Frame] | None) -> ImageScores:

@@ -20,7 +20,7 @@ from cen_model.data.dataset import Dataset
 from cen_model.discriminator import Discriminator
 from cen_model.evaluation.translation import Generator, TranslationOptions, measure_images
 from cen_model.metrics import ImageScores
-from cen_model.modalities import image_to_8bit, modality, to_image
+from cen_model.modalities import image_to_8bit, measured, modality, to_image
 from cen_model.models import build
 from cen_model.network import MultimodalNetwork
 from cen_model.optimiser import build_discriminator_optimiser, build_optimiser, initialise_gamma
@@ -56,7 +56,8 @@ class _Made:
     Attributes:
         inputs: images (B, C_m, H, W) by modality.
         target: the real image (B, C, H, W).
-        outputs: of the generator: images by supervised stream, "ensemble", and "alignment" where there is one.
+        outputs: of the generator: images by supervised stream, "ensemble", and "alignment" where there is one; in the
+            images, the target's holes.
         penalty: weighted, a scalar.
     """
 
@@ -145,7 +146,16 @@ class TranslationTask:
         outputs = with_a_loss(outputs, self._config.model)
         target = to_image(self._config.model.target, batch[self._config.model.target])
         # The published code makes three channels of every target.
-        return _Made(images, target.expand_as(outputs["ensemble"]), outputs, penalty)
+        target = target.expand_as(outputs["ensemble"])
+        return _Made(images, target, self._with_holes(outputs, target), penalty)
+
+    def _with_holes(self, outputs: Mapping[str, Tensor], target: Tensor) -> dict[str, Tensor]:
+        """Generated images with the target's holes in them: where nothing was measured, nothing can be learnt."""
+        known = measured(self._config.model.target, target)
+        return {
+            name: output if name == "alignment" else torch.where(known, output, target)
+            for name, output in outputs.items()
+        }
 
     @torch.no_grad()
     def _generate_alone(self, batch: Mapping[str, Tensor]) -> _Made:
