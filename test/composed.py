@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import time
-from itertools import count
 from queue import Empty, SimpleQueue
 
 import numpy as np
 from rclpy.parameter import Parameter
-from ros_graph import SECONDS, Publisher
+from ros_graph import SECONDS, Publisher, own_namespace
 from segmentation_process import frame, image
 from sensor_msgs.msg import CameraInfo, Image
 
@@ -17,7 +16,6 @@ from cen_model.predictor import Prediction
 from cen_ros.diagnostics import subscribe
 from cen_ros.node import SegmentationNode
 
-NUMBERS = count()
 CLASSES = ("bed", "book", "chair", "floor", "sofa", "table", "wall", "window")
 
 
@@ -45,7 +43,7 @@ class Composed:
 
     def __init__(self, graph, network, types=(Image, Image), suffixes=("", ""), **parameters):
         self.graph, self.network = graph, network
-        self.namespace = f"/composed{next(NUMBERS)}"
+        self.namespace = own_namespace()
         overrides = [Parameter(name.replace("__", "."), value=value) for name, value in parameters.items()]
         self.node = SegmentationNode(
             lambda settings: network, namespace=self.namespace, parameter_overrides=overrides, context=graph.context

@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import threading
+from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -22,8 +23,14 @@ from rclpy.qos import qos_profile_sensor_data
 from cen_ros.processes import LEAKS, private_environment
 
 SECONDS = 60
+NUMBERS = count()
 PROFILE = Path(__file__).parents[1] / "config" / "fastdds_large_images.xml"
 ENVIRONMENT = private_environment(PROFILE)
+
+
+def own_namespace() -> str:
+    """One that nobody else has, in this test session or in another on this machine, which may share its domain."""
+    return f"/test_{os.getpid()}_{next(NUMBERS)}"
 
 
 class Graph:
@@ -158,10 +165,10 @@ class Process:
             self._process.send_signal(number)
         return self.wait()
 
-    def wait(self) -> int:
+    def wait(self, seconds=SECONDS) -> int:
         """The exit code. A process that does not end is killed, and its group with it."""
         try:
-            return self._process.wait(SECONDS)
+            return self._process.wait(seconds)
         finally:
             if self._process.poll() is None:
                 os.killpg(self._process.pid, signal.SIGKILL)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from itertools import count
 from queue import Empty
 
 import numpy as np
@@ -14,13 +13,12 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter
 from rcl_interfaces.srv import SetParameters
-from ros_graph import SECONDS, Process
+from ros_graph import SECONDS, Process, own_namespace
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from cen_ros.images import array_to_image
 
-NUMBERS = count()
 START_MS = 1_700_000_000_000
 
 
@@ -29,7 +27,7 @@ class Segmentation(Process):
 
     def __init__(self, graph, types=(Image, Image), **parameters):
         self.graph = graph
-        self.namespace = f"/test{next(NUMBERS)}"
+        self.namespace = own_namespace()
         arguments = ["-r", f"__ns:={self.namespace}"]
         for name, value in {"backend": "none", **parameters}.items():
             arguments += ["-p", f"{name}:={value}"]

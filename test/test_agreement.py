@@ -34,7 +34,7 @@ def by_stamp(messages):
 def recorded(tmp_path_factory):
     """A bag of synthetic rooms, and what `evaluate_bag` says of it."""
     folder = tmp_path_factory.mktemp("agreement")
-    rooms = ["--frames", str(FRAMES), "--rooms", "2", "--size", "120", "160", "--rate", "5"]
+    rooms = ["--frames", str(FRAMES), "--rooms", "2", "--size", "120", "160", "--rate", "2"]
     assert record_synthetic.main([str(folder / "bag"), *rooms]) == 0
     options = ["--weights", WEIGHTS, "--device", "cpu", "--output", str(folder / "offline"), "--write-bag"]
     assert evaluate_bag.main([str(folder / "bag"), *options]) == 0

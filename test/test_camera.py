@@ -81,7 +81,7 @@ def test_folder_is_published_as_recorded(graph, tmp_path):
     for i in range(3):
         cv2.imwrite(str(tmp_path / "color" / f"{i:06d}.png"), color[i][..., ::-1])
         cv2.imwrite(str(tmp_path / "depth" / f"{i:06d}.png"), depth[i])
-    parameters = {"folder": str(tmp_path), "loop": False}
+    parameters = {"folder": str(tmp_path), "loop": False, "rate": 2.0}
     here = receive(graph, 3, ("rgb", "depth"), "cen_ros.play_folder", parameters)
     assert sorted(here["rgb"]) == sorted(here["depth"])
     for i, stamp in enumerate(sorted(here["rgb"])):

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cen_ros[ros]'")
 pytest.importorskip("rosbags", reason="rosbags is not installed")
 from bag_files import DEPTH, IMAGE, RGB, STORE, script
-from ros_graph import Process
+from ros_graph import SECONDS, Process
 
 from cen_ros.bags.writer import BagWriter
 
@@ -56,7 +56,7 @@ def test_a_bag_is_replayed_scored_and_the_launch_ends(tmp_path, bag, parameters,
     output = tmp_path / "result"
     arguments = [f"bag:={bag}", f"output:={output}", "player:=cen_ros", "weights:=synthetic13-cen", parameters]
     launched = Process([*LAUNCH, *arguments, *([] if truth else ["truth_topic:=none"])])
-    assert launched.wait() == 0, launched.said()
+    assert launched.wait(5 * SECONDS) == 0, launched.said()
     result = json.loads((output / "score.json").read_text())
     assert result["sent"] == 12
     assert 0 < result["labelled"] <= 12
@@ -77,5 +77,5 @@ def test_a_bag_is_replayed_scored_and_the_launch_ends(tmp_path, bag, parameters,
 )
 def test_what_cannot_be_evaluated_ends_with_the_reason(bag, parameters, arguments, words):
     launched = Process([*LAUNCH, f"bag:={bag}", "player:=cen_ros", parameters, *arguments])
-    launched.wait()
+    launched.wait(5 * SECONDS)
     assert words in launched.said()

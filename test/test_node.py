@@ -180,6 +180,7 @@ def test_lifecycle_through_its_services(start, weights):
 def test_silence_is_explained_parameters_are_described_and_sigint_ends_an_active_node(start, weights):
     node = start(weights=weights)
     node.wait_for_subscriptions(1)
+    node.rgb.publish(image(frame(0)[0], "rgb8", -200))
     names = list(PARAMETERS)
     described = node.call(DescribeParameters, "describe_parameters", names=names).descriptors
     assert all(len(description.description) > 30 for description in described)
