@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -138,16 +139,18 @@ def _commits(finished: Sequence[Mapping[str, Any]]) -> str:
 
 def _differences(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
     """Runs that were not trained as the first: a sweep, or a configuration that was changed in between."""
-    flat = {
-        f"{row}, seed {each['seed']}": _settings(each["config"]) for row, results in runs.items() for each in results
-    }
-    first = next(iter(flat.values()), {})
-    lines = []
-    for name, values in flat.items():
+    flat = [(row, each["seed"], _settings(each["config"])) for row, results in runs.items() for each in results]
+    seeds = defaultdict(list)
+    for row, seed, values in flat:
+        first = flat[0][2]
         # A key that one of them does not know came with a later version, with a default that changes nothing.
         changed = [f"{key} {value}" for key, value in values.items() if key in first and value != first[key]]
         if changed:
-            lines.append(f"Trained differently: {name}: {', '.join(changed)}.")
+            seeds[row, ", ".join(changed)].append(str(seed))
+    lines = [
+        f"Trained differently: {row}, seed{'s' if len(those) > 1 else ''} {', '.join(those)}: {changed}."
+        for (row, changed), those in seeds.items()
+    ]
     return [*lines, ""] if lines else []
 
 

@@ -203,9 +203,10 @@ def test_the_table_leaves_out_a_width_that_nobody_chose():
 
 def test_the_table_says_which_runs_were_trained_differently():
     other = result(1, segmented(0.3), overrides=["exchange.penalty=0.5", "ema=0.9", "data.root=elsewhere"])
-    text = markdown({"a": [result(0, segmented(0.2)), other], "b": [{**other, "commit": "def"}]}, 2)
+    alike = [{**other, "seed": seed, "commit": "def"} for seed in (1, 2)]
+    text = markdown({"a": [result(0, segmented(0.2)), other], "b": alike}, 2)
     lines = [line for line in text.splitlines() if line.startswith("Trained differently")]
-    names = ("a, seed 1", "b, seed 1")
+    names = ("a, seed 1", "b, seeds 1, 2")
     assert lines == [f"Trained differently: {name}: exchange.penalty 0.5, ema 0.9." for name in names]
     assert "commits abc, def" in text
 

@@ -155,8 +155,11 @@ def sensitivity(results: Sequence[Mapping[str, float]], by: str) -> Figure:
         (other, "exchanged", 100, "s--", "0.5"),
     ):
         groups = [[scale * run[name] for run in results if run[by] == value] for value in values]
-        each.errorbar(values, list(map(np.mean, groups)), list(map(np.std, groups)), fmt=style, color=colour, capsize=3)
+        deviations = [np.std(group, ddof=min(1, len(group) - 1)) for group in groups]  # as in an experiment's table
+        each.errorbar(values, list(map(np.mean, groups)), deviations, fmt=style, color=colour, capsize=3)
     axis.set(xlabel={"penalty": "λ", "threshold": "θ"}[by], xscale="symlog" if 0 in values else "log")
+    axis.set_xticks(values, [f"{value:g}" for value in values])
+    axis.set_xticks([], minor=True)
     axis.set_ylabel(label, color="tab:red")
     other.set_ylabel("exchanged (%)", color="0.4")
     return figure
