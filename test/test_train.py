@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,18 @@ def test_a_finished_folder_is_not_overwritten(tmp_path: Path) -> None:
         run(tiny(tmp_path))
     with pytest.raises(ValueError, match="holds a run already; continue it with resume=true"):
         run(tiny(tmp_path, "resume=false"))
+
+
+@pytest.mark.parametrize("lose", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:100])])
+def test_a_network_that_was_lost_comes_again_of_its_state(tmp_path: Path, lose: Callable[[Path], object]) -> None:
+    config = tiny(tmp_path, "schedule.epochs=1")
+    assert run(config)
+    # Copies: the tensors that were loaded are the file itself.
+    before = {name: tensor.clone() for name, tensor in load_file(tmp_path / "last.safetensors").items()}
+    lose(tmp_path / "last.safetensors")
+    assert run(config)
+    again = load_file(tmp_path / "last.safetensors")
+    assert before.keys() == again.keys() and all(torch.equal(again[name], before[name]) for name in before)
 
 
 def test_resuming_with_another_configuration_is_refused(tmp_path: Path) -> None:

@@ -155,9 +155,12 @@ class Run:
         return self._measured[1]
 
     def _is_behind(self) -> bool:
-        """Whether the run was killed after the state was written, and before its network was."""
-        path = self.folder / LAST
-        return not path.exists() or checkpoint.read_metadata(path).get("step") != str(self.progress.step)
+        """Whether its network is not that of the state: the run was killed between the two, or the file was lost."""
+        try:
+            written = checkpoint.read_metadata(self.folder / LAST)
+        except (OSError, ValueError):
+            return True
+        return written.get("step") != str(self.progress.step)
 
     def _save_last(self, network: MultimodalNetwork) -> None:
         self._save_network(LAST, network, {"step": str(self.progress.step)})
