@@ -172,7 +172,6 @@ def assert_the_same_curves(alone: Path, together: Path) -> None:
     assert ours.keys() == theirs.keys()
     for tag, values in ours.items():
         assert [step for step, _ in values] == [step for step, _ in theirs[tag]], tag
-        tolerance = (
-            1e-3 if tag.startswith("mIoU/") else 1e-5
-        )  # a pixel on the border of two classes may fall either way
+        # A pixel on the border of two classes may fall either way.
+        tolerance = 1e-3 if tag.startswith("mIoU/") else 1e-5
         assert [v for _, v in theirs[tag]] == pytest.approx([v for _, v in values], rel=1e-6, abs=tolerance), tag

@@ -118,7 +118,8 @@ def test_from_the_holes_of_a_depth_image_nothing_is_learnt(tmp_path: Path) -> No
     network = task_of(config).network.train()
     with torch.no_grad():
         made = network({name: to_image(name, images[name]) for name in ("rgb", "normal")})
-    wrong = [(made[name][:, :1] - to_image("depth", images["depth"]))[~holes] for name in (*made,)]
+    real = to_image("depth", images["depth"])
+    wrong = [(image[:, :1] - real)[~holes] for image in made.values()]
     l1 = 100 * sum(each.abs().sum() / holes.numel() for each in wrong)
     assert task_of(config).step(images)["l1"].item() == pytest.approx(l1.item(), rel=1e-4)
 

@@ -67,8 +67,11 @@ def read_scaled_depth(path: Path, scale: float | None) -> np.ndarray:
     Raises:
         ValueError: it cannot be read, or has 8 bits and there is no scale.
     """
-    if path.suffix.lower() == ".npy" or (values := read_grey(path)).dtype == np.uint16:
+    if path.suffix.lower() == ".npy":
         return read_depth(path)
+    values = read_grey(path)
+    if values.dtype == np.uint16:
+        return values
     if scale is None:
         raise ValueError(
             f"{path}: depth of 8 bits, without a scale: data.depth_scale=25.5, for one, reads 0 to 255 as 0 to 10 m. "
