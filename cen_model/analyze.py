@@ -27,10 +27,10 @@ from cen_model.analysis.history import History, read
 from cen_model.data.datasets import open_dataset
 from cen_model.evaluation.chosen import Chosen
 from cen_model.evaluation.results import RESULTS
-from cen_model.files import write_atomically
 from cen_model.loaders import evaluation_loader, training_loader
 from cen_model.train_changes import changes
 from cen_model.train_config import TrainConfig, parse
+from cen_model.utils.files import write_atomically
 
 
 def analyze(runs: Sequence[Path], output: Path, root: Path | None, layer: str | None, frame: int, batches: int) -> None:

@@ -21,9 +21,9 @@ from cen_model.evaluation.examples import contact_sheet
 from cen_model.evaluation.measure import measure
 from cen_model.evaluation.options import Options, parse
 from cen_model.evaluation.run import Evaluation, evaluate
-from cen_model.files import write_atomically
-from cen_model.processes import Ranks, joined
-from cen_model.provenance import command
+from cen_model.utils.files import write_atomically
+from cen_model.utils.provenance import command
+from cen_model.utils.ranks import Ranks, joined
 
 __all__ = ["measure"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cen_model.evaluation.results import RESULTS, save
-from cen_model.files import write_atomically
+from cen_model.utils.files import write_atomically
 
 PROTOCOL = ("data", "optimiser", "exchange", "schedule", "hardware")
 """Sections of a training configuration that rows are supposed to have in common."""

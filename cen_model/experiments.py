@@ -35,9 +35,9 @@ from rich.console import Console
 from cen_model.evaluation.results import RESULTS
 from cen_model.experiment_export import export
 from cen_model.experiment_table import folder_of, write_tables
-from cen_model.names import unknown
 from cen_model.train_changes import refuse_changes
 from cen_model.train_config import parse, plain
+from cen_model.utils.names import unknown
 
 TRAIN = (sys.executable, "-m", "cen_model.train")
 

@@ -16,7 +16,7 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from cen_model.files import write_atomically
+from cen_model.utils.files import write_atomically
 
 WIDTH = 320
 """Pixels of a picture."""

@@ -23,13 +23,13 @@ from cen_model.encoders import Encoder, build_encoder
 from cen_model.exchange import ExchangeNorm, exchange_norms, to_modal
 from cen_model.fusion import StagedFusion
 from cen_model.modalities import modality
-from cen_model.names import look_up
 from cen_model.network import ConcatEnsemble, Ensemble, MultimodalNetwork
 from cen_model.pspnet import PSPNet
 from cen_model.refinenet import RefineNet
 from cen_model.registry import REGISTRY
 from cen_model.reshape import NotDilatableError
 from cen_model.unet import Down, InstanceNorm, UNetDecoder, UNetEncoder
+from cen_model.utils.names import look_up
 
 DECODERS = {
     "refinenet": partial(RefineNet, kernel_size=3),

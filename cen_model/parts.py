@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
-from cen_model.files import write_atomically
+from cen_model.utils.files import write_atomically
 
 _PART = re.compile(r"(?P<name>.+)\.(?P<index>\d{3})-of-(?P<count>\d{3})")
 _FOOTER_BYTES = 64 + 1

@@ -17,14 +17,13 @@ from lightning.fabric.loggers import TensorBoardLogger
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
-from cen_model import processor, report
+from cen_model import report
 from cen_model.data.config import Split
 from cen_model.data.dataset import Dataset
 from cen_model.data.datasets import open_dataset
 from cen_model.data.samples import steps_per_epoch
 from cen_model.loaders import training_loader
 from cen_model.optimiser import set_learning_rates
-from cen_model.processes import Ranks
 from cen_model.train_config import AnyTrainConfig, parse
 from cen_model.training import display
 from cen_model.training.finish import finish
@@ -34,6 +33,8 @@ from cen_model.training.sentinel import Sentinel
 from cen_model.training.sharding import strategy_of
 from cen_model.training.state import stop_on_signal
 from cen_model.training.translation import TranslationTask
+from cen_model.utils import cpu
+from cen_model.utils.ranks import Ranks
 
 LOG_EVERY = 10
 TASKS = {"segmentation": SegmentationTask, "translation": TranslationTask}
@@ -138,7 +139,7 @@ def _open_together(config: AnyTrainConfig, fabric: Fabric, *splits: Split) -> li
 
 
 def _warn_of_slow_precision(console: Console) -> None:
-    if not processor.has_bfloat16():
+    if not cpu.has_bfloat16():
         console.print("hardware.precision: this CPU has no instructions for bfloat16; on it, 32-true is much faster")
 
 

@@ -13,8 +13,8 @@ from jsonargparse import auto_cli
 
 from cen_model.config import SegmentationConfig, TranslationConfig
 from cen_model.data.config import DataConfig
-from cen_model.names import look_up
-from cen_model.ranges import AT_LEAST_0, AT_LEAST_1, DECAY, POSITIVE, SHARE, check
+from cen_model.utils.names import look_up
+from cen_model.utils.ranges import AT_LEAST_0, AT_LEAST_1, DECAY, POSITIVE, SHARE, check
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from cen_model.data.classes import colour_table, palette
-from cen_model.files import write_atomically
+from cen_model.utils.files import write_atomically
 
 GAP = 8
 BACKGROUND = (255, 255, 255)

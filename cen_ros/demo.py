@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from cen_model.files import find_weights
+from cen_model.utils.files import find_weights
 from cen_ros.frames import DEPTH_TOPIC, RGB_TOPIC, render_with_progress
 from cen_ros.processes import children, fast_dds_profile, first_to_end, private_environment
 

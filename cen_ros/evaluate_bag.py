@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from cen_model.predictor import Deployment, Predictor
-from cen_model.processes import Ranks, joined
-from cen_model.provenance import command, versions
+from cen_model.utils.provenance import command, versions
+from cen_model.utils.ranks import Ranks, joined
 from cen_ros.evaluation import results, words
 from cen_ros.evaluation.html import save_html
 from cen_ros.evaluation.run import NO_TRUTH, EvaluationConfig, evaluate

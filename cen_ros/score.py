@@ -26,8 +26,8 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
 from cen_model.evaluation.results import defined
-from cen_model.files import write_atomically
 from cen_model.metrics import Scores
+from cen_model.utils.files import write_atomically
 from cen_ros.camera import RELIABLE
 from cen_ros.context import running
 from cen_ros.evaluation.results import compare

@@ -41,7 +41,7 @@ MODEL_FILES = {
     )
 }
 # What a model file may use besides the others: configurations, the names of the classes, and help with names.
-BELOW_MODELS = {"cen_model.arguments", "cen_model.config", "cen_model.data.classes", "cen_model.names"}
+BELOW_MODELS = {"cen_model.arguments", "cen_model.config", "cen_model.data.classes", "cen_model.utils.names"}
 
 
 def module_name(path: Path) -> str:

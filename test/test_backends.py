@@ -15,7 +15,7 @@ import pytest
 import torch
 from deployed import NETWORKS, SENSOR, frame, narrowed, network, tensors
 
-from cen_model import checkpoint, processor
+from cen_model import checkpoint
 from cen_model.benchmark.reference import exchange_a_third
 from cen_model.deploy import build as building
 from cen_model.deploy.__main__ import main
@@ -26,6 +26,7 @@ from cen_model.deploy.frame import Frame, FrameConfig
 from cen_model.deploy.sample import sample_frame, sample_images
 from cen_model.models import build
 from cen_model.predictor import Deployment, Predictor
+from cen_model.utils import cpu
 
 CPU = torch.device("cpu")
 LIBRARIES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino",)}
@@ -150,7 +151,7 @@ def test_other_threads_and_processors_are_other_engines(small, tmp_path, monkeyp
     def built(threads, cpuinfo):
         file = tmp_path / "cpuinfo"
         file.write_text(cpuinfo)
-        monkeypatch.setattr(processor, "_CPUINFO", file)
+        monkeypatch.setattr(cpu, "_CPUINFO", file)
         monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
         build_engine(Frame(small, FrameConfig((64, 96), (64, 96))), *targets("eager", CPU), EngineCache(tmp_path))
         return len(EngineCache(tmp_path).entries())

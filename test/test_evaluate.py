@@ -27,7 +27,7 @@ from cen_model.evaluation.inference import InferenceConfig
 from cen_model.evaluation.results import RESULTS
 from cen_model.modalities import normalise
 from cen_model.models import build
-from cen_model.processes import Ranks
+from cen_model.utils.ranks import Ranks
 
 ROOT = Path(__file__).parents[1]
 CLASSES = ("wall", "floor", "chair", "lamp", "cat")

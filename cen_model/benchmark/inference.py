@@ -25,9 +25,9 @@ from cen_model.deploy.frame import Frame, FrameConfig
 from cen_model.deploy.graph import export, work
 from cen_model.deploy.precision import DTYPES
 from cen_model.deploy.simplify import simplify
-from cen_model.files import find_weights
 from cen_model.models import build
 from cen_model.registry import REGISTRY
+from cen_model.utils.files import find_weights
 
 NONE = "none"
 _SECONDS_PER_ROUND = 1.0

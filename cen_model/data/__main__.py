@@ -34,7 +34,7 @@ from cen_model.data.prepare import prepare
 from cen_model.data.resized import Resized
 from cen_model.data.samples import Samples, Views
 from cen_model.data.transforms import training_transform
-from cen_model.files import write_atomically
+from cen_model.utils.files import write_atomically
 
 CONSOLE = Console(highlight=False)
 OUTDOORS = ("cityscapes", "custom", "packed")

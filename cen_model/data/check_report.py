@@ -12,7 +12,7 @@ from rich.table import Table
 from cen_model.data import check as checking
 from cen_model.data.classes import VOID
 from cen_model.data.config import Split
-from cen_model.files import write_atomically
+from cen_model.utils.files import write_atomically
 
 
 def counts(found: Mapping[Split, checking.Found]) -> Table:

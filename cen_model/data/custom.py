@@ -32,7 +32,7 @@ from cen_model.data.file_dataset import FileDataset, Files, Reader, images_in, l
 from cen_model.data.images import read_array, read_grey, read_plane, read_rgb
 from cen_model.data.labels import CONVENTIONS, Convention
 from cen_model.modalities import MODALITIES, modality
-from cen_model.names import look_up, unknown
+from cen_model.utils.names import look_up, unknown
 
 _KEYS = ("classes", "labels", "depth_scale", "intrinsics", "train", "validation", "test")
 

@@ -18,8 +18,8 @@ from cen_model.data.file_dataset import FileDataset
 from cen_model.data.layouts import Layout, open_layout
 from cen_model.data.packed import open_packed
 from cen_model.data.synthetic import SyntheticScenes, prerender
-from cen_model.files import cache_directory
-from cen_model.names import look_up
+from cen_model.utils.files import cache_directory
+from cen_model.utils.names import look_up
 
 
 class Synthetic(SyntheticScenes):

@@ -29,7 +29,7 @@ from cen_model.data.images import read_depth, read_grey, read_rgb, read_scaled_d
 from cen_model.data.labels import FROM_ZERO, ZERO_IS_VOID, Convention
 from cen_model.data.layouts import Layout, folder
 from cen_model.data.nyudv2_raw import RawNYUDv2, open_raw
-from cen_model.names import look_up
+from cen_model.utils.names import look_up
 
 CAMERA = np.array([[518.857901, 0, 325.58245], [0, 519.469611, 253.73617], [0, 0, 1]])
 """The Kinect's colour camera at 640×480 (the authors' toolbox), to which depth is registered."""

@@ -21,7 +21,7 @@ from cen_model.data.dataset import Dataset
 from cen_model.data.encodings import LEVELS, Encodings
 from cen_model.data.packed import KEY, VERSION
 from cen_model.data.resized import Resized
-from cen_model.files import write_atomically
+from cen_model.utils.files import write_atomically
 
 QUALITIES = (95, 92, 88, 84, 80, 75, 70, 60, 50)
 """Of JPEG, best first."""

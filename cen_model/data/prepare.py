@@ -14,8 +14,8 @@ import yaml
 from cen_model.data.config import Split
 from cen_model.data.dataset import Dataset
 from cen_model.data.encodings import millimetres
-from cen_model.files import write_atomically
 from cen_model.modalities import IN_METRES
+from cen_model.utils.files import write_atomically
 
 DEPTH_UNITS = 1000
 """A metre, in the files written."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from cen_model.data.scenes.cache import renderer_version
 from cen_model.data.synthetic import render_trajectory
-from cen_model.files import cache_directory, write_atomically
+from cen_model.utils.files import cache_directory, write_atomically
 
 
 @dataclass(frozen=True)

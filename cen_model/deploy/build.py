@@ -22,7 +22,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cen_model import processor
 from cen_model.deploy.backends import BACKENDS, Backend, Target
 from cen_model.deploy.cache import EngineCache
 from cen_model.deploy.engine import CudaEngine, Engine, ready
@@ -31,6 +30,7 @@ from cen_model.deploy.graph import aten, export, is_call, tidy
 from cen_model.deploy.precision import DTYPES, cast
 from cen_model.deploy.sample import sample_frame
 from cen_model.deploy.simplify import Step, simplify
+from cen_model.utils import cpu
 
 LOGGER = logging.getLogger("cen_model.deploy")
 
@@ -143,7 +143,7 @@ def _parts(frame: Frame, target: Target) -> dict[str, str]:
         "backend": target.backend,
         "precision": target.precision,
         "device": _device_name(target.device),
-        "processor": processor.identity(),
+        "processor": cpu.identity(),
         # Compiled code has the number in it; torchrun, for one, lets every process have a single thread.
         "threads": str(torch.get_num_threads()) if target.device.type == "cpu" else "",
         "torch": torch.__version__,

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from cen_model.files import cache_directory, write_atomically
+from cen_model.utils.files import cache_directory, write_atomically
 
 LOGGER = logging.getLogger("cen_model.deploy")
 MANIFEST = "manifest.json"

@@ -23,7 +23,7 @@ from cen_model.deploy.norms import fold_norms
 from cen_model.deploy.pools import separate_pools
 from cen_model.deploy.stacking import unstack
 from cen_model.deploy.winograd import winograd
-from cen_model.names import look_up
+from cen_model.utils.names import look_up
 
 PASSES: dict[str, Callable[[GraphModule], None]] = {
     "constants": fold_constants,

@@ -15,7 +15,7 @@ from cen_model.evaluation.labeller import Watch
 from cen_model.evaluation.missing import neutral
 from cen_model.metrics import confusion_matrix
 from cen_model.predictor import Predictor
-from cen_model.processes import Ranks
+from cen_model.utils.ranks import Ranks
 
 
 class EngineLabeller:

@@ -19,7 +19,7 @@ from cen_model.evaluation.inference import InferenceConfig
 from cen_model.evaluation.segmentation import class_scores, count
 from cen_model.loaders import evaluation_loader
 from cen_model.network import MultimodalNetwork
-from cen_model.processes import Ranks
+from cen_model.utils.ranks import Ranks
 
 Watch = Callable[[int, np.ndarray], None]
 """Is told the index of a frame and the ensemble's confusion matrix int64 (K, K) on it."""

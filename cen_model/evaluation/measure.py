@@ -12,7 +12,7 @@ from cen_model.evaluation.labeller import NetworkLabeller
 from cen_model.evaluation.translation import Generator, TranslationOptions, measure_images
 from cen_model.metrics import ImageScores, Scores
 from cen_model.network import MultimodalNetwork
-from cen_model.processes import Ranks
+from cen_model.utils.ranks import Ranks
 
 
 def measure(

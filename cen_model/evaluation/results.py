@@ -27,8 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from cen_model.files import write_atomically
 from cen_model.metrics import ImageScores, Scores
+from cen_model.utils.files import write_atomically
 
 RESULTS = "results.json"
 

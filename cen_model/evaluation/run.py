@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from cen_model import checkpoint, provenance
+from cen_model import checkpoint
 from cen_model.data.dataset import Dataset
 from cen_model.data.datasets import open_dataset
 from cen_model.evaluation import examples
@@ -29,7 +29,8 @@ from cen_model.evaluation.translated import Translated
 from cen_model.evaluation.translation import SIZE, Generator
 from cen_model.network import MultimodalNetwork
 from cen_model.predictor import NONE, Deployment, Predictor
-from cen_model.processes import Ranks
+from cen_model.utils import provenance
+from cen_model.utils.ranks import Ranks
 
 PACKAGES = ("cen_ros", "torch", "torchvision", "torchmetrics", "numpy")
 """Whose versions the results name."""

@@ -15,7 +15,7 @@ from cen_model.data.dataset import Dataset
 from cen_model.evaluation import examples, results
 from cen_model.evaluation.labeller import Labeller
 from cen_model.evaluation.measure import summed
-from cen_model.processes import Ranks
+from cen_model.utils.ranks import Ranks
 
 
 class Segmented:

@@ -17,7 +17,7 @@ from cen_model.data.dataset import Dataset
 from cen_model.evaluation.results import defined
 from cen_model.evaluation.translation import REAL, Generator, measure_images
 from cen_model.modalities import image_to_8bit
-from cen_model.processes import Ranks
+from cen_model.utils.ranks import Ranks
 
 
 class Translated:

@@ -7,12 +7,13 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from cen_model import checkpoint, provenance, report
+from cen_model import checkpoint, report
 from cen_model.data.dataset import Dataset
 from cen_model.evaluation.results import RESULTS, of_scores, save
 from cen_model.metrics import Measured
 from cen_model.train_config import plain
 from cen_model.training.run import BEST, Run, exchanged_by_layer
+from cen_model.utils import provenance
 
 
 def finish(run: Run, dataset: Dataset) -> Measured:

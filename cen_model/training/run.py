@@ -27,15 +27,15 @@ from torch import Tensor, nn
 from cen_model import checkpoint
 from cen_model.data.dataset import Dataset
 from cen_model.exchange import exchanged_share, named_exchange_norms
-from cen_model.files import write_atomically
 from cen_model.metrics import Measured
 from cen_model.network import MultimodalNetwork
-from cen_model.processes import Ranks
 from cen_model.train_config import AnyTrainConfig, plain
 from cen_model.training.display import leading
 from cen_model.training.sharding import average_statistics
 from cen_model.training.state import RunProgress, load_state, save_state
 from cen_model.training.task import Task
+from cen_model.utils.files import write_atomically
+from cen_model.utils.ranks import Ranks
 
 PICTURES = 4
 STATE = "last.state.pt"

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from cen_model.data.dataset import Dataset
-from cen_model.processes import Ranks
 from cen_model.training.sharding import here
+from cen_model.utils.ranks import Ranks
 
 
 class Sentinel:

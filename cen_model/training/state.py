@@ -22,11 +22,11 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
-from cen_model.files import write_atomically
-from cen_model.processes import Ranks
 from cen_model.train_changes import refuse_changes
 from cen_model.train_config import AnyTrainConfig, plain
 from cen_model.training.task import Task
+from cen_model.utils.files import write_atomically
+from cen_model.utils.ranks import Ranks
 
 # Whole, however the processes share it: a run can be continued by another number of them.
 _SAVED = StateDictOptions(full_state_dict=True, cpu_offload=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from queue import Empty
 from tempfile import TemporaryDirectory
 
-from cen_model.files import write_atomically
+from cen_model.utils.files import write_atomically
 from cen_ros.benchmark.measure import EARLY, RATE, markdown, measure
 from cen_ros.processes import children, fast_dds_profile, private_environment
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from cen_model.data.classes import NYU13, VOID
-from cen_model.files import write_atomically
+from cen_model.utils.files import write_atomically
 
 Sample = dict[str, np.ndarray]
 KEYS = ("rgb", "depth", "label")

@@ -11,7 +11,7 @@ import numpy as np
 
 from cen_model.data.classes import NYU13, palette
 from cen_model.data.scenes.renderer import Frame
-from cen_model.files import write_atomically
+from cen_model.utils.files import write_atomically
 
 GAP = 4
 
