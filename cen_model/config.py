@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal, NoReturn
 
-from cen_model.data.classes import NYU13
+from cen_model.classes import NYU13
 from cen_model.utils.names import look_up, unknown
 
 Region = Literal["none", "own", "all"]

@@ -16,9 +16,9 @@ from functools import partial
 
 from torch import nn
 
+from cen_model.classes import VOID
 from cen_model.conditional import ConditionalNorm
 from cen_model.config import NetworkConfig, SegmentationConfig, TranslationConfig
-from cen_model.data.classes import VOID
 from cen_model.encoders import Encoder, build_encoder
 from cen_model.exchange import ExchangeNorm, exchange_norms, to_modal
 from cen_model.fusion import StagedFusion

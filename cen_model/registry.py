@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from cen_model.classes import NYU40
 from cen_model.config import ExchangeConfig, FusionConfig, NetworkConfig, SegmentationConfig, TranslationConfig
-from cen_model.data.classes import NYU40
 
 _CEN = SegmentationConfig(classes=NYU40)
 _PLAIN = replace(_CEN, exchange=None)

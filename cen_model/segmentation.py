@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cen_model.data.classes import VOID
+from cen_model.classes import VOID
 from cen_model.modalities import normalise
 
 ENSEMBLE = "ensemble"

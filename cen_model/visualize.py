@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from cen_model.data.classes import colour_table, palette
+from cen_model.classes import colour_table, palette
 from cen_model.utils.files import write_atomically
 
 GAP = 8

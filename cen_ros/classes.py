@@ -15,8 +15,8 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from cen_model.classes import VOID, palette
 from cen_model.config import from_dict
-from cen_model.data.classes import VOID, palette
 from cen_model.utils.files import find_weights, write_atomically
 from cen_model.utils.names import look_up
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from cen_model.data.classes import VOID, colour_table
+from cen_model.classes import VOID, colour_table
 
 
 class Painter:

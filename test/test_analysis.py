@@ -20,8 +20,8 @@ from cen_model.analysis import feature_maps, figures, theorem
 from cen_model.analysis.explanation import explanation
 from cen_model.analysis.history import read
 from cen_model.analyze import _differing_in, main
+from cen_model.classes import NYU13
 from cen_model.config import ExchangeConfig, SegmentationConfig
-from cen_model.data.classes import NYU13
 from cen_model.data.config import DataConfig, SyntheticConfig
 from cen_model.exchange import exchange_norms
 from cen_model.models import build

@@ -41,7 +41,7 @@ MODEL_FILES = {
     )
 }
 # What a model file may use besides the others: configurations, the names of the classes, and help with names.
-BELOW_MODELS = {"cen_model.arguments", "cen_model.config", "cen_model.data.classes", "cen_model.utils.names"}
+BELOW_MODELS = {"cen_model.arguments", "cen_model.config", "cen_model.classes", "cen_model.utils.names"}
 
 
 def module_name(path: Path) -> str:
@@ -149,9 +149,7 @@ def test_importing_only_defines_names(module):
     assert not acting, f"{module} does something when it is imported"
 
 
-@pytest.mark.parametrize(
-    "module", ["cen_model", "cen_model.data.classes", "cen_model.data.synthetic", "cen_ros.images"]
-)
+@pytest.mark.parametrize("module", ["cen_model", "cen_model.classes", "cen_model.data.synthetic", "cen_ros.images"])
 def test_import_without_torch(module):
     if module == "cen_model.data.synthetic":
         pytest.importorskip("trimesh", reason="scenes need trimesh: pip install '.[sim]'")

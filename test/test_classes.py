@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from cen_model.classes import NYU13, NYU40, palette
 from cen_model.config import TranslationConfig
-from cen_model.data.classes import NYU13, NYU40, palette
 from cen_ros.classes import class_ids, class_map, kimera_csv, label_info, main, read_classes
 from cen_ros.paint import Painter
 

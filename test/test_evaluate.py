@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_jaccard_index
 
 from cen_model import checkpoint
+from cen_model.classes import NYU13, VOID, LabelSet
 from cen_model.config import SegmentationConfig
-from cen_model.data.classes import NYU13, VOID, LabelSet
 from cen_model.data.config import DataConfig
 from cen_model.deploy.engine import Engine
 from cen_model.evaluate import main, measure

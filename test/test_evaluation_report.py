@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cen_model.data.classes import VOID, LabelSet
+from cen_model.classes import VOID, LabelSet
 from cen_model.evaluation import examples, results
 from cen_model.evaluation.html import most_confused, save_html
 from cen_model.plots import heat_map

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from cen_model.data.classes import CITYSCAPES19, LABEL_SETS, NYU13, NYU13_OF_NYU40, NYU40, SUN37
+from cen_model.classes import CITYSCAPES19, LABEL_SETS, NYU13, NYU13_OF_NYU40, NYU40, SUN37
 from cen_model.data.images import read_depth, read_grey, read_label, read_rgb
 from cen_model.data.labels import CONVENTIONS, FROM_ZERO, ZERO_IS_VOID, Convention, explain, to_ids
 

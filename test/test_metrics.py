@@ -11,7 +11,7 @@ import torch
 from torchmetrics.classification import MulticlassJaccardIndex
 
 from cen_model import report
-from cen_model.data.classes import VOID
+from cen_model.classes import VOID
 from cen_model.metrics import ImageScores, Scores, confusion_matrix
 
 

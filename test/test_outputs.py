@@ -24,7 +24,7 @@ from segmentation_process import frame, image
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header, String
 
-from cen_model.data.classes import palette
+from cen_model.classes import palette
 from cen_ros.camera import camera_info
 from cen_ros.classes import kimera_csv
 

@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from cen_model.data.classes import LABEL_SETS, NYU13, NYU40, LabelSet
+from cen_model.classes import LABEL_SETS, NYU13, NYU40, LabelSet
 from cen_model.data.config import DataConfig
 from cen_model.data.datasets import open_dataset
 from cen_model.data.pack import pack

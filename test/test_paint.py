@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cen_model.data.classes import palette
+from cen_model.classes import palette
 from cen_model.visualize import colorize_labels
 from cen_ros.paint import Painter, mask, measured, with_unlabelled
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from cen_model.classes import VOID
 from cen_model.config import SegmentationConfig
-from cen_model.data.classes import VOID
 from cen_model.models import build
 from cen_model.segmentation import inputs, losses
 from cen_model.train_config import TrainConfig

@@ -11,7 +11,7 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from cen_model.data.classes import SUN37
+from cen_model.classes import SUN37
 from cen_model.data.config import DataConfig
 from cen_model.data.datasets import open_dataset
 

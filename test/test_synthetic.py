@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
+from cen_model.classes import NYU13
 from cen_model.data import synthetic
-from cen_model.data.classes import NYU13
 from cen_model.data.scenes import cache
 from cen_model.data.scenes.camera import Camera, intrinsics, look_at
 from cen_model.data.scenes.materials import decal

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from cen_model.data.classes import VOID
+from cen_model.classes import VOID
 from cen_model.data.config import DataConfig
 from cen_model.data.transforms import Sample, to_sample, training_transform
 

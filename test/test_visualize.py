@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from cen_model.data.classes import NYU13, VOID, LabelSet, palette
+from cen_model.classes import NYU13, VOID, LabelSet, palette
 from cen_model.visualize import colorize, colorize_depth, colorize_labels
 from cen_ros.pictures import ROWS, WIDTH, save_pictures
 

@@ -15,8 +15,8 @@ from cen_model.benchmark.inference import NONE, measure
 from cen_model.benchmark.step import TrainingEntry
 from cen_model.benchmark.tables import markdown, training_markdown
 from cen_model.benchmark.training import measure as measure_training
+from cen_model.classes import NYU40
 from cen_model.config import SegmentationConfig
-from cen_model.data.classes import NYU40
 from cen_model.data.config import DataConfig, SyntheticConfig
 from cen_model.data.datasets import open_dataset
 from cen_model.deploy.backends import BACKENDS

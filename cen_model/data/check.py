@@ -14,7 +14,7 @@ import numpy as np
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from cen_model.data.classes import VOID
+from cen_model.classes import VOID
 from cen_model.data.dataset import Dataset
 from cen_model.data.geometry import metres
 

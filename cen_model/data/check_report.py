@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rich.table import Table
 
+from cen_model.classes import VOID
 from cen_model.data import check as checking
-from cen_model.data.classes import VOID
 from cen_model.data.config import Split
 from cen_model.utils.files import write_atomically
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cen_model.data.classes import LABEL_SETS, VOID, merging
+from cen_model.classes import LABEL_SETS, VOID, merging
 from cen_model.data.config import DataConfig, Split
 from cen_model.data.file_dataset import FileDataset, Reader, label_reader, refuse_missing
 from cen_model.data.images import read_depth, read_label, read_rgb

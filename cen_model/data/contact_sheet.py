@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from cen_model.data.classes import LabelSet
+from cen_model.classes import LabelSet
 from cen_model.visualize import colorize, grid
 
 OVERLAY = 0.5

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from cen_model.data.classes import VOID, LabelSet
+from cen_model.classes import VOID, LabelSet
 from cen_model.data.config import DataConfig, Split
 from cen_model.data.file_dataset import FileDataset, Files, Reader, images_in, label_reader, read_lines, refuse_missing
 from cen_model.data.images import read_array, read_grey, read_plane, read_rgb

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from cen_model.data.classes import LabelSet
+from cen_model.classes import LabelSet
 
 
 @runtime_checkable

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from cen_model.classes import LABEL_SETS
 from cen_model.data import cityscapes, nyudv2, sunrgbd, taskonomy
-from cen_model.data.classes import LABEL_SETS
 from cen_model.data.config import DataConfig, Split
 from cen_model.data.custom import open_custom
 from cen_model.data.dataset import Dataset

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cen_model.data.classes import LabelSet, merging
+from cen_model.classes import LabelSet, merging
 from cen_model.data.images import image_size, read_label
 from cen_model.data.labels import Convention, to_ids
 

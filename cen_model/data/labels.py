@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cen_model.data.classes import VOID
+from cen_model.classes import VOID
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cen_model.data.classes import LABEL_SETS, NYU13_OF_NYU40, NYU40, LabelSet
+from cen_model.classes import LABEL_SETS, NYU13_OF_NYU40, NYU40, LabelSet
 from cen_model.data.config import DataConfig, Split
 from cen_model.data.file_dataset import (
     FileDataset,

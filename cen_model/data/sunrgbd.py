@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cen_model.data.classes import LABEL_SETS
+from cen_model.classes import LABEL_SETS
 from cen_model.data.config import DataConfig, Split
 from cen_model.data.file_dataset import (
     FileDataset,

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from cen_model.data.classes import VOID
+from cen_model.classes import VOID
 from cen_model.data.config import DataConfig
 from cen_model.modalities import IMAGENET_MEAN
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from cen_model.data.classes import VOID, LabelSet
+from cen_model.classes import VOID, LabelSet
 from cen_model.visualize import colorize, grid
 
 EACH = 3

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from cen_model.data.classes import VOID
+from cen_model.classes import VOID
 from cen_model.evaluation.inference import InferenceConfig, predict
 from cen_model.evaluation.missing import without
 from cen_model.network import MultimodalNetwork

@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-from cen_model.data.classes import VOID
+from cen_model.classes import VOID
 from cen_model.evaluation.results import of_scores, save
 from cen_model.metrics import Scores, confusion_matrix
 from cen_ros.evaluation.flicker import Change

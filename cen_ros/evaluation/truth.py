@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from cen_model.data.classes import VOID
+from cen_model.classes import VOID
 
 SECONDS = re.compile(r"(\d+)\.(\d{1,9})")
 NANOSECONDS = re.compile(r"\d+")

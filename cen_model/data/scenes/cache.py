@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cen_model.data.classes import NYU13, VOID
+from cen_model.classes import NYU13, VOID
 from cen_model.utils.files import write_atomically
 
 Sample = dict[str, np.ndarray]

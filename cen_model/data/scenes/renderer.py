@@ -22,7 +22,7 @@ class Frame:
 
     rgb: uint8 (H, W, 3), with exposure, colour cast and noise.
     depth: uint16 (H, W) millimetres as a depth camera measures them, 0 = hole.
-    label: uint8 (H, W), index into `cen_model.data.classes.NYU13`; exact.
+    label: uint8 (H, W), index into `cen_model.classes.NYU13`; exact.
     z_depth, euclidean_depth: float32 (H, W) metres, noise-free.
     normals: float32 (H, W, 3), unit, towards the camera's side of the surface; smooth on curved furniture.
     shading: float32 (H, W) in [0, 1], the light on a white surface, gamma 2.2, 1 = the frame's brightest 2 %.
