@@ -22,7 +22,7 @@ from safetensors.torch import save as serialise
 from cen_model import published, published_translation
 from cen_model.config import TranslationConfig, from_dict
 from cen_model.models import build
-from cen_model.network import MultimodalNetwork
+from cen_model.nn.network import MultimodalNetwork
 from cen_model.utils.files import find_weights, write_atomically
 
 CONFIG_KEY = "config"

@@ -19,7 +19,7 @@ class ExchangeConfig:
     """Channel exchange (paper § 3.3). The defaults are the paper's; the published code has `scope="all"`."""
 
     policy: Literal["threshold", "fixed", "random", "discard", "sum", "soft_gate"] = "threshold"
-    """What happens to the channels in scope: Eq. 6, or one of the ablations of § 4.1 (see `cen_model.policies`)."""
+    """What happens to the channels in scope: Eq. 6, or one of the ablations of § 4.1 (see `cen_model.nn.policies`)."""
     scope: Region = "own"
     """Where a modality's channels may be replaced."""
     penalised: Region = "own"

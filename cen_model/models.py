@@ -17,18 +17,18 @@ from functools import partial
 from torch import nn
 
 from cen_model.classes import VOID
-from cen_model.conditional import ConditionalNorm
 from cen_model.config import NetworkConfig, SegmentationConfig, TranslationConfig
-from cen_model.encoders import Encoder, build_encoder
-from cen_model.exchange import ExchangeNorm, exchange_norms, to_modal
-from cen_model.fusion import StagedFusion
 from cen_model.modalities import modality
-from cen_model.network import ConcatEnsemble, Ensemble, MultimodalNetwork
-from cen_model.pspnet import PSPNet
-from cen_model.refinenet import RefineNet
+from cen_model.nn.conditional import ConditionalNorm
+from cen_model.nn.encoder_surgery import NotDilatableError
+from cen_model.nn.encoders import Encoder, build_encoder
+from cen_model.nn.exchange import ExchangeNorm, exchange_norms, to_modal
+from cen_model.nn.fusion import StagedFusion
+from cen_model.nn.network import ConcatEnsemble, Ensemble, MultimodalNetwork
+from cen_model.nn.pspnet import PSPNet
+from cen_model.nn.refinenet import RefineNet
+from cen_model.nn.unet import Down, InstanceNorm, UNetDecoder, UNetEncoder
 from cen_model.registry import REGISTRY
-from cen_model.reshape import NotDilatableError
-from cen_model.unet import Down, InstanceNorm, UNetDecoder, UNetEncoder
 from cen_model.utils.names import look_up
 
 DECODERS = {

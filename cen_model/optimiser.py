@@ -10,10 +10,10 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from cen_model.conditional import ConditionalNorm
-from cen_model.exchange import exchange_norms
-from cen_model.modal import PrivateAffine, PrivateStatistics
-from cen_model.network import MultimodalNetwork
+from cen_model.nn.conditional import ConditionalNorm
+from cen_model.nn.exchange import exchange_norms
+from cen_model.nn.modal import PrivateAffine, PrivateStatistics
+from cen_model.nn.network import MultimodalNetwork
 from cen_model.train_config import ExchangeTrainingConfig, OptimiserConfig, ScheduleConfig
 
 # Everything that holds γ and β itself.

@@ -21,7 +21,7 @@ from cen_model.deploy.cache import EngineCache, EngineFolderError
 from cen_model.deploy.engine import Engine
 from cen_model.deploy.frame import Branch, Frame, FrameConfig, check
 from cen_model.deploy.sample import inputs_of
-from cen_model.network import MultimodalNetwork
+from cen_model.nn.network import MultimodalNetwork
 
 LOGGER = logging.getLogger("cen_model.deploy")
 NONE = "none"

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from cen_model.network import MultimodalNetwork
+from cen_model.nn.network import MultimodalNetwork
 
 _M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 _MAPPED_FROM = 2**24

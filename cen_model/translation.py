@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cen_model.discriminator import Discriminator
-from cen_model.modal import broaden, split, stack
+from cen_model.nn.discriminator import Discriminator
+from cen_model.nn.modal import broaden, split, stack
 
 L1_WEIGHT = 100.0
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from cen_model.checkpoint import load
 from cen_model.data.transforms import Metres, to_sample
 from cen_model.modalities import IN_METRES, image_to_8bit, modality, to_image
-from cen_model.network import MultimodalNetwork
-from cen_model.unet import MULTIPLE, InstanceNorm
+from cen_model.nn.network import MultimodalNetwork
+from cen_model.nn.unet import MULTIPLE, InstanceNorm
 
 
 @dataclass(frozen=True)

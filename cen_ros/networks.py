@@ -13,7 +13,7 @@ import numpy as np
 from cen_ros.settings import Settings
 
 if TYPE_CHECKING:  # imports PyTorch, which takes seconds
-    from cen_model.network import MultimodalNetwork
+    from cen_model.nn.network import MultimodalNetwork
     from cen_model.predictor import Prediction, Predictor
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cen_model.alignment import Align, mk_mmd
+from cen_model.nn.alignment import Align, mk_mmd
 
 
 def samples(*shape):

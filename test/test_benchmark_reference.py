@@ -21,8 +21,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from cen_model.benchmark import machine
 from cen_model.benchmark.reference import ListNetwork, exchange_a_third, frame
 from cen_model.config import ExchangeConfig, FusionConfig, SegmentationConfig, TranslationConfig
-from cen_model.exchange import exchange_norms
 from cen_model.models import build
+from cen_model.nn.exchange import exchange_norms
 from cen_model.predictor import Predictor
 from cen_model.published import from_published
 from cen_model.utils.cpu import INSTRUCTIONS

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torchvision.models import MobileNet_V3_Large_Weights, ResNet50_Weights, mobilenet_v3_large, resnet50
 
-from cen_model.complexity import measure
+from cen_model.nn.complexity import measure
 
 
 class TakesRgb(nn.Module):

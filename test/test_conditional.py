@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cen_model.conditional import ConditionalNorm
-from cen_model.modal import PrivateNorm
+from cen_model.nn.conditional import ConditionalNorm
+from cen_model.nn.modal import PrivateNorm
 
 C = 32
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torchvision.models import ResNet18_Weights, densenet121, get_model, mnasnet0_5
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from cen_model.encoders import build_encoder
+from cen_model.nn.encoders import build_encoder
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])

@@ -14,9 +14,9 @@ from torchvision.models import get_model, resnet50
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from cen_model.config import ExchangeConfig
-from cen_model.encoders import STRIDES, build_encoder
-from cen_model.exchange import ExchangeNorm, to_modal
-from cen_model.reshape import NotDilatableError
+from cen_model.nn.encoder_surgery import NotDilatableError
+from cen_model.nn.encoders import STRIDES, build_encoder
+from cen_model.nn.exchange import ExchangeNorm, to_modal
 
 # The last layer of each stride, read off torchvision's source by hand.
 NODES = {

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 from torchvision.models import mobilenet_v3_small, resnet18, resnet50
 
-from cen_model import exchange, modal
 from cen_model.config import ExchangeConfig
-from cen_model.exchange import ExchangeNorm, to_modal
-from cen_model.modal import PrivateConv, PrivateNorm
+from cen_model.nn import exchange, modal
+from cen_model.nn.exchange import ExchangeNorm, to_modal
+from cen_model.nn.modal import PrivateConv, PrivateNorm
 
 THETA = 2e-2
 

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cen_model.alignment import Align
 from cen_model.config import FusionConfig
-from cen_model.fusion import BLOCKS, Average, Concat, SelfAttention, StagedFusion
+from cen_model.nn.alignment import Align
+from cen_model.nn.fusion import BLOCKS, Average, Concat, SelfAttention, StagedFusion
 
 
 def parts(modalities=2, channels=32, seed=0):

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from cen_model import modal
-from cen_model.modal import PrivateAffine, PrivateStatistics
+from cen_model.nn import modal
+from cen_model.nn.modal import PrivateAffine, PrivateStatistics
 
 
 def test_broaden_repeats_up_to_the_least_common_multiple():

@@ -9,11 +9,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cen_model.conditional import ConditionalNorm
 from cen_model.config import ExchangeConfig, FusionConfig, SegmentationConfig
-from cen_model.exchange import exchange_norms
-from cen_model.modal import PrivateNorm
 from cen_model.models import DECODERS, build
+from cen_model.nn.conditional import ConditionalNorm
+from cen_model.nn.exchange import exchange_norms
+from cen_model.nn.modal import PrivateNorm
 
 CLASSES_40 = tuple(str(i) for i in range(40))
 SMALL = {"encoder": "resnet18", "encoder_width": 0.25, "decoder_width": 16}

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 
 import cen_model
 from cen_model.checkpoint import import_published, main
-from cen_model.discriminator import Discriminator
-from cen_model.modal import PrivateNorm
+from cen_model.nn.discriminator import Discriminator
+from cen_model.nn.modal import PrivateNorm
 from cen_model.published import our_name
 from cen_model.published_translation import our_name as translation_name
 from cen_model.translation import generator_losses, judge

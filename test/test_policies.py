@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from cen_model.config import ExchangeConfig
-from cen_model.exchange import ExchangeNorm
-from cen_model.policies import POLICIES
+from cen_model.nn.exchange import ExchangeNorm
+from cen_model.nn.policies import POLICIES
 
 C = 20
 

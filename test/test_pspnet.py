@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cen_model.pspnet import PSPNet, PyramidPooling
+from cen_model.nn.pspnet import PSPNet, PyramidPooling
 
 
 def slow_pool(x, bins):

@@ -16,7 +16,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from cen_model.config import SegmentationConfig
 from cen_model.models import build
-from cen_model.network import MultimodalNetwork
+from cen_model.nn.network import MultimodalNetwork
 from cen_model.recompute import FrugalMaxPool, recompute
 
 INPUTS = {"rgb": torch.randn(2, 3, 64, 96), "depth": torch.rand(2, 1, 64, 96)}

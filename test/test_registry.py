@@ -14,9 +14,9 @@ import torch
 
 from cen_model import checkpoint
 from cen_model.config import SegmentationConfig, from_dict
-from cen_model.exchange import exchange_norms
 from cen_model.modalities import IN_METRES
 from cen_model.models import build
+from cen_model.nn.exchange import exchange_norms
 from cen_model.predictor import Predictor
 from cen_model.registry import REGISTRY
 from cen_model.translator import Translator

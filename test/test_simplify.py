@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from deployed import NETWORKS, Logits, frame, network, tensors
 from torch import nn
 
-from cen_model.complexity import measure
 from cen_model.deploy import report
 from cen_model.deploy.frame import Frame, FrameConfig
 from cen_model.deploy.graph import aten, export, is_call, layer_flops, work
 from cen_model.deploy.norms import NORMS
 from cen_model.deploy.simplify import PASSES, simplify
-from cen_model.exchange import exchange_norms
+from cen_model.nn.complexity import measure
+from cen_model.nn.exchange import exchange_norms
 
 TOLERANCE = 1e-4  # of the largest logit
 

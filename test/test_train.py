@@ -25,8 +25,8 @@ from torchvision.models import ResNet18_Weights
 from cen_model import checkpoint
 from cen_model.config import SegmentationConfig
 from cen_model.evaluation.measure import measure
-from cen_model.exchange import exchange_norms
 from cen_model.models import build
+from cen_model.nn.exchange import exchange_norms
 from cen_model.optimiser import build_optimiser, initialise_gamma, learning_rate_factor
 from cen_model.train import open_split, train
 from cen_model.train_config import ExchangeTrainingConfig, OptimiserConfig, ScheduleConfig, TrainConfig, parse

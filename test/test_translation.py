@@ -14,10 +14,10 @@ import cen_model
 from cen_model import checkpoint, translation
 from cen_model.config import SegmentationConfig, TranslationConfig
 from cen_model.data.config import DataConfig
-from cen_model.discriminator import Discriminator
 from cen_model.loaders import evaluation_loader
 from cen_model.modalities import to_image
 from cen_model.models import build
+from cen_model.nn.discriminator import Discriminator
 from cen_model.registry import REGISTRY
 from cen_model.translator import Translator
 

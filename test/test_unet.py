@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from cen_model.config import ExchangeConfig, TranslationConfig
-from cen_model.discriminator import Discriminator
-from cen_model.exchange import ExchangeNorm
 from cen_model.models import build
+from cen_model.nn.discriminator import Discriminator
+from cen_model.nn.exchange import ExchangeNorm
+from cen_model.nn.unet import InstanceNorm, UNetDecoder, UNetEncoder
 from cen_model.registry import REGISTRY
-from cen_model.unet import InstanceNorm, UNetDecoder, UNetEncoder
 
 PAPER = TranslationConfig(filters=4)
 PUBLISHED = replace(REGISTRY["unet-published"], filters=4)

@@ -13,8 +13,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from cen_model.exchange import ExchangeNorm
-from cen_model.network import MultimodalNetwork
+from cen_model.nn.exchange import ExchangeNorm
+from cen_model.nn.network import MultimodalNetwork
 from cen_model.segmentation import inputs
 
 GROUPS = ((True, False), (False, True), (False, False))

@@ -13,8 +13,8 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from cen_model import checkpoint
-from cen_model.exchange import named_exchange_norms
-from cen_model.network import MultimodalNetwork
+from cen_model.nn.exchange import named_exchange_norms
+from cen_model.nn.network import MultimodalNetwork
 
 
 @dataclass(frozen=True)

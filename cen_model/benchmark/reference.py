@@ -18,12 +18,12 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.optim.swa_utils import update_bn
 
-from cen_model import exchange, modal
 from cen_model.config import NetworkConfig
-from cen_model.exchange import ExchangeNorm
-from cen_model.modal import PrivateNorm
 from cen_model.modalities import modality, normalise
-from cen_model.network import MultimodalNetwork
+from cen_model.nn import exchange, modal
+from cen_model.nn.exchange import ExchangeNorm
+from cen_model.nn.modal import PrivateNorm
+from cen_model.nn.network import MultimodalNetwork
 
 SUPPORTED = {"task": "segmentation", "modalities": 2, "convs": "shared", "exchange.policy": "threshold", "fusion": None}
 

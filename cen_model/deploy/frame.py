@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from cen_model.config import SegmentationConfig
 from cen_model.modalities import normalise
-from cen_model.network import MultimodalNetwork
+from cen_model.nn.network import MultimodalNetwork
 
 Branch = Literal["ensemble", "rgb", "depth"]
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from cen_model.deploy.simplify import Step
-from cen_model.exchange import CONVS, ExchangeNorm
-from cen_model.network import MultimodalNetwork
+from cen_model.nn.exchange import CONVS, ExchangeNorm
+from cen_model.nn.network import MultimodalNetwork
 
 _BARS = "▁▂▃▄▅▆▇█"
 # Edges of the histogram of |γ|, in multiples of θ.

@@ -18,7 +18,7 @@ from cen_model.evaluation.chosen import Chosen
 from cen_model.evaluation.inference import InferenceConfig
 from cen_model.evaluation.segmentation import class_scores, count
 from cen_model.loaders import evaluation_loader
-from cen_model.network import MultimodalNetwork
+from cen_model.nn.network import MultimodalNetwork
 from cen_model.utils.ranks import Ranks
 
 Watch = Callable[[int, np.ndarray], None]

@@ -11,7 +11,7 @@ from cen_model.evaluation.inference import InferenceConfig
 from cen_model.evaluation.labeller import NetworkLabeller
 from cen_model.evaluation.translation import Generator, TranslationOptions, measure_images
 from cen_model.metrics import ImageScores, Scores
-from cen_model.network import MultimodalNetwork
+from cen_model.nn.network import MultimodalNetwork
 from cen_model.utils.ranks import Ranks
 
 

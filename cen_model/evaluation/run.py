@@ -27,7 +27,7 @@ from cen_model.evaluation.options import Options
 from cen_model.evaluation.segmented import Segmented
 from cen_model.evaluation.translated import Translated
 from cen_model.evaluation.translation import SIZE, Generator
-from cen_model.network import MultimodalNetwork
+from cen_model.nn.network import MultimodalNetwork
 from cen_model.predictor import NONE, Deployment, Predictor
 from cen_model.utils import provenance
 from cen_model.utils.ranks import Ranks

@@ -15,7 +15,7 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 from cen_model.classes import VOID
 from cen_model.evaluation.inference import InferenceConfig, predict
 from cen_model.evaluation.missing import without
-from cen_model.network import MultimodalNetwork
+from cen_model.nn.network import MultimodalNetwork
 
 
 def count(

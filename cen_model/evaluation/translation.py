@@ -21,7 +21,7 @@ from cen_model.evaluation.missing import without
 from cen_model.loaders import evaluation_loader
 from cen_model.metrics import ImageScores
 from cen_model.modalities import image_to_8bit, measured, to_image
-from cen_model.network import MultimodalNetwork
+from cen_model.nn.network import MultimodalNetwork
 from cen_model.translator import Translator, input_size
 from cen_model.utils.ranks import Ranks
 

@@ -26,9 +26,9 @@ from torch import Tensor, nn
 
 from cen_model import checkpoint
 from cen_model.data.dataset import Dataset
-from cen_model.exchange import exchanged_share, named_exchange_norms
 from cen_model.metrics import Measured
-from cen_model.network import MultimodalNetwork
+from cen_model.nn.exchange import exchanged_share, named_exchange_norms
+from cen_model.nn.network import MultimodalNetwork
 from cen_model.train_config import AnyTrainConfig, plain
 from cen_model.training.display import leading
 from cen_model.training.sharding import average_statistics

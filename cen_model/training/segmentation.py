@@ -23,7 +23,7 @@ from cen_model.evaluation.labeller import NetworkLabeller
 from cen_model.evaluation.measure import measure
 from cen_model.metrics import Scores
 from cen_model.models import build
-from cen_model.network import MultimodalNetwork
+from cen_model.nn.network import MultimodalNetwork
 from cen_model.optimiser import build_optimiser, initialise_gamma
 from cen_model.recompute import recompute
 from cen_model.segmentation import ENSEMBLE, inputs, losses

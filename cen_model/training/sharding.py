@@ -13,9 +13,9 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
-from cen_model.modal import whole
-from cen_model.network import MultimodalNetwork
-from cen_model.pspnet import PSPNet
+from cen_model.nn.modal import whole
+from cen_model.nn.network import MultimodalNetwork
+from cen_model.nn.pspnet import PSPNet
 from cen_model.train_config import HardwareConfig
 
 

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cen_model.data.dataset import Dataset
-from cen_model.discriminator import Discriminator
 from cen_model.evaluation.translation import Generator, TranslationOptions, measure_images
 from cen_model.metrics import ImageScores
 from cen_model.modalities import image_to_8bit, measured, modality, to_image
 from cen_model.models import build
-from cen_model.network import MultimodalNetwork
+from cen_model.nn.discriminator import Discriminator
+from cen_model.nn.network import MultimodalNetwork
 from cen_model.optimiser import build_discriminator_optimiser, build_optimiser, initialise_gamma
 from cen_model.train_config import TranslationTrainConfig
 from cen_model.training.sharding import Whole

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cen_model.unet import InstanceNorm, initialise
+from cen_model.nn.unet import InstanceNorm, initialise
 
 _MULTIPLES = (1, 2, 4, 8)
 _STRIDES = (2, 2, 2, 1)

@@ -17,7 +17,7 @@ import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from cen_model.reshape import dilate, scale_width, stem_for
+from cen_model.nn.encoder_surgery import dilate, scale_width, stem_for
 from cen_model.utils.names import unknown
 
 STRIDES = (4, 8, 16, 32)

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from cen_model import exchange, modal
-from cen_model.conditional import Perceptron
 from cen_model.config import NetworkConfig
-from cen_model.fusion import Concat, StagedFusion
-from cen_model.policies import SoftGate
-from cen_model.pspnet import PSPNet
+from cen_model.nn import exchange, modal
+from cen_model.nn.conditional import Perceptron
+from cen_model.nn.fusion import Concat, StagedFusion
+from cen_model.nn.policies import SoftGate
+from cen_model.nn.pspnet import PSPNet
 
 
 class Ensemble(nn.Module):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from cen_model.modal import split, stack, without_affine
+from cen_model.nn.modal import split, stack, without_affine
 
 _REDUCTION = 16
 

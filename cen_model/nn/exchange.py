@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from cen_model.config import ExchangeConfig, Region
-from cen_model.modal import PrivateAffine, PrivateConv, PrivateNorm, PrivateStatistics, copies, stack, whole
-from cen_model.policies import POLICIES
+from cen_model.nn.modal import PrivateAffine, PrivateConv, PrivateNorm, PrivateStatistics, copies, stack, whole
+from cen_model.nn.policies import POLICIES
 
 NORMS = (nn.BatchNorm2d, nn.InstanceNorm2d)
 CONVS = (nn.Conv2d, nn.ConvTranspose2d)

@@ -12,9 +12,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from cen_model.alignment import Align
 from cen_model.config import FusionConfig
-from cen_model.modal import split, stack
+from cen_model.nn.alignment import Align
+from cen_model.nn.modal import split, stack
 
 
 class Concat(nn.Module):
