@@ -23,9 +23,9 @@ from cen_model.analyze import _differing_in, main
 from cen_model.classes import NYU13
 from cen_model.config import ExchangeConfig, SegmentationConfig
 from cen_model.data.config import DataConfig, SyntheticConfig
+from cen_model.losses.segmentation import inputs, losses
 from cen_model.models import build
 from cen_model.nn.exchange import exchange_norms
-from cen_model.segmentation import inputs, losses
 from cen_model.train_config import OptimiserConfig, TrainConfig, plain
 
 CLASSES = ("a", "b", "c")

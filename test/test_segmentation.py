@@ -11,8 +11,8 @@ import torch
 
 from cen_model.classes import VOID
 from cen_model.config import SegmentationConfig
+from cen_model.losses.segmentation import inputs, losses
 from cen_model.models import build
-from cen_model.segmentation import inputs, losses
 from cen_model.train_config import TrainConfig
 from cen_model.training.segmentation import Loss
 

@@ -12,11 +12,11 @@ from lightning.fabric import Fabric
 from rich.console import Console
 
 from cen_model import checkpoint
+from cen_model.losses.translation import discriminator_loss, generator_losses, judge
 from cen_model.modalities import to_image
 from cen_model.train import open_split, train
 from cen_model.train_config import parse
 from cen_model.training.translation import TranslationTask
-from cen_model.translation import discriminator_loss, generator_losses, judge
 
 pytestmark = pytest.mark.usefixtures("scene_cache")
 CONFIG = Path(__file__).parents[1] / "config" / "train" / "translation.yaml"

@@ -13,9 +13,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from cen_model.losses.segmentation import inputs
 from cen_model.nn.exchange import ExchangeNorm
 from cen_model.nn.network import MultimodalNetwork
-from cen_model.segmentation import inputs
 
 GROUPS = ((True, False), (False, True), (False, False))
 """Whether the two modalities' γ are below θ: what the paper shows, in its order."""

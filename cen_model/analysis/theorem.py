@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cen_model.losses.segmentation import inputs, losses
 from cen_model.models import build
 from cen_model.nn.exchange import named_exchange_norms
 from cen_model.nn.network import MultimodalNetwork
-from cen_model.segmentation import inputs, losses
 
 
 def attraction(

@@ -16,10 +16,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cen_model.benchmark.reference import ListNetwork, exchange_a_third
 from cen_model.config import SegmentationConfig
+from cen_model.losses.segmentation import losses
 from cen_model.modalities import modality
 from cen_model.models import build
 from cen_model.recompute import recompute
-from cen_model.segmentation import losses
 from cen_model.weight_gradient import weight_gradients_by_products
 
 PENALTY = 5e-3

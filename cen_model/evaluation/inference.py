@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torchvision.transforms.v2.functional import horizontal_flip
 
 from cen_model.data.transforms import KINDS, Plane, is_indivisible
+from cen_model.losses.segmentation import resize
 from cen_model.modalities import normalise
-from cen_model.segmentation import resize
 
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 

@@ -21,12 +21,12 @@ from cen_model.data.dataset import Dataset
 from cen_model.evaluation.inference import InferenceConfig
 from cen_model.evaluation.labeller import NetworkLabeller
 from cen_model.evaluation.measure import measure
+from cen_model.losses.segmentation import ENSEMBLE, inputs, losses
 from cen_model.metrics import Scores
 from cen_model.models import build
 from cen_model.nn.network import MultimodalNetwork
 from cen_model.optimiser import build_optimiser, initialise_gamma
 from cen_model.recompute import recompute
-from cen_model.segmentation import ENSEMBLE, inputs, losses
 from cen_model.train_config import TrainConfig
 from cen_model.training.sharding import Whole
 from cen_model.training.task import (

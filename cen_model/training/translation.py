@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 
 from cen_model.data.dataset import Dataset
 from cen_model.evaluation.translation import Generator, TranslationOptions, measure_images
+from cen_model.losses.translation import discriminator_loss, generator_losses, judge
 from cen_model.metrics import ImageScores
 from cen_model.modalities import image_to_8bit, measured, modality, to_image
 from cen_model.models import build
@@ -34,7 +35,6 @@ from cen_model.training.task import (
     refuse_unequal_parts,
     with_a_loss,
 )
-from cen_model.translation import discriminator_loss, generator_losses, judge
 
 
 class Generating(nn.Module):
