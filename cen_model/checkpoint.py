@@ -19,10 +19,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 
-from cen_model import published, published_translation
 from cen_model.config import TranslationConfig, from_dict
 from cen_model.models import build
 from cen_model.nn.network import MultimodalNetwork
+from cen_model.published import segmentation_checkpoint, translation_checkpoint
 from cen_model.utils.files import find_weights, write_atomically
 
 CONFIG_KEY = "config"
@@ -116,12 +116,12 @@ def import_published(
     if not isinstance(stored, Mapping):
         raise ValueError(f"{source}: expected a published checkpoint, a dict, found a {type(stored).__name__}")
     weights = {name.removeprefix("module."): tensor for name, tensor in stored.get("segmenter", stored).items()}
-    if published_translation.is_published_generator(weights):
-        config, tensors = published_translation.from_published(weights, modalities, target)
+    if translation_checkpoint.is_published_generator(weights):
+        config, tensors = translation_checkpoint.from_published(weights, modalities, target)
     elif "segmenter" in stored:
         if modalities:
             raise ValueError(f"{source}: a segmentation checkpoint, of rgb and depth; --modalities is for translation")
-        config, tensors = published.from_published(weights, classes)
+        config, tensors = segmentation_checkpoint.from_published(weights, classes)
     else:
         raise ValueError(
             f'{source}: expected the weights of a segmentation network under the key "segmenter", or those of a '

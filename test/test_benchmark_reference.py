@@ -24,7 +24,7 @@ from cen_model.config import ExchangeConfig, FusionConfig, SegmentationConfig, T
 from cen_model.models import build
 from cen_model.nn.exchange import exchange_norms
 from cen_model.predictor import Predictor
-from cen_model.published import from_published
+from cen_model.published.segmentation_checkpoint import from_published
 from cen_model.utils.cpu import INSTRUCTIONS
 
 SMALL = SegmentationConfig(encoder="resnet18", encoder_width=0.25, decoder="light_refinenet", decoder_width=16)

@@ -18,8 +18,8 @@ from cen_model.checkpoint import import_published, main
 from cen_model.losses.translation import generator_losses, judge
 from cen_model.nn.discriminator import Discriminator
 from cen_model.nn.modal import PrivateNorm
-from cen_model.published import our_name
-from cen_model.published_translation import our_name as translation_name
+from cen_model.published.segmentation_checkpoint import our_name
+from cen_model.published.translation_checkpoint import our_name as translation_name
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
 pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"the reference outputs are missing: {GOLDEN}")
