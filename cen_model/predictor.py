@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from cen_model.checkpoint import load
-from cen_model.deploy.backends import AUTO, Target, targets
+from cen_model.deploy.backends.selection import AUTO, Target, targets
 from cen_model.deploy.build import build_engine
 from cen_model.deploy.cache import EngineCache, EngineFolderError
 from cen_model.deploy.engine import Engine
@@ -32,8 +32,8 @@ class Deployment:
     """How a network is to run.
 
     Attributes:
-        backend: a name in `cen_model.deploy.backends.BACKENDS`; "auto" for the best that is installed and works; "none"
-            for the network as it was trained, which needs no engine to be built.
+        backend: a name in `cen_model.deploy.backends.selection.BACKENDS`; "auto" for the best that is installed and
+            works; "none" for the network as it was trained, which needs no engine to be built.
         precision: "fp32", "fp16" or "bf16"; "auto" for what suits the backend on the device.
         branch: "ensemble", or "rgb" or "depth" to run that modality's decoder alone.
         cache: the folder of engines; None takes the project's own in the user's cache folder.

@@ -10,8 +10,8 @@ import pytest
 import torch
 from deployed import frame, tensors
 
-from cen_model.deploy import tensorrt
-from cen_model.deploy.backends import BACKENDS, targets
+from cen_model.deploy.backends import tensorrt
+from cen_model.deploy.backends.selection import BACKENDS, targets
 from cen_model.deploy.build import MAX_DIFFERENCE, build_engine, disagreement, program
 from cen_model.deploy.cache import EngineCache
 from cen_model.deploy.engine import CudaEngine

@@ -12,7 +12,7 @@ import torch
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cen_ros[ros]'")
 from cen_model import checkpoint
 from cen_model.config import SegmentationConfig
-from cen_model.deploy.backends import BACKENDS
+from cen_model.deploy.backends.selection import BACKENDS
 from cen_model.deploy.sample import sample_images
 from cen_model.models import build
 from cen_model.predictor import Deployment, Predictor

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from deployed import NETWORKS, Logits, frame, network, tensors
 from torch import nn
 
-from cen_model.deploy import report
+from cen_model.deploy import rewriting_report
 from cen_model.deploy.frame import Frame, FrameConfig
 from cen_model.deploy.graph import aten, export, is_call, layer_flops, work
-from cen_model.deploy.norms import NORMS
+from cen_model.deploy.passes.norms import NORMS
 from cen_model.deploy.simplify import PASSES, simplify
 from cen_model.nn.complexity import measure
 from cen_model.nn.exchange import exchange_norms
@@ -221,8 +221,8 @@ def test_a_network_that_never_learnt_to_exchange_is_told():
     for norm in exchange_norms(model):
         for single in norm.norms:
             single.weight.data.fill_(0.5)
-    assert "never learnt to exchange" in report.pruning(model, {}, {})
-    assert "does not exchange" in report.pruning(network("rgb"), {}, {})
+    assert "never learnt to exchange" in rewriting_report.pruning(model, {}, {})
+    assert "does not exchange" in rewriting_report.pruning(network("rgb"), {}, {})
 
 
 def test_the_pruning_report_names_every_layer_and_what_was_saved():
@@ -230,7 +230,7 @@ def test_the_pruning_report_names_every_layer_and_what_was_saved():
     graph_module = export(each, tensors(each))
     before = layer_flops(graph_module)
     simplify(graph_module, tensors(each), [one for one in PASSES if one != "winograd"])
-    lines = report.pruning(each.model, before, layer_flops(graph_module)).splitlines()
+    lines = rewriting_report.pruning(each.model, before, layer_flops(graph_module)).splitlines()
     assert len(lines) == 2 + sum(1 for _ in exchange_norms(each.model))
     assert lines[0].startswith("33% of the channels in scope")
     name, *_, flops_before, _, flops_after = lines[2].split()

@@ -15,8 +15,8 @@ from torch import nn
 from trt_nogpu import build_engine, convert, emulate, import_torch_tensorrt, lower
 
 from cen_model.benchmark.reference import exchange_a_third
-from cen_model.deploy import tensorrt
-from cen_model.deploy.backends import BACKENDS
+from cen_model.deploy.backends import tensorrt
+from cen_model.deploy.backends.selection import BACKENDS
 from cen_model.deploy.build import MAX_DIFFERENCE
 from cen_model.deploy.frame import Frame, FrameConfig
 from cen_model.deploy.graph import aten, export

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cen_model.deploy.tensorrt import SETTINGS
+from cen_model.deploy.backends.tensorrt import SETTINGS
 
 
 def import_torch_tensorrt(monkeypatch):

@@ -19,7 +19,7 @@ from cen_model.classes import NYU40
 from cen_model.config import SegmentationConfig
 from cen_model.data.config import DataConfig, SyntheticConfig
 from cen_model.data.datasets import open_dataset
-from cen_model.deploy.backends import BACKENDS
+from cen_model.deploy.backends.selection import BACKENDS
 from cen_model.utils.files import write_atomically
 
 DEFAULT_NETWORKS = ["cen", "cen-light18", "synthetic13-cen"]

@@ -20,7 +20,7 @@ from cen_model.benchmark.contestant import ENDED, Contestant, in_turn, ratio
 from cen_model.benchmark.deployed import REFERENCE, Deployed
 from cen_model.benchmark.machine import describe, matmul_ceiling, precisions
 from cen_model.benchmark.reference import exchange_a_third
-from cen_model.deploy.backends import BACKENDS
+from cen_model.deploy.backends.selection import BACKENDS
 from cen_model.deploy.frame import Frame, FrameConfig
 from cen_model.deploy.graph import export, work
 from cen_model.deploy.precision import DTYPES

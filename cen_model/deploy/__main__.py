@@ -17,8 +17,8 @@ from statistics import median
 
 from cen_model import checkpoint
 from cen_model.arguments import height_width
-from cen_model.deploy import report
-from cen_model.deploy.backends import AUTO, BACKENDS
+from cen_model.deploy import rewriting_report
+from cen_model.deploy.backends.selection import AUTO, BACKENDS
 from cen_model.deploy.build import LOGGER, REFUSED
 from cen_model.deploy.cache import EngineCache
 from cen_model.deploy.frame import Frame, FrameConfig
@@ -52,7 +52,7 @@ def _show(args: argparse.Namespace, predictor: Predictor, size: tuple[int, int])
     steps = simplify(graph_module, frame.example(), [name for name in passes if name != "winograd"])
     after = layer_flops(graph_module)  # Winograd's filtering computes in another way what is left of the layers
     steps += simplify(graph_module, frame.example(), [name for name in passes if name == "winograd"])
-    print(f"\n{report.pruning(model, before, after)}\n\n{report.passes(steps)}")
+    print(f"\n{rewriting_report.pruning(model, before, after)}\n\n{rewriting_report.passes(steps)}")
     seconds = _time(predictor, size)
     print(f"\n{size[0]}×{size[1]}, bytes in, labels out: {1000 * seconds:.1f} ms median of {_FRAMES} frames")
 

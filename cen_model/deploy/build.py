@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cen_model.deploy.backends import BACKENDS, Backend, Target
+from cen_model.deploy.backends.selection import BACKENDS, Backend, Target
 from cen_model.deploy.cache import EngineCache
 from cen_model.deploy.engine import CudaEngine, Engine, ready
 from cen_model.deploy.frame import Frame

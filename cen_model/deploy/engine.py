@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cen_model.deploy.backends import Run
+from cen_model.deploy.backends.selection import Run
 from cen_model.deploy.memory import keep_freed_memory
 
 _WARM_UP = 3

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.fx import GraphModule
 
-from cen_model.deploy.common import share_common
-from cen_model.deploy.constants import fold_constants
-from cen_model.deploy.exchanged import prune_exchanged
 from cen_model.deploy.graph import Work, tidy, work
-from cen_model.deploy.linear import collapse_stem, compose_pointwise, ensemble_early
-from cen_model.deploy.matrices import as_matrix_products
-from cen_model.deploy.norms import fold_norms
-from cen_model.deploy.pools import separate_pools
-from cen_model.deploy.stacking import unstack
-from cen_model.deploy.winograd import winograd
+from cen_model.deploy.passes.common_channels import share_common
+from cen_model.deploy.passes.constants import fold_constants
+from cen_model.deploy.passes.exchanged import prune_exchanged
+from cen_model.deploy.passes.linear import collapse_stem, compose_pointwise, ensemble_early
+from cen_model.deploy.passes.matrices import as_matrix_products
+from cen_model.deploy.passes.norms import fold_norms
+from cen_model.deploy.passes.pools import separate_pools
+from cen_model.deploy.passes.stacking import unstack
+from cen_model.deploy.passes.winograd import winograd
 from cen_model.utils.names import look_up
 
 PASSES: dict[str, Callable[[GraphModule], None]] = {

@@ -13,7 +13,7 @@ from jsonargparse.typing import PositiveInt
 
 from cen_model.arguments import as_jsonargparse, tuple_fields
 from cen_model.data.config import DataConfig, Split
-from cen_model.deploy.backends import AUTO
+from cen_model.deploy.backends.selection import AUTO
 from cen_model.evaluation.inference import InferenceConfig
 from cen_model.evaluation.translation import TranslationOptions
 from cen_model.predictor import NONE

@@ -12,7 +12,7 @@ from torch.fx import Graph, GraphModule, Node
 from torch.fx.node import map_arg
 
 from cen_model.deploy.graph import aten, constant, is_call, replace, shape
-from cen_model.deploy.norms import NORMS
+from cen_model.deploy.passes.norms import NORMS
 
 # Operations that treat the images of a batch alike and apart from each other.
 _BATCHWISE = {

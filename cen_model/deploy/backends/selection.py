@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cen_model.deploy import eager, inductor, onnx, openvino, tensorrt
+from cen_model.deploy.backends import eager, inductor, onnx, openvino, tensorrt
 from cen_model.deploy.precision import Precision
 from cen_model.deploy.simplify import PASSES
 from cen_model.utils.names import look_up

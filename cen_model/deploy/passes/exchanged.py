@@ -15,7 +15,7 @@ from torch.fx import GraphModule, Node
 
 from cen_model.deploy import graph
 from cen_model.deploy.graph import Conv, aten, constant, is_call, new_constant, single_user
-from cen_model.deploy.norms import FILTERS
+from cen_model.deploy.passes.norms import FILTERS
 
 # What may stand between an exchange and the next convolution: one tensor in, the same for every channel.
 _ELEMENTWISE = (aten.relu.default, aten.hardswish.default, aten.silu.default, aten.hardtanh.default)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch.fx import GraphModule, Node
 
 from cen_model.deploy.graph import Conv, aten, is_call, new_constant, replace, shape
-from cen_model.deploy.norms import FILTERS
+from cen_model.deploy.passes.norms import FILTERS
 
 # With fewer multiply-adds per output value, adding the common part takes longer than computing it twice.
 _MIN_WORK = 128
