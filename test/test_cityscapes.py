@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cen_model.data.cityscapes import disparity_to_depth
 from cen_model.data.config import DataConfig
 from cen_model.data.datasets import open_dataset
+from cen_model.data.formats.cityscapes import disparity_to_depth
 
 H, W = 6, 10
 STEM = "bern_000000_000019"

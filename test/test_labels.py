@@ -12,8 +12,8 @@ import yaml
 from PIL import Image
 
 from cen_model.classes import CITYSCAPES19, LABEL_SETS, NYU13, NYU13_OF_NYU40, NYU40, SUN37
-from cen_model.data.images import read_depth, read_grey, read_label, read_rgb
-from cen_model.data.labels import CONVENTIONS, FROM_ZERO, ZERO_IS_VOID, Convention, explain, to_ids
+from cen_model.data.formats.image_files import read_depth, read_grey, read_label, read_rgb
+from cen_model.data.formats.label_conventions import CONVENTIONS, FROM_ZERO, ZERO_IS_VOID, Convention, explain, to_ids
 
 PATH = Path("a label.png")
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cen_model.data.derived import DERIVATIONS, derive
-from cen_model.data.taskonomy import DOMAINS
+from cen_model.data.formats.taskonomy import DOMAINS
 from cen_model.modalities import MODALITIES, from_image, modality, normalise, to_image
 
 

@@ -16,8 +16,8 @@ from safetensors.numpy import load_file, save_file
 from cen_model.classes import LABEL_SETS, NYU13, NYU40, LabelSet
 from cen_model.data.config import DataConfig
 from cen_model.data.datasets import open_dataset
+from cen_model.data.formats.packed import Packed
 from cen_model.data.pack import pack
-from cen_model.data.packed import Packed
 
 SIZE = (40, 56)
 CAMERA = np.array([[100.0, 0, 28], [0, 101.0, 20], [0, 0, 1]])

@@ -28,8 +28,8 @@ from cen_model.data.config import DataConfig, Split
 from cen_model.data.contact_sheet import contact_sheet, from_sample
 from cen_model.data.dataset import Dataset
 from cen_model.data.datasets import open_dataset
+from cen_model.data.formats.packed import Packed
 from cen_model.data.pack import pack
-from cen_model.data.packed import Packed
 from cen_model.data.prepare import prepare
 from cen_model.data.resized import Resized
 from cen_model.data.samples import Samples, Views

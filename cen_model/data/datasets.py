@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from cen_model.classes import LABEL_SETS
-from cen_model.data import cityscapes, nyudv2, sunrgbd, taskonomy
 from cen_model.data.config import DataConfig, Split
-from cen_model.data.custom import open_custom
 from cen_model.data.dataset import Dataset
 from cen_model.data.derived import Derived, source_of
-from cen_model.data.file_dataset import FileDataset
-from cen_model.data.layouts import Layout, open_layout
-from cen_model.data.packed import open_packed
+from cen_model.data.formats import cityscapes, nyudv2, sunrgbd, taskonomy
+from cen_model.data.formats.custom import open_custom
+from cen_model.data.formats.file_dataset import FileDataset
+from cen_model.data.formats.layouts import Layout, open_layout
+from cen_model.data.formats.packed import open_packed
 from cen_model.data.synthetic import SyntheticScenes, prerender
 from cen_model.utils.files import cache_directory
 from cen_model.utils.names import look_up

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write a packed dataset (`cen_model.data.packed`) within a budget of bytes.
+"""Write a packed dataset (`cen_model.data.formats.packed`) within a budget of bytes.
 
 Labels, edges and whatever else is not named here are stored exactly. Colour is JPEG, as good as the budget allows. What
 else is lost, and only if that colour would not be of quality 80 without: normals, HHA and shading become JPEG too; then
@@ -19,7 +19,7 @@ from safetensors.numpy import save as serialise
 
 from cen_model.data.dataset import Dataset
 from cen_model.data.encodings import LEVELS, Encodings
-from cen_model.data.packed import KEY, VERSION
+from cen_model.data.formats.packed import KEY, VERSION
 from cen_model.data.resized import Resized
 from cen_model.utils.files import write_atomically
 

@@ -14,10 +14,10 @@ import numpy as np
 
 from cen_model.classes import LABEL_SETS, VOID, merging
 from cen_model.data.config import DataConfig, Split
-from cen_model.data.file_dataset import FileDataset, Reader, label_reader, refuse_missing
-from cen_model.data.images import read_depth, read_label, read_rgb
-from cen_model.data.labels import FROM_ZERO, to_ids
-from cen_model.data.layouts import Layout, folder
+from cen_model.data.formats.file_dataset import FileDataset, Reader, label_reader, refuse_missing
+from cen_model.data.formats.image_files import read_depth, read_label, read_rgb
+from cen_model.data.formats.label_conventions import FROM_ZERO, to_ids
+from cen_model.data.formats.layouts import Layout, folder
 
 LABELS = LABEL_SETS["cityscapes19"]
 CAMERA = np.array([[2262.52, 0, 1096.98], [0, 2265.3017905988554, 513.137], [0, 0, 1]])

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from cen_model.classes import LabelSet, merging
-from cen_model.data.images import image_size, read_label
-from cen_model.data.labels import Convention, to_ids
+from cen_model.data.formats.image_files import image_size, read_label
+from cen_model.data.formats.label_conventions import Convention, to_ids
 
 Files = Mapping[str, Path]
 """The file of each modality of a frame, and of its "label"."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from cen_model.classes import LABEL_SETS, NYU13_OF_NYU40, NYU40, LabelSet
 from cen_model.data.config import DataConfig, Split
-from cen_model.data.file_dataset import (
+from cen_model.data.formats.file_dataset import (
     FileDataset,
     Files,
     columns,
@@ -25,10 +25,10 @@ from cen_model.data.file_dataset import (
     read_lines,
     refuse_missing,
 )
-from cen_model.data.images import read_depth, read_grey, read_rgb, read_scaled_depth
-from cen_model.data.labels import FROM_ZERO, ZERO_IS_VOID, Convention
-from cen_model.data.layouts import Layout, folder
-from cen_model.data.nyudv2_raw import RawNYUDv2, open_raw
+from cen_model.data.formats.image_files import read_depth, read_grey, read_rgb, read_scaled_depth
+from cen_model.data.formats.label_conventions import FROM_ZERO, ZERO_IS_VOID, Convention
+from cen_model.data.formats.layouts import Layout, folder
+from cen_model.data.formats.nyudv2_raw import RawNYUDv2, open_raw
 from cen_model.utils.names import look_up
 
 CAMERA = np.array([[518.857901, 0, 325.58245], [0, 519.469611, 253.73617], [0, 0, 1]])

@@ -9,8 +9,8 @@ import numpy as np
 
 from cen_model.classes import LABEL_SETS, NYU13_OF_NYU40, VOID, LabelSet, merging
 from cen_model.data.config import DataConfig, Split
-from cen_model.data.layouts import folder
-from cen_model.data.matlab import MatFile, load_mat
+from cen_model.data.formats.layouts import folder
+from cen_model.data.formats.matlab import MatFile, load_mat
 
 FILE = "nyu_depth_v2_labeled.mat"
 

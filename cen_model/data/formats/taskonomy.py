@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from cen_model.data.config import DataConfig, Split
-from cen_model.data.file_dataset import FileDataset, Files, Reader, read_lines
-from cen_model.data.images import read_depth, read_grey, read_rgb
-from cen_model.data.layouts import Layout, folder
+from cen_model.data.formats.file_dataset import FileDataset, Files, Reader, read_lines
+from cen_model.data.formats.image_files import read_depth, read_grey, read_rgb
+from cen_model.data.formats.layouts import Layout, folder
 
 MISSING = 65535
 """Of 16-bit images: nothing was measured there."""

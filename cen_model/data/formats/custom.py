@@ -28,9 +28,17 @@ import yaml
 
 from cen_model.classes import VOID, LabelSet
 from cen_model.data.config import DataConfig, Split
-from cen_model.data.file_dataset import FileDataset, Files, Reader, images_in, label_reader, read_lines, refuse_missing
-from cen_model.data.images import read_array, read_grey, read_plane, read_rgb
-from cen_model.data.labels import CONVENTIONS, Convention
+from cen_model.data.formats.file_dataset import (
+    FileDataset,
+    Files,
+    Reader,
+    images_in,
+    label_reader,
+    read_lines,
+    refuse_missing,
+)
+from cen_model.data.formats.image_files import read_array, read_grey, read_plane, read_rgb
+from cen_model.data.formats.label_conventions import CONVENTIONS, Convention
 from cen_model.modalities import MODALITIES, modality
 from cen_model.utils.names import look_up, unknown
 

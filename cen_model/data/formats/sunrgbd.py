@@ -15,7 +15,7 @@ import numpy as np
 
 from cen_model.classes import LABEL_SETS
 from cen_model.data.config import DataConfig, Split
-from cen_model.data.file_dataset import (
+from cen_model.data.formats.file_dataset import (
     FileDataset,
     Files,
     images_in,
@@ -24,10 +24,10 @@ from cen_model.data.file_dataset import (
     read_lines,
     refuse_missing,
 )
-from cen_model.data.images import read_depth, read_rgb, read_scaled_depth
-from cen_model.data.labels import ZERO_IS_VOID, to_ids
-from cen_model.data.layouts import Layout, folder
-from cen_model.data.matlab import MatFile, load_mat
+from cen_model.data.formats.image_files import read_depth, read_rgb, read_scaled_depth
+from cen_model.data.formats.label_conventions import ZERO_IS_VOID, to_ids
+from cen_model.data.formats.layouts import Layout, folder
+from cen_model.data.formats.matlab import MatFile, load_mat
 
 LABELS = LABEL_SETS["sun37"]
 TEST_FRAMES = 5050
