@@ -18,11 +18,11 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
 from cen_model import report
-from cen_model.data.config import Split
+from cen_model.data.catalog import open_dataset
+from cen_model.data.data_config import Split
 from cen_model.data.dataset import Dataset
-from cen_model.data.datasets import open_dataset
+from cen_model.data.loaders import training_loader
 from cen_model.data.samples import steps_per_epoch
-from cen_model.loaders import training_loader
 from cen_model.optimiser import set_learning_rates
 from cen_model.train_config import AnyTrainConfig, parse
 from cen_model.training import display

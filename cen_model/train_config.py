@@ -12,7 +12,7 @@ import yaml
 from jsonargparse import auto_cli
 
 from cen_model.config import SegmentationConfig, TranslationConfig
-from cen_model.data.config import DataConfig
+from cen_model.data.data_config import DataConfig
 from cen_model.utils.names import look_up
 from cen_model.utils.ranges import AT_LEAST_0, AT_LEAST_1, DECAY, POSITIVE, SHARE, check
 

@@ -22,7 +22,7 @@ from cen_model.analysis.history import read
 from cen_model.analyze import _differing_in, main
 from cen_model.classes import NYU13
 from cen_model.config import ExchangeConfig, SegmentationConfig
-from cen_model.data.config import DataConfig, SyntheticConfig
+from cen_model.data.data_config import DataConfig, SyntheticConfig
 from cen_model.losses.segmentation import inputs, losses
 from cen_model.models import build
 from cen_model.nn.exchange import exchange_norms

@@ -19,7 +19,7 @@ from cen_model.benchmark.step import PENALTY, Step, TrainingEntry, flops
 from cen_model.benchmark.tables import training_markdown
 from cen_model.benchmark.training import TrainingRow, entries, measure
 from cen_model.config import SegmentationConfig
-from cen_model.data.config import DataConfig, SyntheticConfig
+from cen_model.data.data_config import DataConfig, SyntheticConfig
 from cen_model.data.synthetic import SyntheticScenes
 
 NETWORK = SegmentationConfig(

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cen_model.data.config import DataConfig
-from cen_model.data.datasets import open_dataset
+from cen_model.data.catalog import open_dataset
+from cen_model.data.data_config import DataConfig
 from cen_model.data.formats.cityscapes import disparity_to_depth
 
 H, W = 6, 10

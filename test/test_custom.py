@@ -10,8 +10,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from cen_model.data.config import DataConfig
-from cen_model.data.datasets import open_dataset
+from cen_model.data.catalog import open_dataset
+from cen_model.data.data_config import DataConfig
 
 H, W = 4, 5
 FOLDERS = {kind: f"some images/{kind}" for kind in ("rgb", "depth", "label")}

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from cen_model.data.config import DataConfig
-from cen_model.data.datasets import open_dataset
+from cen_model.data.catalog import open_dataset
+from cen_model.data.data_config import DataConfig
 from cen_model.data.derived import DERIVATIONS, UNKNOWN, Derived, derive
 from cen_model.data.geometry import default_intrinsics, gravity, normals, rays
 

@@ -19,7 +19,7 @@ from torchmetrics.functional.classification import multiclass_accuracy, multicla
 from cen_model import checkpoint
 from cen_model.classes import NYU13, VOID, LabelSet
 from cen_model.config import SegmentationConfig
-from cen_model.data.config import DataConfig
+from cen_model.data.data_config import DataConfig
 from cen_model.deploy.engine import Engine
 from cen_model.evaluate import main, measure
 from cen_model.evaluation import run as run_module

@@ -16,7 +16,7 @@ from torch import nn
 
 from cen_model import checkpoint
 from cen_model.config import TranslationConfig
-from cen_model.data.config import DataConfig
+from cen_model.data.data_config import DataConfig
 from cen_model.evaluate import main, measure
 from cen_model.evaluation import examples
 from cen_model.evaluation import run as run_module

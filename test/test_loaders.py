@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from cen_model.data.config import DataConfig
+from cen_model.data.data_config import DataConfig
 from cen_model.data.dataset import Dataset
+from cen_model.data.loaders import evaluation_loader, training_loader
 from cen_model.data.transforms import Depth
-from cen_model.loaders import evaluation_loader, training_loader
 
 DATA = DataConfig(crop=(24, 32), scale=(0.5, 1.5), jitter=0.4, cutout=0.5, modality_dropout=0.5)
 INPUTS = ("rgb", "depth", "normal")

@@ -13,8 +13,8 @@ import scipy.io
 from PIL import Image
 
 from cen_model.classes import NYU13, NYU40
-from cen_model.data.config import DataConfig
-from cen_model.data.datasets import open_dataset
+from cen_model.data.catalog import open_dataset
+from cen_model.data.data_config import DataConfig
 
 SHARED = Path(__file__).parents[2] / "shared" / "nyudv2"
 H, W = 6, 8

@@ -14,8 +14,8 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from cen_model.classes import LABEL_SETS, NYU13, NYU40, LabelSet
-from cen_model.data.config import DataConfig
-from cen_model.data.datasets import open_dataset
+from cen_model.data.catalog import open_dataset
+from cen_model.data.data_config import DataConfig
 from cen_model.data.formats.packed import Packed
 from cen_model.data.pack import pack
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from cen_model.data.config import DataConfig
+from cen_model.data.data_config import DataConfig
 from cen_model.data.samples import HeldSamples, Samples, Views, shuffled_batches, steps_per_epoch
 from cen_model.data.transforms import training_transform
 

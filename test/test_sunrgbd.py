@@ -12,8 +12,8 @@ import scipy.io
 from PIL import Image
 
 from cen_model.classes import SUN37
-from cen_model.data.config import DataConfig
-from cen_model.data.datasets import open_dataset
+from cen_model.data.catalog import open_dataset
+from cen_model.data.data_config import DataConfig
 
 H, W = 5, 7
 NUMBERS = {"train": (5051, 5052), "test": (1, 2, 5050)}

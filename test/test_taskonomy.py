@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cen_model.data.config import DataConfig
-from cen_model.data.datasets import open_dataset
+from cen_model.data.catalog import open_dataset
+from cen_model.data.data_config import DataConfig
 from cen_model.data.geometry import default_intrinsics, rays
 from cen_model.modalities import MODALITIES
 

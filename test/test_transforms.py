@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from cen_model.classes import VOID
-from cen_model.data.config import DataConfig
+from cen_model.data.data_config import DataConfig
 from cen_model.data.transforms import Sample, to_sample, training_transform
 
 HEIGHT, WIDTH = 40, 60

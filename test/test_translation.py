@@ -13,8 +13,8 @@ import torch.nn.functional as F
 import cen_model
 from cen_model import checkpoint
 from cen_model.config import SegmentationConfig, TranslationConfig
-from cen_model.data.config import DataConfig
-from cen_model.loaders import evaluation_loader
+from cen_model.data.data_config import DataConfig
+from cen_model.data.loaders import evaluation_loader
 from cen_model.losses import translation
 from cen_model.modalities import to_image
 from cen_model.models import build

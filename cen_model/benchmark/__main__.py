@@ -17,8 +17,8 @@ from cen_model.benchmark.tables import markdown, training_markdown
 from cen_model.benchmark.training import measure as measure_training
 from cen_model.classes import NYU40
 from cen_model.config import SegmentationConfig
-from cen_model.data.config import DataConfig, SyntheticConfig
-from cen_model.data.datasets import open_dataset
+from cen_model.data.catalog import open_dataset
+from cen_model.data.data_config import DataConfig, SyntheticConfig
 from cen_model.deploy.backends.selection import BACKENDS
 from cen_model.utils.files import write_atomically
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from cen_model.benchmark.inference import Results, Row
 from cen_model.benchmark.training import LoaderRow, TrainingResults, TrainingRow
-from cen_model.data.config import DataConfig
+from cen_model.data.data_config import DataConfig
 
 _HEADER = (
     *("network", "backend", "precision", "branch", "median (ms)", "p95 (ms)", "frames/s", "times the reference"),

@@ -23,11 +23,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cen_model.data import check as checking
 from cen_model.data import check_report
+from cen_model.data.catalog import open_dataset
 from cen_model.data.command_line import read_options
-from cen_model.data.config import DataConfig, Split
 from cen_model.data.contact_sheet import contact_sheet, from_sample
+from cen_model.data.data_config import DataConfig, Split
 from cen_model.data.dataset import Dataset
-from cen_model.data.datasets import open_dataset
 from cen_model.data.formats.packed import Packed
 from cen_model.data.pack import pack
 from cen_model.data.prepare import prepare

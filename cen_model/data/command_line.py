@@ -11,7 +11,7 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from cen_model.arguments import as_jsonargparse, tuple_fields
-from cen_model.data.config import DataConfig, Split
+from cen_model.data.data_config import DataConfig, Split
 
 
 def _parser(command: str, about: str) -> ArgumentParser:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import yaml
 
-from cen_model.data.config import Split
+from cen_model.data.data_config import Split
 from cen_model.data.dataset import Dataset
 from cen_model.data.encodings import millimetres
 from cen_model.modalities import IN_METRES

@@ -20,7 +20,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from cen_model.classes import VOID
-from cen_model.data.config import DataConfig
+from cen_model.data.data_config import DataConfig
 from cen_model.modalities import IMAGENET_MEAN
 
 Sample = dict[str, Tensor]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cen_model.data.config import DataConfig
+from cen_model.data.data_config import DataConfig
 from cen_model.data.dataset import Dataset
 from cen_model.evaluation.inference import InferenceConfig
 from cen_model.evaluation.labeller import NetworkLabeller

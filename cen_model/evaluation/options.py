@@ -12,7 +12,7 @@ from jsonargparse import ArgumentParser, set_parsing_settings
 from jsonargparse.typing import PositiveInt
 
 from cen_model.arguments import as_jsonargparse, tuple_fields
-from cen_model.data.config import DataConfig, Split
+from cen_model.data.data_config import DataConfig, Split
 from cen_model.deploy.backends.selection import AUTO
 from cen_model.evaluation.inference import InferenceConfig
 from cen_model.evaluation.translation import TranslationOptions

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from cen_model import checkpoint
+from cen_model.data.catalog import open_dataset
 from cen_model.data.dataset import Dataset
-from cen_model.data.datasets import open_dataset
 from cen_model.evaluation import examples
 from cen_model.evaluation.chosen import Chosen
 from cen_model.evaluation.engine import EngineLabeller

@@ -29,7 +29,7 @@ def count(
 
     Args:
         model: the network itself, on its device; it is left in evaluation mode.
-        batches: as `cen_model.loaders.evaluation_loader` gives them.
+        batches: as `cen_model.data.loaders.evaluation_loader` gives them.
         drop: modalities that are missing from every frame; the batches need not have them.
         watch: is told the index of every frame and the ensemble's confusion matrix on it.
 

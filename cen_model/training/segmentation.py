@@ -16,7 +16,7 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from cen_model.classes import VOID
-from cen_model.data.config import DataConfig
+from cen_model.data.data_config import DataConfig
 from cen_model.data.dataset import Dataset
 from cen_model.evaluation.inference import InferenceConfig
 from cen_model.evaluation.labeller import NetworkLabeller

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from cen_model.classes import LABEL_SETS, VOID, merging
-from cen_model.data.config import DataConfig, Split
+from cen_model.data.data_config import DataConfig, Split
 from cen_model.data.formats.file_dataset import FileDataset, Reader, label_reader, refuse_missing
 from cen_model.data.formats.image_files import read_depth, read_label, read_rgb
 from cen_model.data.formats.label_conventions import FROM_ZERO, to_ids

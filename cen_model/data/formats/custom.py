@@ -27,7 +27,7 @@ import numpy as np
 import yaml
 
 from cen_model.classes import VOID, LabelSet
-from cen_model.data.config import DataConfig, Split
+from cen_model.data.data_config import DataConfig, Split
 from cen_model.data.formats.file_dataset import (
     FileDataset,
     Files,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cen_model.data.config import DataConfig, Split
+from cen_model.data.data_config import DataConfig, Split
 from cen_model.data.dataset import Dataset
 from cen_model.utils.names import look_up
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from cen_model.classes import LABEL_SETS, NYU13_OF_NYU40, NYU40, LabelSet
-from cen_model.data.config import DataConfig, Split
+from cen_model.data.data_config import DataConfig, Split
 from cen_model.data.formats.file_dataset import (
     FileDataset,
     Files,

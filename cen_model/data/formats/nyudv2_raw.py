@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cen_model.classes import LABEL_SETS, NYU13_OF_NYU40, VOID, LabelSet, merging
-from cen_model.data.config import DataConfig, Split
+from cen_model.data.data_config import DataConfig, Split
 from cen_model.data.formats.layouts import folder
 from cen_model.data.formats.matlab import MatFile, load_mat
 

@@ -18,7 +18,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from cen_model.classes import LABEL_SETS, NYU13_OF_NYU40, LabelSet, merging
-from cen_model.data.config import DataConfig, Split
+from cen_model.data.data_config import DataConfig, Split
 from cen_model.utils.names import look_up
 
 KEY, VERSION = "packed_dataset", 1

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from cen_model.classes import LABEL_SETS
-from cen_model.data.config import DataConfig, Split
+from cen_model.data.data_config import DataConfig, Split
 from cen_model.data.formats.file_dataset import (
     FileDataset,
     Files,

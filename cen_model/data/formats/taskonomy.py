@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cen_model.data.config import DataConfig, Split
+from cen_model.data.data_config import DataConfig, Split
 from cen_model.data.formats.file_dataset import FileDataset, Files, Reader, read_lines
 from cen_model.data.formats.image_files import read_depth, read_grey, read_rgb
 from cen_model.data.formats.layouts import Layout, folder

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from cen_model.classes import LABEL_SETS
-from cen_model.data.config import DataConfig, Split
+from cen_model.data.data_config import DataConfig, Split
 from cen_model.data.dataset import Dataset
 from cen_model.data.derived import Derived, source_of
 from cen_model.data.formats import cityscapes, nyudv2, sunrgbd, taskonomy

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, default_collate
 
-from cen_model.data.config import DataConfig
+from cen_model.data.data_config import DataConfig
 from cen_model.data.dataset import Dataset
 from cen_model.data.samples import HeldSamples, Samples, Views, shuffled_batches
 from cen_model.data.transforms import Sample, training_transform
