@@ -13,10 +13,10 @@ from PIL import Image
 
 from cen_model.data.__main__ import main
 from cen_model.data.catalog import open_dataset
-from cen_model.data.check import DEPTHS, ROOMS, Found, doubts
 from cen_model.data.data_config import DataConfig
 from cen_model.data.derived import derive
 from cen_model.data.geometry import default_intrinsics
+from cen_model.data.tools.check import DEPTHS, ROOMS, Found, doubts
 
 SIZE = (24, 32)
 

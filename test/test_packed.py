@@ -17,7 +17,7 @@ from cen_model.classes import LABEL_SETS, NYU13, NYU40, LabelSet
 from cen_model.data.catalog import open_dataset
 from cen_model.data.data_config import DataConfig
 from cen_model.data.formats.packed import Packed
-from cen_model.data.pack import pack
+from cen_model.data.tools.pack import pack
 
 SIZE = (40, 56)
 CAMERA = np.array([[100.0, 0, 28], [0, 101.0, 20], [0, 0, 1]])

@@ -13,7 +13,7 @@ import yaml
 
 from cen_model.data.data_config import Split
 from cen_model.data.dataset import Dataset
-from cen_model.data.encodings import millimetres
+from cen_model.data.tools.packed_encodings import millimetres
 from cen_model.modalities import IN_METRES
 from cen_model.utils.files import write_atomically
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.table import Table
 
 from cen_model.classes import VOID
-from cen_model.data import check as checking
 from cen_model.data.data_config import Split
+from cen_model.data.tools import check as checking
 from cen_model.utils.files import write_atomically
 
 

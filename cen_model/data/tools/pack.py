@@ -18,9 +18,9 @@ import numpy as np
 from safetensors.numpy import save as serialise
 
 from cen_model.data.dataset import Dataset
-from cen_model.data.encodings import LEVELS, Encodings
 from cen_model.data.formats.packed import KEY, VERSION
 from cen_model.data.resized import Resized
+from cen_model.data.tools.packed_encodings import LEVELS, Encodings
 from cen_model.utils.files import write_atomically
 
 QUALITIES = (95, 92, 88, 84, 80, 75, 70, 60, 50)
