@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from cen_model.reporting.visualize import colorize_depth, colorize_labels, grid, save_animation
 from cen_model.utils.files import write_atomically
-from cen_model.visualize import colorize_depth, colorize_labels, grid, save_animation
 
 KEPT = 60
 """Frames of the animation."""

@@ -23,9 +23,9 @@ from torchmetrics.functional.classification import multiclass_accuracy, multicla
 
 from cen_model import checkpoint
 from cen_model.config import SegmentationConfig
-from cen_model.html import number
 from cen_model.models import build
 from cen_model.predictor import Deployment, Predictor
+from cen_model.reporting.html import number
 from cen_ros import evaluate_bag
 from cen_ros.bags.reader import Bag
 from cen_ros.bags.writer import BagWriter

@@ -15,7 +15,7 @@ from PIL import Image
 from cen_model.classes import VOID, LabelSet
 from cen_model.evaluation import examples, results
 from cen_model.evaluation.html import most_confused, save_html
-from cen_model.plots import heat_map
+from cen_model.reporting.plots import heat_map
 
 CLASSES = ("wall", "floor", "<b>chair</b>")
 LABELS = LabelSet(CLASSES, ((255, 0, 0), (0, 255, 0), (0, 0, 255)))

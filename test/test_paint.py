@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cen_model.classes import palette
-from cen_model.visualize import colorize_labels
+from cen_model.reporting.visualize import colorize_labels
 from cen_ros.paint import Painter, mask, measured, with_unlabelled
 
 RNG = np.random.default_rng(0)

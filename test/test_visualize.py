@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Colours, the table of frames and the animation, read back with Pillow (cen_model.visualize, cen_ros.pictures)."""
+"""Colors, the table of frames and the animation, read back with Pillow."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from cen_model.classes import NYU13, VOID, LabelSet, palette
-from cen_model.visualize import colorize, colorize_depth, colorize_labels
+from cen_model.reporting.visualize import colorize, colorize_depth, colorize_labels
 from cen_ros.pictures import ROWS, WIDTH, save_pictures
 
 

@@ -23,7 +23,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cen_model.data.catalog import open_dataset
 from cen_model.data.command_line import read_options
-from cen_model.data.contact_sheet import contact_sheet, from_sample
 from cen_model.data.data_config import DataConfig, Split
 from cen_model.data.dataset import Dataset
 from cen_model.data.formats.packed import Packed
@@ -34,6 +33,7 @@ from cen_model.data.tools import check_report
 from cen_model.data.tools.pack import pack
 from cen_model.data.tools.prepare import prepare
 from cen_model.data.transforms import training_transform
+from cen_model.reporting.contact_sheet import contact_sheet, from_sample
 from cen_model.utils.files import write_atomically
 
 CONSOLE = Console(highlight=False)

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from cen_model.classes import VOID, LabelSet
-from cen_model.visualize import colorize, grid
+from cen_model.reporting.visualize import colorize, grid
 
 EACH = 3
 """Frames of a kind."""

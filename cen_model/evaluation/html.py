@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from cen_model import plots
 from cen_model.classes import LabelSet
 from cen_model.evaluation.page import PAGE
-from cen_model.html import colour, number, percent, picture, save_page
+from cen_model.reporting import plots
+from cen_model.reporting.html import colour, number, percent, picture, save_page
 
 CONFUSED = 12
 """Pairs of classes that are listed."""

@@ -27,6 +27,7 @@ from cen_model.models import build
 from cen_model.nn.network import MultimodalNetwork
 from cen_model.optimiser import build_optimiser, initialise_gamma
 from cen_model.recompute import recompute
+from cen_model.reporting.visualize import colorize_depth, colorize_labels
 from cen_model.train_config import TrainConfig
 from cen_model.training.sharding import Whole
 from cen_model.training.task import (
@@ -37,7 +38,6 @@ from cen_model.training.task import (
     refuse_unequal_parts,
     with_a_loss,
 )
-from cen_model.visualize import colorize_depth, colorize_labels
 from cen_model.weight_gradient import weight_gradients_by_products
 
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cen_model import plots
 from cen_model.classes import palette
-from cen_model.html import colour, picture, save_page
+from cen_model.reporting import plots
+from cen_model.reporting.html import colour, picture, save_page
 from cen_ros.evaluation.gallery import Gallery, Picture
 from cen_ros.evaluation.page import PAGE
 from cen_ros.pictures import panels

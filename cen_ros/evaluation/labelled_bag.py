@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cen_model.predictor import Prediction
-from cen_model.visualize import colorize_labels
+from cen_model.reporting.visualize import colorize_labels
 from cen_ros.bags.reader import Bag, BagMessage
 from cen_ros.bags.topics import OUR_OUTPUT
 from cen_ros.bags.writer import BagWriter

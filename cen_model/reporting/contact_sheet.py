@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from cen_model.classes import LabelSet
-from cen_model.visualize import colorize, grid
+from cen_model.reporting.visualize import colorize, grid
 
 OVERLAY = 0.5
 
