@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from rich.progress import Progress
 
-from cen_model.data.tour import Tour, render_tour
+from cen_model.scenes.tour import Tour, render_tour
 
 RGB_TOPIC = "camera/color/image_raw"
 DEPTH_TOPIC = "camera/aligned_depth_to_color/image_raw"

@@ -135,9 +135,11 @@ def test_importing_only_defines_names(module):
     assert not acting, f"{module} does something when it is imported"
 
 
-@pytest.mark.parametrize("module", ["cen_model", "cen_model.classes", "cen_model.data.synthetic", "cen_ros.images"])
+@pytest.mark.parametrize(
+    "module", ["cen_model", "cen_model.classes", "cen_model.scenes.scene_dataset", "cen_ros.images"]
+)
 def test_import_without_torch(module):
-    if module == "cen_model.data.synthetic":
+    if module == "cen_model.scenes.scene_dataset":
         pytest.importorskip("trimesh", reason="scenes need trimesh: pip install '.[sim]'")
     code = f"import sys, {module}; sys.exit('PyTorch was imported' if 'torch' in sys.modules else 0)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

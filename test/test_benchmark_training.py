@@ -20,7 +20,7 @@ from cen_model.benchmark.tables import training_markdown
 from cen_model.benchmark.training import TrainingRow, entries, measure
 from cen_model.config import SegmentationConfig
 from cen_model.data.data_config import DataConfig, SyntheticConfig
-from cen_model.data.synthetic import SyntheticScenes
+from cen_model.scenes.scene_dataset import SyntheticScenes
 
 NETWORK = SegmentationConfig(
     classes=("a", "b", "c"), encoder="resnet18", encoder_width=0.25, decoder_width=16, dropout=0.0

@@ -15,7 +15,7 @@ from rclpy.qos import qos_profile_sensor_data
 from ros_graph import SECONDS, Process
 from sensor_msgs.msg import CameraInfo, Image
 
-from cen_model.data.synthetic import render_trajectory
+from cen_model.scenes.scene_dataset import render_trajectory
 from cen_ros.camera import RELIABLE
 from cen_ros.frames import DEPTH_TOPIC, INFO_TOPIC, RGB_TOPIC, TRUTH_TOPIC, FolderFrames
 from cen_ros.images import image_to_array

@@ -12,7 +12,7 @@ import pytest
 from cen_model.data.catalog import DATASETS, open_dataset
 from cen_model.data.data_config import DataConfig, SyntheticConfig
 from cen_model.data.dataset import Dataset
-from cen_model.data.synthetic import render_scene
+from cen_model.scenes.scene_dataset import render_scene
 
 SMALL = SyntheticConfig(size=(24, 32), train_scenes=2, validation_scenes=1, test_scenes=1)
 

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("rosbags", reason="rosbags is not installed")
 pytest.importorskip("trimesh", reason="scenes need trimesh: pip install '.[sim]'")
-from cen_model.data.synthetic import render_trajectory
+from cen_model.scenes.scene_dataset import render_trajectory
 from cen_ros.bags.reader import Bag
 from cen_ros.bags.topics import choose
 from cen_ros.images import image_to_array

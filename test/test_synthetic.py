@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Synthetic scenes: geometry against closed forms, the same bits in any process, the depth model, the cache."""
+"""Synthetic scenes: geometry against closed forms, the same bits in any process, the depth model, the frame_cache."""
 
 from __future__ import annotations
 
@@ -14,39 +14,38 @@ import numpy as np
 import pytest
 
 from cen_model.classes import NYU13
-from cen_model.data import synthetic
-from cen_model.data.scenes import cache
-from cen_model.data.scenes.camera import Camera, intrinsics, look_at
-from cen_model.data.scenes.materials import decal
-from cen_model.data.scenes.parts import CEILING, FLOOR, PICTURE, WALL, box
-from cen_model.data.scenes.raycast import Caster
+from cen_model.scenes import frame_cache, scene_dataset
+from cen_model.scenes.items import CEILING, FLOOR, PICTURE, WALL, box
+from cen_model.scenes.materials import decal
+from cen_model.scenes.raycast import Caster
+from cen_model.scenes.virtual_camera import Camera, intrinsics, look_at
 
 SMALL = (60, 80)
 SEEDS = (3, 8)
 
 
 @pytest.fixture(scope="module", params=SEEDS)
-def frame(request) -> synthetic.Frame:
-    return synthetic.render_scene(request.param)
+def frame(request) -> scene_dataset.Frame:
+    return scene_dataset.render_scene(request.param)
 
 
 @pytest.fixture(scope="module")
-def walk() -> list[synthetic.Frame]:
-    return list(synthetic.render_trajectory(5, 12, rate=10.0, size=SMALL))
+def walk() -> list[scene_dataset.Frame]:
+    return list(scene_dataset.render_trajectory(5, 12, rate=10.0, size=SMALL))
 
 
-def _digest(frame: synthetic.Frame) -> str:
+def _digest(frame: scene_dataset.Frame) -> str:
     return hashlib.sha256(b"".join(getattr(frame, f.name).tobytes() for f in fields(frame))).hexdigest()
 
 
-def _points(frame: synthetic.Frame) -> np.ndarray:
+def _points(frame: scene_dataset.Frame) -> np.ndarray:
     """Camera-frame points (H, W, 3) back-projected by hand from z depth."""
     k, z = frame.intrinsics, frame.z_depth.astype(np.float64)
     rows, columns = np.indices(z.shape)
     return np.stack([(columns - k[0, 2]) / k[0, 0] * z, (rows - k[1, 2]) / k[1, 1] * z, z], axis=-1)
 
 
-def _is_planar(frame: synthetic.Frame) -> np.ndarray:
+def _is_planar(frame: scene_dataset.Frame) -> np.ndarray:
     """Pixels around which 1/z is affine over 5 pixels both ways, as it is on a plane."""
     inverse, planar = 1 / frame.z_depth.astype(np.float64), np.ones(frame.label.shape, bool)
     for axis in (0, 1):
@@ -140,7 +139,7 @@ def test_measured_depth_is_a_hole_or_within_the_noise_model(frame):
 
 
 def test_depth_error_grows_with_range_and_holes_gather_at_edges():
-    frames = [synthetic.render_scene(seed) for seed in (1, 4, 6)]
+    frames = [scene_dataset.render_scene(seed) for seed in (1, 4, 6)]
     z = np.concatenate([f.z_depth.ravel() for f in frames])
     depth = np.concatenate([f.depth.ravel() for f in frames])
     edge = np.concatenate([f.occlusion_edges.ravel() for f in frames]) > 0.3
@@ -155,7 +154,7 @@ def test_pictures_show_in_colour_alone():
     """Where wall meets picture there is texture but hardly a step in depth."""
     occlusion, texture, plain = [], [], []
     for seed in range(30, 40):
-        frame = synthetic.render_scene(seed)
+        frame = scene_dataset.render_scene(seed)
         neighbours = cv2.dilate((frame.label == PICTURE).astype(np.uint8), np.ones((3, 3))) > 0
         border = neighbours & (frame.label == WALL)
         occlusion.append(frame.occlusion_edges[border])
@@ -168,7 +167,9 @@ def test_pictures_show_in_colour_alone():
 
 
 def test_every_class_occurs_often():
-    counts = sum(np.bincount(synthetic.render_scene(s, SMALL).label.ravel(), minlength=13) for s in range(1000, 1040))
+    counts = sum(
+        np.bincount(scene_dataset.render_scene(s, SMALL).label.ravel(), minlength=13) for s in range(1000, 1040)
+    )
     share = counts / counts.sum()
     assert (share > 0.008).all(), dict(zip(NYU13, share.round(4).tolist(), strict=True))
     assert share.max() < 0.5
@@ -177,25 +178,25 @@ def test_every_class_occurs_often():
 def test_a_fresh_process_renders_the_same_bits_without_torch():
     code = (
         "import sys; sys.path.insert(0, 'test'); from test_synthetic import _digest, synthetic;"
-        f"print(_digest(synthetic.render_scene({SEEDS[0]})), 'torch' in sys.modules)"
+        f"print(_digest(scene_dataset.render_scene({SEEDS[0]})), 'torch' in sys.modules)"
     )
     root = Path(__file__).parent.parent
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [_digest(synthetic.render_scene(SEEDS[0])), "False"]
+    assert done.stdout.split() == [_digest(scene_dataset.render_scene(SEEDS[0])), "False"]
 
 
 def test_seeds_differ():
-    assert _digest(synthetic.render_scene(1, SMALL)) != _digest(synthetic.render_scene(2, SMALL))
+    assert _digest(scene_dataset.render_scene(1, SMALL)) != _digest(scene_dataset.render_scene(2, SMALL))
 
 
 def test_cache_returns_what_was_rendered_and_replaces_a_damaged_file(tmp_path):
-    scenes = synthetic.SyntheticScenes(range(7, 9), SMALL, tmp_path)
+    scenes = scene_dataset.SyntheticScenes(range(7, 9), SMALL, tmp_path)
     first = scenes[1]
     (path,) = tmp_path.rglob("*.npz")
     written = path.stat().st_mtime_ns
     again = scenes[1]
     assert path.stat().st_mtime_ns == written
-    plain = synthetic.SyntheticScenes(range(7, 9), SMALL, None)[1]
+    plain = scene_dataset.SyntheticScenes(range(7, 9), SMALL, None)[1]
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     repaired = scenes[1]
@@ -212,17 +213,17 @@ def test_cache_returns_what_was_rendered_and_replaces_a_damaged_file(tmp_path):
 
 
 def test_cache_depends_on_size_and_renderer(tmp_path, monkeypatch):
-    path = cache.scene_path(tmp_path, 1, SMALL)
-    assert path != cache.scene_path(tmp_path, 1, (120, 160))
-    monkeypatch.setattr(cache, "renderer_version", lambda: "another")
-    assert path != cache.scene_path(tmp_path, 1, SMALL)
+    path = frame_cache.scene_path(tmp_path, 1, SMALL)
+    assert path != frame_cache.scene_path(tmp_path, 1, (120, 160))
+    monkeypatch.setattr(frame_cache, "renderer_version", lambda: "another")
+    assert path != frame_cache.scene_path(tmp_path, 1, SMALL)
 
 
 def test_prerender_fills_the_cache_in_parallel(tmp_path):
-    synthetic.prerender(range(3), SMALL, tmp_path, workers=2)
+    scene_dataset.prerender(range(3), SMALL, tmp_path, workers=2)
     assert len(list(tmp_path.rglob("*.npz"))) == 3
-    stored = cache.read(cache.scene_path(tmp_path, 2, SMALL))
-    np.testing.assert_array_equal(stored["depth"], synthetic.render_scene(2, SMALL).depth)
+    stored = frame_cache.read(frame_cache.scene_path(tmp_path, 2, SMALL))
+    np.testing.assert_array_equal(stored["depth"], scene_dataset.render_scene(2, SMALL).depth)
 
 
 def test_trajectory_is_smooth_and_moves(walk):
@@ -238,18 +239,18 @@ def test_trajectory_is_smooth_and_moves(walk):
 
 
 def test_trajectory_stays_in_one_room_and_sees_many_classes():
-    frames = list(synthetic.render_trajectory(5, 8, rate=0.2, size=SMALL))
+    frames = list(scene_dataset.render_trajectory(5, 8, rate=0.2, size=SMALL))
     seen = np.unique(np.concatenate([np.unique(f.label) for f in frames]))
     assert len(seen) >= 8
     assert min(f.z_depth.min() for f in frames) > 0.15
-    again = next(iter(synthetic.render_trajectory(5, 1, rate=0.2, size=SMALL)))
+    again = next(iter(scene_dataset.render_trajectory(5, 1, rate=0.2, size=SMALL)))
     assert _digest(again) == _digest(frames[0])
 
 
 def test_command_writes_a_sheet_and_prints_the_rate(tmp_path, capsys):
     out = tmp_path / "sheet.png"
-    synthetic.main(["1", "2", "--out", str(out), "--size", "60", "80"])
+    scene_dataset.main(["1", "2", "--out", str(out), "--size", "60", "80"])
     sheet = cv2.imread(str(out))
     assert sheet.shape == (2 * 64, 7 * 84, 3)
-    np.testing.assert_array_equal(sheet[:60, :80, ::-1], synthetic.render_scene(1, SMALL).rgb)
+    np.testing.assert_array_equal(sheet[:60, :80, ::-1], scene_dataset.render_scene(1, SMALL).rgb)
     assert "frames/s" in capsys.readouterr().out

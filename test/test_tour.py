@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A tour's division into rooms, and its cache (cen_model.data.tour)."""
+"""A tour's division into rooms, and its cache (cen_model.scenes.tour)."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from cen_model.data.synthetic import render_trajectory
-from cen_model.data.tour import plan, render_tour
+from cen_model.scenes.scene_dataset import render_trajectory
+from cen_model.scenes.tour import plan, render_tour
 
 
 def test_frames_are_divided_evenly_over_rooms():

@@ -17,7 +17,7 @@ from cen_model.data.formats.custom import open_custom
 from cen_model.data.formats.file_dataset import FileDataset
 from cen_model.data.formats.layouts import Layout, open_layout
 from cen_model.data.formats.packed import open_packed
-from cen_model.data.synthetic import SyntheticScenes, prerender
+from cen_model.scenes.scene_dataset import SyntheticScenes, prerender
 from cen_model.utils.files import cache_directory
 from cen_model.utils.names import look_up
 

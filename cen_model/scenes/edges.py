@@ -6,7 +6,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from cen_model.data.scenes.raycast import dot
+from cen_model.scenes.raycast import dot
 
 FULL_STEP = 0.25
 """A surface that starts this many metres behind its neighbour's plane is an edge of strength 1."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cen_model.data.scenes import materials
-from cen_model.data.scenes.floorplan import Floorplan
-from cen_model.data.scenes.parts import OBJECTS, Material, Part, box, part
+from cen_model.scenes import materials
+from cen_model.scenes.floorplan import Floorplan
+from cen_model.scenes.items import OBJECTS, Material, Part, box, part
 
 Rng = np.random.Generator
 

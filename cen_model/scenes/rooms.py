@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cen_model.data.scenes import clutter, materials, openings, seats, storage
-from cen_model.data.scenes.floorplan import Floorplan
-from cen_model.data.scenes.furnishing import furnish
-from cen_model.data.scenes.lights import Light, room_lights
-from cen_model.data.scenes.parts import (
+from cen_model.scenes import clutter, materials, openings, seats, storage
+from cen_model.scenes.floorplan import Floorplan
+from cen_model.scenes.furnishing import furnish
+from cen_model.scenes.items import (
     CEILING,
     FLOOR,
     OBJECTS,
@@ -24,6 +23,7 @@ from cen_model.data.scenes.parts import (
     box,
     turn,
 )
+from cen_model.scenes.lights import Light, room_lights
 
 Rng = np.random.Generator
 _FLAT = (PICTURE, TV, WALL, WINDOW)

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from cen_model.data.scenes import materials
-from cen_model.data.scenes.parts import BED, CHAIR, OBJECTS, SOFA, Item, box, legs, part, tilt, turn
+from cen_model.scenes import materials
+from cen_model.scenes.items import BED, CHAIR, OBJECTS, SOFA, Item, box, legs, part, tilt, turn
 
 Rng = np.random.Generator
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from cen_model.data.scenes import artwork, materials
-from cen_model.data.scenes.clutter import book_row, on_top, thing
-from cen_model.data.scenes.parts import FURNITURE, TABLE, TV, Item, Material, Part, box, legs, part
+from cen_model.scenes import artwork, materials
+from cen_model.scenes.clutter import book_row, on_top, thing
+from cen_model.scenes.items import FURNITURE, TABLE, TV, Item, Material, Part, box, legs, part
 
 Rng = np.random.Generator
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from cen_model.classes import NYU13, palette
-from cen_model.data.scenes.renderer import Frame
+from cen_model.scenes.renderer import Frame
 from cen_model.utils.files import write_atomically
 
 GAP = 4

@@ -6,7 +6,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from cen_model.data.scenes.materials import any_colour, hsv
+from cen_model.scenes.materials import any_colour, hsv
 
 Rng = np.random.Generator
 H, W = 72, 96

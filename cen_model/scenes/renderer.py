@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cen_model.data.scenes import edges, sensor, shading
-from cen_model.data.scenes.camera import Camera, choose_camera, pixel_directions
-from cen_model.data.scenes.parts import TV, WINDOW
-from cen_model.data.scenes.raycast import Caster, dot
-from cen_model.data.scenes.rooms import Room, make_room
-from cen_model.data.scenes.trajectory import camera_path
+from cen_model.scenes import edges, sensor, shading
+from cen_model.scenes.items import TV, WINDOW
+from cen_model.scenes.raycast import Caster, dot
+from cen_model.scenes.rooms import Room, make_room
+from cen_model.scenes.trajectory import camera_path
+from cen_model.scenes.virtual_camera import Camera, choose_camera, pixel_directions
 
 
 @dataclass(frozen=True, eq=False)

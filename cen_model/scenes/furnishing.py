@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from cen_model.data.scenes import seats, storage
-from cen_model.data.scenes.floorplan import Floorplan
-from cen_model.data.scenes.parts import Item, turn
+from cen_model.scenes import seats, storage
+from cen_model.scenes.floorplan import Floorplan
+from cen_model.scenes.items import Item, turn
 
 Rng = np.random.Generator
 

@@ -7,8 +7,8 @@ import colorsys
 
 import numpy as np
 
-from cen_model.data.scenes import patterns
-from cen_model.data.scenes.parts import Material
+from cen_model.scenes import patterns
+from cen_model.scenes.items import Material
 
 Rng = np.random.Generator
 

@@ -14,8 +14,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from cen_model.data.scenes.cache import renderer_version
-from cen_model.data.synthetic import render_trajectory
+from cen_model.scenes.frame_cache import renderer_version
+from cen_model.scenes.scene_dataset import render_trajectory
 from cen_model.utils.files import cache_directory, write_atomically
 
 

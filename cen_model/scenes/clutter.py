@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from cen_model.data.scenes import materials
-from cen_model.data.scenes.parts import BOOKS, OBJECTS, Item, Material, Part, box, part, turn
+from cen_model.scenes import materials
+from cen_model.scenes.items import BOOKS, OBJECTS, Item, Material, Part, box, part, turn
 
 Rng = np.random.Generator
 

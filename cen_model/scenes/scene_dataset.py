@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Synthetic indoor scenes with exact NYU-13 labels: `python -m cen_model.data.synthetic 0 1 2 --out sheet.png`.
+"""Synthetic indoor scenes with exact NYU-13 labels: `python -m cen_model.scenes.scene_dataset 0 1 2 --out sheet.png`.
 
 Rooms are furnished from a seed and ray-cast (no download, no OpenGL). As in NYU-13, pillows and lamps are objects,
 curtains are windows, rugs are floor, doors are walls, desks are tables, and bookshelves and nightstands are furniture.
@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cen_model.data.scenes import cache
-from cen_model.data.scenes.renderer import Frame, render_scene, render_trajectory
+from cen_model.scenes import frame_cache
+from cen_model.scenes.renderer import Frame, render_scene, render_trajectory
 
 __all__ = ["Frame", "SyntheticScenes", "prerender", "render_scene", "render_trajectory"]
 
@@ -39,11 +39,11 @@ class SyntheticScenes:
         seed = self.seeds[index]
         if self.cache_dir is None:
             return _sample(seed, self.size)
-        path = cache.scene_path(self.cache_dir, seed, self.size)
-        sample = cache.read(path)
+        path = frame_cache.scene_path(self.cache_dir, seed, self.size)
+        sample = frame_cache.read(path)
         if sample is None:
             sample = _sample(seed, self.size)
-            cache.write(path, sample)
+            frame_cache.write(path, sample)
         return sample
 
 
@@ -60,7 +60,7 @@ def prerender(seeds: Sequence[int], size: tuple[int, int], cache_dir: Path, work
     """Fill the cache for `seeds` in `workers` processes, with a progress bar."""
     from rich.progress import track
 
-    missing = [seed for seed in seeds if not cache.scene_path(cache_dir, seed, size).exists()]
+    missing = [seed for seed in seeds if not frame_cache.scene_path(cache_dir, seed, size).exists()]
     if not missing:
         return
     job = partial(_store, size=tuple(size), cache_dir=Path(cache_dir))
@@ -72,9 +72,9 @@ def prerender(seeds: Sequence[int], size: tuple[int, int], cache_dir: Path, work
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Render the seeds named on the command line into one contact sheet and print the speed."""
-    from cen_model.data.scenes.sheet import contact_sheet, write_png
+    from cen_model.scenes.sheet import contact_sheet, write_png
 
-    parser = argparse.ArgumentParser(prog="python -m cen_model.data.synthetic", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m cen_model.scenes.scene_dataset", description=main.__doc__)
     parser.add_argument("seeds", nargs="+", type=int)
     parser.add_argument("--out", type=Path, default=Path("sheet.png"), help="PNG to write")
     parser.add_argument("--size", nargs=2, type=int, default=(240, 320), metavar=("H", "W"))

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from cen_model.data.scenes.camera import Camera, inside_free_space, intrinsics, look_at, rate_view
-from cen_model.data.scenes.raycast import Caster
-from cen_model.data.scenes.rooms import Room
+from cen_model.scenes.raycast import Caster
+from cen_model.scenes.rooms import Room
+from cen_model.scenes.virtual_camera import Camera, inside_free_space, intrinsics, look_at, rate_view
 
 Rng = np.random.Generator
 Path = Callable[[float], Camera]

@@ -8,10 +8,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from cen_model.data.scenes import patterns
-from cen_model.data.scenes.lights import Light
-from cen_model.data.scenes.parts import Material, Part
-from cen_model.data.scenes.raycast import Caster, Hits, dot
+from cen_model.scenes import patterns
+from cen_model.scenes.items import Material, Part
+from cen_model.scenes.lights import Light
+from cen_model.scenes.raycast import Caster, Hits, dot
 
 TILE = 5
 """Soft shadows take one of TILE² stratified samples per pixel, repeating over the image, and average over a tile."""

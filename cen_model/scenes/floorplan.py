@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cen_model.data.scenes.parts import Item, Part, turn
+from cen_model.scenes.items import Item, Part, turn
 
 Rng = np.random.Generator
 Spot = tuple[int, np.ndarray]

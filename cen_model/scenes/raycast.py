@@ -10,8 +10,8 @@ import numpy as np
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
-from cen_model.data.scenes.meshes import unit_mesh
-from cen_model.data.scenes.parts import Part
+from cen_model.scenes.items import Part
+from cen_model.scenes.meshes import unit_mesh
 
 
 @dataclass(frozen=True, eq=False)

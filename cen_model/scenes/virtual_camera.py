@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cen_model.classes import NYU13
-from cen_model.data.scenes.raycast import Caster
-from cen_model.data.scenes.rooms import Room
+from cen_model.scenes.raycast import Caster
+from cen_model.scenes.rooms import Room
 
 Rng = np.random.Generator
 

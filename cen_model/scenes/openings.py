@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from cen_model.data.scenes import artwork, materials, patterns
-from cen_model.data.scenes.clutter import book_row, on_top
-from cen_model.data.scenes.parts import FURNITURE, PICTURE, WALL, WINDOW, Item, Part, box, part
+from cen_model.scenes import artwork, materials, patterns
+from cen_model.scenes.clutter import book_row, on_top
+from cen_model.scenes.items import FURNITURE, PICTURE, WALL, WINDOW, Item, Part, box, part
 
 Rng = np.random.Generator
 
