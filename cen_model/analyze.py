@@ -26,7 +26,7 @@ from cen_model.analysis.explanation import explanation
 from cen_model.analysis.history import History, read
 from cen_model.data.catalog import open_dataset
 from cen_model.data.loaders import evaluation_loader, training_loader
-from cen_model.evaluation.chosen import Chosen
+from cen_model.evaluation.frame_subset import Chosen
 from cen_model.evaluation.results import RESULTS
 from cen_model.train_changes import changes
 from cen_model.train_config import TrainConfig, parse

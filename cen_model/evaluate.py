@@ -15,12 +15,11 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from cen_model import report
-from cen_model.evaluation import results
+from cen_model.evaluation import results, score_tables
+from cen_model.evaluation.dataset_evaluation import Evaluation, evaluate
+from cen_model.evaluation.dataset_scores import measure
 from cen_model.evaluation.examples import contact_sheet
-from cen_model.evaluation.measure import measure
 from cen_model.evaluation.options import Options, parse
-from cen_model.evaluation.run import Evaluation, evaluate
 from cen_model.utils.files import write_atomically
 from cen_model.utils.provenance import command
 from cen_model.utils.ranks import Ranks, joined
@@ -41,7 +40,7 @@ def run(options: Options, arguments: Sequence[str], ranks: Ranks, console: Conso
 
         done = evaluate(options, command("cen_model.evaluate", arguments), ranks, start)
     if first:
-        for each in report.printed(done.results):
+        for each in score_tables.printed(done.results):
             console.print(each)
         if options.output:
             _write(options, done)
@@ -49,7 +48,7 @@ def run(options: Options, arguments: Sequence[str], ranks: Ranks, console: Conso
 
 
 def _write(options: Options, done: Evaluation) -> None:
-    from cen_model.evaluation.html import save_html  # Jinja is needed for reports alone
+    from cen_model.evaluation.evaluation_page import save_html  # Jinja is needed for reports alone
 
     results.save(options.output / results.RESULTS, done.results)
     save_html(options.output / "report.html", done.results, done.dataset.labels, done.examples)

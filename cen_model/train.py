@@ -17,12 +17,12 @@ from lightning.fabric.loggers import TensorBoardLogger
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
-from cen_model import report
 from cen_model.data.catalog import open_dataset
 from cen_model.data.data_config import Split
 from cen_model.data.dataset import Dataset
 from cen_model.data.loaders import training_loader
 from cen_model.data.samples import steps_per_epoch
+from cen_model.evaluation import score_tables
 from cen_model.optimiser import set_learning_rates
 from cen_model.train_config import AnyTrainConfig, parse
 from cen_model.training import display
@@ -121,7 +121,7 @@ def _measure(run: Run, console: Console) -> None:
     scores = finish(run, test)
     if run.config.task == "segmentation" and run.fabric.is_global_zero:
         title = f"{run.folder / BEST}: {len(test)} test frames"
-        console.print(report.table(scores, run.task.network.config.classes, title))
+        console.print(score_tables.table(scores, run.task.network.config.classes, title))
 
 
 def open_split(config: AnyTrainConfig, split: Split, render: bool = True) -> Dataset:

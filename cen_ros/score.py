@@ -25,8 +25,8 @@ from rclpy.task import Future
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
+from cen_model.evaluation.metrics import Scores
 from cen_model.evaluation.results import defined
-from cen_model.metrics import Scores
 from cen_model.utils.files import write_atomically
 from cen_ros.camera import RELIABLE
 from cen_ros.context import running

@@ -21,7 +21,7 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cen_model import checkpoint
-from cen_model.evaluation.measure import measure
+from cen_model.evaluation.dataset_scores import measure
 from cen_model.train import open_split, train
 from cen_model.train_config import parse
 

@@ -22,8 +22,8 @@ from cen_model.config import SegmentationConfig
 from cen_model.data.data_config import DataConfig
 from cen_model.deploy.engine import Engine
 from cen_model.evaluate import main, measure
-from cen_model.evaluation import run as run_module
-from cen_model.evaluation.inference import InferenceConfig
+from cen_model.evaluation import dataset_evaluation as run_module
+from cen_model.evaluation.inference_modes import InferenceConfig
 from cen_model.evaluation.results import RESULTS
 from cen_model.modalities import normalise
 from cen_model.models import build

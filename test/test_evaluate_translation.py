@@ -18,10 +18,10 @@ from cen_model import checkpoint
 from cen_model.config import TranslationConfig
 from cen_model.data.data_config import DataConfig
 from cen_model.evaluate import main, measure
+from cen_model.evaluation import dataset_evaluation as run_module
 from cen_model.evaluation import examples
-from cen_model.evaluation import run as run_module
+from cen_model.evaluation.image_distances import Generator, TranslationOptions, measure_images
 from cen_model.evaluation.results import RESULTS
-from cen_model.evaluation.translation import Generator, TranslationOptions, measure_images
 from cen_model.models import build
 from cen_model.translator import Translator
 

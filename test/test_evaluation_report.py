@@ -14,7 +14,7 @@ from PIL import Image
 
 from cen_model.classes import VOID, LabelSet
 from cen_model.evaluation import examples, results
-from cen_model.evaluation.html import most_confused, save_html
+from cen_model.evaluation.evaluation_page import most_confused, save_html
 from cen_model.reporting.plots import heat_map
 
 CLASSES = ("wall", "floor", "<b>chair</b>")

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from cen_model.evaluation.inference import InferenceConfig, predict, windows
+from cen_model.evaluation.inference_modes import InferenceConfig, predict, windows
 from cen_model.modalities import IMAGENET_MEAN, IMAGENET_STD
 
 K = 3

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torchmetrics.classification import MulticlassJaccardIndex
 
-from cen_model import report
 from cen_model.classes import VOID
-from cen_model.metrics import ImageScores, Scores, confusion_matrix
+from cen_model.evaluation import score_tables
+from cen_model.evaluation.metrics import ImageScores, Scores, confusion_matrix
 
 
 def slow_scores(prediction: np.ndarray, truth: np.ndarray, classes: int) -> tuple[list[float], float, float, float]:
@@ -69,14 +69,14 @@ def test_labels_of_another_size_are_refused() -> None:
 
 def test_scores_as_text_of_a_checkpoint() -> None:
     labels = {"ensemble": Scores((0.5, math.nan), 0.5, 0.25, 0.125)}
-    assert report.metadata(labels, ("wall", "floor"), "nyudv2 test, 654 frames") == {
+    assert score_tables.metadata(labels, ("wall", "floor"), "nyudv2 test, 654 frames") == {
         "measured_on": "nyudv2 test, 654 frames",
         "mean_iou.ensemble": "0.5000",
         "pixel_accuracy.ensemble": "0.1250",
         "class_iou": '{"ensemble": {"wall": 0.5, "floor": null}}',
     }
     images = {"shade": ImageScores(0.5, 0.36, 0.6), "ensemble": ImageScores(0.25, 0.09, 0.3, fid=60.9, kid=0.0156)}
-    assert report.metadata(images, (), "taskonomy") == {
+    assert score_tables.metadata(images, (), "taskonomy") == {
         "measured_on": "taskonomy",
         **{"mae.shade": "0.5000", "mse.shade": "0.3600", "rmse.shade": "0.6000"},
         **{"mae.ensemble": "0.2500", "mse.ensemble": "0.0900", "rmse.ensemble": "0.3000"},

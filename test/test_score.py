@@ -16,7 +16,7 @@ from ros_graph import SECONDS, Process
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
 
-from cen_model.metrics import confusion_matrix
+from cen_model.evaluation.metrics import confusion_matrix
 from cen_ros.camera import RELIABLE
 from cen_ros.classes import class_map
 from cen_ros.frames import DEPTH_TOPIC, RGB_TOPIC, TRUTH_TOPIC

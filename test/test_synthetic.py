@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Synthetic scenes: geometry against closed forms, the same bits in any process, the depth model, the frame_cache."""
+"""Synthetic scenes: geometry against closed forms, the same bits in any process, the depth model, the cache."""
 
 from __future__ import annotations
 

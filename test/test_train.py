@@ -24,7 +24,7 @@ from torchvision.models import ResNet18_Weights
 
 from cen_model import checkpoint
 from cen_model.config import SegmentationConfig
-from cen_model.evaluation.measure import measure
+from cen_model.evaluation.dataset_scores import measure
 from cen_model.models import build
 from cen_model.nn.exchange import exchange_norms
 from cen_model.optimiser import build_optimiser, initialise_gamma, learning_rate_factor

@@ -14,8 +14,8 @@ from jsonargparse.typing import PositiveInt
 from cen_model.arguments import as_jsonargparse, tuple_fields
 from cen_model.data.data_config import DataConfig, Split
 from cen_model.deploy.backends.selection import AUTO
-from cen_model.evaluation.inference import InferenceConfig
-from cen_model.evaluation.translation import TranslationOptions
+from cen_model.evaluation.image_distances import TranslationOptions
+from cen_model.evaluation.inference_modes import InferenceConfig
 from cen_model.predictor import NONE
 
 # What training alone makes use of; the size is the inference's.

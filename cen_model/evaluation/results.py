@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from cen_model.metrics import ImageScores, Scores
+from cen_model.evaluation.metrics import ImageScores, Scores
 from cen_model.utils.files import write_atomically
 
 RESULTS = "results.json"

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from torch import Tensor
 
-from cen_model.metrics import Measured, Scores
+from cen_model.evaluation.metrics import Measured, Scores
 from cen_model.train_config import AnyTrainConfig, plain
 from cen_model.training.task import Task
 

@@ -7,10 +7,11 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from cen_model import checkpoint, report
+from cen_model import checkpoint
 from cen_model.data.dataset import Dataset
+from cen_model.evaluation import score_tables
+from cen_model.evaluation.metrics import Measured
 from cen_model.evaluation.results import RESULTS, of_scores, save
-from cen_model.metrics import Measured
 from cen_model.train_config import plain
 from cen_model.training.run import BEST, Run, exchanged_by_layer
 from cen_model.utils import provenance
@@ -34,7 +35,7 @@ def finish(run: Run, dataset: Dataset) -> Measured:
     is_last = run.progress.best_step == run.progress.step and not run.config.half_weights
     scores = last if is_last else run.task.measure(model, dataset)
     text = {
-        **report.metadata(scores, _classes(dataset), f"{run.config.data.dataset}: {len(dataset)} test frames"),
+        **score_tables.metadata(scores, _classes(dataset), f"{run.config.data.dataset}: {len(dataset)} test frames"),
         "exchanged_share": f"{model.exchanged_share():.4f}",
         "epoch": metadata.get("epoch", ""),
         "training": json.dumps(asdict(run.config), default=str),

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from cen_model import checkpoint
 from cen_model.data.dataset import Dataset
-from cen_model.metrics import Measured
+from cen_model.evaluation.metrics import Measured
 from cen_model.nn.exchange import exchanged_share, named_exchange_norms
 from cen_model.nn.network import MultimodalNetwork
 from cen_model.train_config import AnyTrainConfig, plain

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from cen_model.classes import VOID
 from cen_model.data.data_config import DataConfig
 from cen_model.data.dataset import Dataset
-from cen_model.evaluation.inference import InferenceConfig
-from cen_model.evaluation.labeller import NetworkLabeller
-from cen_model.evaluation.measure import measure
+from cen_model.evaluation.dataset_scores import measure
+from cen_model.evaluation.inference_modes import InferenceConfig
+from cen_model.evaluation.labeler import NetworkLabeller
+from cen_model.evaluation.metrics import Scores
 from cen_model.losses.segmentation import ENSEMBLE, inputs, losses
-from cen_model.metrics import Scores
 from cen_model.models import build
 from cen_model.nn.network import MultimodalNetwork
 from cen_model.optimiser import build_optimiser, initialise_gamma

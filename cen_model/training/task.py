@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cen_model.config import NetworkConfig
 from cen_model.data.dataset import Dataset
-from cen_model.metrics import Measured
+from cen_model.evaluation.metrics import Measured
 from cen_model.nn.network import MultimodalNetwork
 
 

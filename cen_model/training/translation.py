@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cen_model.data.dataset import Dataset
-from cen_model.evaluation.translation import Generator, TranslationOptions, measure_images
+from cen_model.evaluation.image_distances import Generator, TranslationOptions, measure_images
+from cen_model.evaluation.metrics import ImageScores
 from cen_model.losses.translation import discriminator_loss, generator_losses, judge
-from cen_model.metrics import ImageScores
 from cen_model.modalities import image_to_8bit, measured, modality, to_image
 from cen_model.models import build
 from cen_model.nn.discriminator import Discriminator

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cen_model.metrics import Scores
+from cen_model.evaluation.metrics import Scores
 from cen_ros.evaluation.flicker import Change, View, plain, warped
 from cen_ros.evaluation.gallery import Gallery, Picture
 from cen_ros.evaluation.geometry import Geometry

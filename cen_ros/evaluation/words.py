@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from cen_model import report as tables
-from cen_model.metrics import Scores
+from cen_model.evaluation import score_tables as tables
+from cen_model.evaluation.metrics import Scores
 
 
 def lines(report: dict[str, Any]) -> list[str]:

@@ -14,14 +14,14 @@ import numpy as np
 from torch import nn
 
 from cen_model.data.dataset import Dataset
+from cen_model.evaluation.image_distances import REAL, Generator, measure_images
 from cen_model.evaluation.results import defined
-from cen_model.evaluation.translation import REAL, Generator, measure_images
 from cen_model.modalities import image_to_8bit
 from cen_model.utils.ranks import Ranks
 
 
 class Translated:
-    """See `cen_model.evaluation.run.Task`."""
+    """See `cen_model.evaluation.dataset_evaluation.Task`."""
 
     by = "mae"
     lower_is_better = True

@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import RenderableType
 from rich.table import Table
 
-from cen_model.metrics import ImageScores, Scores
+from cen_model.evaluation.metrics import ImageScores, Scores
 
 IMAGE_UNITS = (
     "MAE, MSE and its root: of images in [-1, 1]; the paper's Table 6 has ten times MAE and ten times the root. "

@@ -13,13 +13,13 @@ import numpy as np
 
 from cen_model.data.dataset import Dataset
 from cen_model.evaluation import examples, results
-from cen_model.evaluation.labeller import Labeller
-from cen_model.evaluation.measure import summed
+from cen_model.evaluation.dataset_scores import summed
+from cen_model.evaluation.labeler import Labeller
 from cen_model.utils.ranks import Ranks
 
 
 class Segmented:
-    """See `cen_model.evaluation.run.Task`."""
+    """See `cen_model.evaluation.dataset_evaluation.Task`."""
 
     by = "iou"
     lower_is_better = False

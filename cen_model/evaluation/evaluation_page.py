@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cen_model.classes import LabelSet
-from cen_model.evaluation.page import PAGE
+from cen_model.evaluation.evaluation_template import PAGE
 from cen_model.reporting import plots
 from cen_model.reporting.html import colour, number, percent, picture, save_page
 

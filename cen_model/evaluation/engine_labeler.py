@@ -11,9 +11,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from cen_model.data.dataset import Dataset
-from cen_model.evaluation.labeller import Watch
-from cen_model.evaluation.missing import neutral
-from cen_model.metrics import confusion_matrix
+from cen_model.evaluation.labeler import Watch
+from cen_model.evaluation.metrics import confusion_matrix
+from cen_model.evaluation.missing_modality import neutral
 from cen_model.predictor import Predictor
 from cen_model.utils.ranks import Ranks
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from cen_model.classes import VOID
-from cen_model.evaluation.inference import InferenceConfig, predict
-from cen_model.evaluation.missing import without
+from cen_model.evaluation.inference_modes import InferenceConfig, predict
+from cen_model.evaluation.missing_modality import without
 from cen_model.nn.network import MultimodalNetwork
 
 

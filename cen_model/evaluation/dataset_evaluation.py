@@ -18,15 +18,15 @@ from cen_model import checkpoint
 from cen_model.data.catalog import open_dataset
 from cen_model.data.dataset import Dataset
 from cen_model.evaluation import examples
-from cen_model.evaluation.chosen import Chosen
-from cen_model.evaluation.engine import EngineLabeller
+from cen_model.evaluation.dataset_scores import refuse_other_classes
+from cen_model.evaluation.engine_labeler import EngineLabeller
 from cen_model.evaluation.fidelity import inception
-from cen_model.evaluation.labeller import NetworkLabeller
-from cen_model.evaluation.measure import refuse_other_classes
+from cen_model.evaluation.frame_subset import Chosen
+from cen_model.evaluation.image_distances import SIZE, Generator
+from cen_model.evaluation.labeler import NetworkLabeller
 from cen_model.evaluation.options import Options
-from cen_model.evaluation.segmented import Segmented
-from cen_model.evaluation.translated import Translated
-from cen_model.evaluation.translation import SIZE, Generator
+from cen_model.evaluation.segmentation_evaluation import Segmented
+from cen_model.evaluation.translation_evaluation import Translated
 from cen_model.nn.network import MultimodalNetwork
 from cen_model.predictor import NONE, Deployment, Predictor
 from cen_model.utils import provenance

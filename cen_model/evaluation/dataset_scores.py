@@ -7,10 +7,10 @@ import numpy as np
 
 from cen_model.data.data_config import DataConfig
 from cen_model.data.dataset import Dataset
-from cen_model.evaluation.inference import InferenceConfig
-from cen_model.evaluation.labeller import NetworkLabeller
-from cen_model.evaluation.translation import Generator, TranslationOptions, measure_images
-from cen_model.metrics import ImageScores, Scores
+from cen_model.evaluation.image_distances import Generator, TranslationOptions, measure_images
+from cen_model.evaluation.inference_modes import InferenceConfig
+from cen_model.evaluation.labeler import NetworkLabeller
+from cen_model.evaluation.metrics import ImageScores, Scores
 from cen_model.nn.network import MultimodalNetwork
 from cen_model.utils.ranks import Ranks
 

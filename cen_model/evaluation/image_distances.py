@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from cen_model.data.data_config import DataConfig
 from cen_model.data.dataset import Dataset
 from cen_model.data.loaders import evaluation_loader
-from cen_model.evaluation.chosen import Chosen
 from cen_model.evaluation.fidelity import distances
-from cen_model.evaluation.missing import without
-from cen_model.metrics import ImageScores
+from cen_model.evaluation.frame_subset import Chosen
+from cen_model.evaluation.metrics import ImageScores
+from cen_model.evaluation.missing_modality import without
 from cen_model.modalities import image_to_8bit, measured, to_image
 from cen_model.nn.network import MultimodalNetwork
 from cen_model.translator import Translator, input_size

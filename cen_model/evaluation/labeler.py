@@ -15,9 +15,9 @@ import numpy as np
 from cen_model.data.data_config import DataConfig
 from cen_model.data.dataset import Dataset
 from cen_model.data.loaders import evaluation_loader
-from cen_model.evaluation.chosen import Chosen
-from cen_model.evaluation.inference import InferenceConfig
-from cen_model.evaluation.segmentation import class_scores, count
+from cen_model.evaluation.confusion import class_scores, count
+from cen_model.evaluation.frame_subset import Chosen
+from cen_model.evaluation.inference_modes import InferenceConfig
 from cen_model.nn.network import MultimodalNetwork
 from cen_model.utils.ranks import Ranks
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The template of an evaluation's page (Jinja), for `cen_model.evaluation.html`."""
+"""The template of an evaluation's page (Jinja), for `cen_model.evaluation.evaluation_page`."""
 
 PAGE = """{% extends "base.html" %}
 {% import "parts.html" as parts %}
