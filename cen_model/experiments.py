@@ -33,7 +33,6 @@ from jsonargparse import auto_cli
 from rich.console import Console
 
 from cen_model.evaluation.results import RESULTS
-from cen_model.experiment_export import export
 from cen_model.experiment_table import folder_of, write_tables
 from cen_model.train_changes import refuse_changes
 from cen_model.train_config import parse, plain
@@ -138,9 +137,7 @@ def _stop(process: subprocess.Popen[bytes], patience: float) -> int:
         return process.wait()
 
 
-def run(
-    experiment: Experiment, output: Path, further: Sequence[str], minutes: float, table: Path, carry: Path | None = None
-) -> bool:
+def run(experiment: Experiment, output: Path, further: Sequence[str], minutes: float, table: Path) -> bool:
     """Train what is not trained yet, as long as there is time; then returns whether everything is.
 
     A run that fails does not keep the others from being trained. One that ended with fewer epochs goes on.
@@ -148,7 +145,6 @@ def run(
     Args:
         further: training keys of all rows, after the configuration's own.
         table: file to write, without its endings.
-        carry: folder for what there is to take elsewhere of every finished run.
 
     Raises:
         ValueError: before anything is trained, naming a run that was trained under another configuration; at the end,
@@ -170,8 +166,6 @@ def run(
             if outcome == "finished":
                 finished.add(folder)
             write_tables(experiment.rows, experiment.seeds, output, table)
-        if folder in finished and carry and not (carry / folder.name / RESULTS).is_file():
-            export(folder, carry / folder.name)
     write_tables(experiment.rows, experiment.seeds, output, table)
     if failed:
         raise ValueError(f"{', '.join(failed)} did not end as they should; see log.txt in their folders in {output}")
@@ -195,7 +189,6 @@ def main(
     output: Path | None = None,
     table: Path | None = None,
     threads: int | None = None,
-    carry: Path | None = None,
     override: list[str] = [],  # noqa: B006 - jsonargparse shows it; nothing changes it
 ) -> None:
     """Train and compare.
@@ -207,15 +200,13 @@ def main(
         output: folder of the runs; without it runs/ and its name.
         table: file to write, without its endings .json and .md; without it in the folder of the runs.
         threads: of the CPU, for each run; without it as many as there are.
-        carry: folder for what there is to take elsewhere of every finished run: its weights in half precision and in
-            parts of at most 15 MiB, its results, its factors and its log.
         override: further training keys of all rows, such as hardware.devices=2.
     """
     output = output or Path("runs") / experiment.stem
     further = [*([f"data.root={root.absolute()}"] if root else []), *override]
     if threads:
         os.environ["OMP_NUM_THREADS"] = str(threads)
-    if not run(Experiment.read(experiment), output, further, minutes, table or output / "table", carry):
+    if not run(Experiment.read(experiment), output, further, minutes, table or output / "table"):
         Console().print("not finished; the same command goes on")
 
 

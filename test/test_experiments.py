@@ -13,14 +13,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 
-from cen_model.checkpoint import load
-from cen_model.experiment_export import export
 from cen_model.experiment_table import markdown
 from cen_model.experiments import Experiment, main, train
-from cen_model.parts import join_parts
 from cen_model.train_config import parse, plain
 
 REPOSITORY = Path(__file__).parents[1]
@@ -45,7 +41,7 @@ def described(path, **changes):
 def test_a_run_that_fails_costs_itself_and_finished_ones_are_not_repeated(tmp_path, scene_cache, capsys):
     config = described(tmp_path / "experiment.yaml", rows={"wrong": ["model.encoder=resnet999"], "cen": []}, seeds=[3])
     with pytest.raises(ValueError, match="wrong-3 did not end"):
-        main(config, output=tmp_path / "runs", carry=tmp_path / "carried")
+        main(config, output=tmp_path / "runs")
     printed = capsys.readouterr().out
     failed, following = (tmp_path / "runs" / name for name in ("wrong-3", "cen-3"))
     assert printed.index(f"failed: see {failed}") < printed.index(f"training {following}")
@@ -56,24 +52,11 @@ def test_a_run_that_fails_costs_itself_and_finished_ones_are_not_repeated(tmp_pa
     lines = (tmp_path / "runs" / "table.md").read_text().splitlines()
     counts = {line.split()[1]: line.split(" | ")[-2] for line in lines if line.startswith(("| cen", "| wrong"))}
     assert counts == {"wrong": "0 of 1", "cen": "3 (1 of 1)"}
-    _carried_weights_are_those_of_the_run(tmp_path / "runs" / "cen-3", tmp_path / "carried" / "cen-3")
     (tmp_path / "runs" / "cen-3" / "log.txt").unlink()
-    main(described(config, rows={"cen": []}, seeds=[3]), output=tmp_path / "runs", carry=tmp_path / "later")
+    main(described(config, rows={"cen": []}, seeds=[3]), output=tmp_path / "runs")
     assert not (tmp_path / "runs" / "cen-3" / "log.txt").exists()
-    assert (tmp_path / "later" / "cen-3" / "results.json").is_file(), "it ended before that folder was named"
     with pytest.raises(ValueError, match=r"exchange\.penalty was .*, is 0\.7; repeat its overrides"):
         main(described(config, rows={"cen": ["exchange.penalty=0.7"]}, seeds=[3]), output=tmp_path / "runs")
-
-
-def _carried_weights_are_those_of_the_run(folder, carried):
-    assert (carried / "results.json").read_bytes() == (folder / "results.json").read_bytes()
-    assert not (carried / "last.safetensors").exists()
-    assert len(list((carried / "gamma").iterdir())) == len(list((folder / "gamma").iterdir())) > 1
-    joined = load(join_parts(carried / "last.safetensors.000-of-001")).state_dict()
-    for name, tensor in load(folder / "last.safetensors").state_dict().items():
-        assert torch.equal(joined[name], tensor.half().float() if tensor.ndim == 4 else tensor), name
-    parts = export(folder, carried, max_bytes=100_000)
-    assert len(parts) > 4 and max(part.stat().st_size for part in carried.rglob("*-of-*")) <= 100_000
 
 
 def started(code, tmp_path, until, **options):
