@@ -28,8 +28,8 @@ from cen_model.data.catalog import open_dataset
 from cen_model.data.loaders import evaluation_loader, training_loader
 from cen_model.evaluation.frame_subset import Chosen
 from cen_model.evaluation.results import RESULTS
-from cen_model.train_changes import changes
-from cen_model.train_config import TrainConfig, parse
+from cen_model.training.config_changes import changes
+from cen_model.training.run_config import TrainConfig, parse
 from cen_model.utils.files import write_atomically
 
 

@@ -34,8 +34,8 @@ from rich.console import Console
 
 from cen_model.evaluation.results import RESULTS
 from cen_model.experiment_table import folder_of, write_tables
-from cen_model.train_changes import refuse_changes
-from cen_model.train_config import parse, plain
+from cen_model.training.config_changes import refuse_changes
+from cen_model.training.run_config import parse, plain
 from cen_model.utils.names import unknown
 
 TRAIN = (sys.executable, "-m", "cen_model.train")

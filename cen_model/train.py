@@ -23,16 +23,16 @@ from cen_model.data.dataset import Dataset
 from cen_model.data.loaders import training_loader
 from cen_model.data.samples import steps_per_epoch
 from cen_model.evaluation import score_tables
-from cen_model.optimiser import set_learning_rates
-from cen_model.train_config import AnyTrainConfig, parse
 from cen_model.training import display
-from cen_model.training.finish import finish
-from cen_model.training.run import BEST, LAST, Run
-from cen_model.training.segmentation import SegmentationTask
+from cen_model.training.final_scores import finish
+from cen_model.training.optimizer import set_learning_rates
+from cen_model.training.run_config import AnyTrainConfig, parse
+from cen_model.training.run_folder import BEST, LAST, Run
+from cen_model.training.segmentation_task import SegmentationTask
 from cen_model.training.sentinel import Sentinel
 from cen_model.training.sharding import strategy_of
 from cen_model.training.state import stop_on_signal
-from cen_model.training.translation import TranslationTask
+from cen_model.training.translation_task import TranslationTask
 from cen_model.utils import cpu
 from cen_model.utils.ranks import Ranks
 

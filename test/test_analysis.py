@@ -26,7 +26,7 @@ from cen_model.data.data_config import DataConfig, SyntheticConfig
 from cen_model.losses.segmentation import inputs, losses
 from cen_model.models import build
 from cen_model.nn.exchange import exchange_norms
-from cen_model.train_config import OptimiserConfig, TrainConfig, plain
+from cen_model.training.run_config import OptimiserConfig, TrainConfig, plain
 
 CLASSES = ("a", "b", "c")
 

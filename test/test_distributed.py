@@ -23,7 +23,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from cen_model import checkpoint
 from cen_model.evaluation.dataset_scores import measure
 from cen_model.train import open_split, train
-from cen_model.train_config import parse
+from cen_model.training.run_config import parse
 
 pytestmark = pytest.mark.usefixtures("scene_cache")
 HERE = Path(__file__).parent

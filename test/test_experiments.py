@@ -17,7 +17,7 @@ import yaml
 
 from cen_model.experiment_table import markdown
 from cen_model.experiments import Experiment, main, train
-from cen_model.train_config import parse, plain
+from cen_model.training.run_config import parse, plain
 
 REPOSITORY = Path(__file__).parents[1]
 TINY = [

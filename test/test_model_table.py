@@ -102,7 +102,7 @@ def test_a_shown_configuration_is_read_back(capsys, name):
 
 
 def test_a_shown_configuration_can_be_trained(capsys, tmp_path):
-    from cen_model.train_config import parse
+    from cen_model.training.run_config import parse
 
     main(TOY, Toy, ["cen-toy", "--show"])
     file = tmp_path / "train.yaml"

@@ -17,7 +17,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from cen_model.config import SegmentationConfig
 from cen_model.models import build
 from cen_model.nn.network import MultimodalNetwork
-from cen_model.recompute import FrugalMaxPool, recompute
+from cen_model.training.recompute import FrugalMaxPool, recompute
 
 INPUTS = {"rgb": torch.randn(2, 3, 64, 96), "depth": torch.rand(2, 1, 64, 96)}
 
@@ -119,7 +119,7 @@ def test_pooling_is_pytorchs(size: tuple[int, int], layout: torch.memory_format)
 FREED = """
 from pathlib import Path
 import torch
-from cen_model.recompute import return_freed_memory
+from cen_model.training.recompute import return_freed_memory
 def megabytes():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
 {prepare}

@@ -13,8 +13,8 @@ from cen_model.classes import VOID
 from cen_model.config import SegmentationConfig
 from cen_model.losses.segmentation import inputs, losses
 from cen_model.models import build
-from cen_model.train_config import TrainConfig
-from cen_model.training.segmentation import Loss
+from cen_model.training.run_config import TrainConfig
+from cen_model.training.segmentation_task import Loss
 
 
 def slow_resize(image: np.ndarray, height: int, width: int) -> np.ndarray:

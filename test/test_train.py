@@ -27,9 +27,9 @@ from cen_model.config import SegmentationConfig
 from cen_model.evaluation.dataset_scores import measure
 from cen_model.models import build
 from cen_model.nn.exchange import exchange_norms
-from cen_model.optimiser import build_optimiser, initialise_gamma, learning_rate_factor
 from cen_model.train import open_split, train
-from cen_model.train_config import ExchangeTrainingConfig, OptimiserConfig, ScheduleConfig, TrainConfig, parse
+from cen_model.training.optimizer import build_optimiser, initialise_gamma, learning_rate_factor
+from cen_model.training.run_config import ExchangeTrainingConfig, OptimiserConfig, ScheduleConfig, TrainConfig, parse
 
 pytestmark = pytest.mark.usefixtures("scene_cache")
 REPOSITORY = Path(__file__).parents[1]

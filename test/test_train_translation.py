@@ -15,8 +15,8 @@ from cen_model import checkpoint
 from cen_model.losses.translation import discriminator_loss, generator_losses, judge
 from cen_model.modalities import to_image
 from cen_model.train import open_split, train
-from cen_model.train_config import parse
-from cen_model.training.translation import TranslationTask
+from cen_model.training.run_config import parse
+from cen_model.training.translation_task import TranslationTask
 
 pytestmark = pytest.mark.usefixtures("scene_cache")
 CONFIG = Path(__file__).parents[1] / "config" / "train" / "translation.yaml"

@@ -19,7 +19,7 @@ from cen_model.config import SegmentationConfig
 from cen_model.losses.segmentation import losses
 from cen_model.modalities import modality
 from cen_model.models import build
-from cen_model.recompute import recompute
+from cen_model.training.recompute import recompute
 from cen_model.weight_gradient import weight_gradients_by_products
 
 PENALTY = 5e-3

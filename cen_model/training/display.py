@@ -14,7 +14,7 @@ from rich.table import Table
 from torch import Tensor
 
 from cen_model.evaluation.metrics import Measured, Scores
-from cen_model.train_config import AnyTrainConfig, plain
+from cen_model.training.run_config import AnyTrainConfig, plain
 from cen_model.training.task import Task
 
 

@@ -16,7 +16,7 @@ from torch.distributed.tensor import DTensor
 from cen_model.nn.modal import whole
 from cen_model.nn.network import MultimodalNetwork
 from cen_model.nn.pspnet import PSPNet
-from cen_model.train_config import HardwareConfig
+from cen_model.training.run_config import HardwareConfig
 
 
 def strategy_of(config: HardwareConfig, processes: int) -> Strategy | str:

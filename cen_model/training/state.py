@@ -22,8 +22,8 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
-from cen_model.train_changes import refuse_changes
-from cen_model.train_config import AnyTrainConfig, plain
+from cen_model.training.config_changes import refuse_changes
+from cen_model.training.run_config import AnyTrainConfig, plain
 from cen_model.training.task import Task
 from cen_model.utils.files import write_atomically
 from cen_model.utils.ranks import Ranks

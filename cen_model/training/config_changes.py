@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cen_model.train_config import TASKS, plain
+from cen_model.training.run_config import TASKS, plain
 
 # What a continued run may change: none of it decides which step follows which.
 _FREE = {

@@ -24,8 +24,8 @@ from cen_model.modalities import image_to_8bit, measured, modality, to_image
 from cen_model.models import build
 from cen_model.nn.discriminator import Discriminator
 from cen_model.nn.network import MultimodalNetwork
-from cen_model.optimiser import build_discriminator_optimiser, build_optimiser, initialise_gamma
-from cen_model.train_config import TranslationTrainConfig
+from cen_model.training.optimizer import build_discriminator_optimiser, build_optimiser, initialise_gamma
+from cen_model.training.run_config import TranslationTrainConfig
 from cen_model.training.sharding import Whole
 from cen_model.training.task import (
     clip,

@@ -29,8 +29,8 @@ from cen_model.data.dataset import Dataset
 from cen_model.evaluation.metrics import Measured
 from cen_model.nn.exchange import exchanged_share, named_exchange_norms
 from cen_model.nn.network import MultimodalNetwork
-from cen_model.train_config import AnyTrainConfig, plain
 from cen_model.training.display import leading
+from cen_model.training.run_config import AnyTrainConfig, plain
 from cen_model.training.sharding import average_statistics
 from cen_model.training.state import RunProgress, load_state, save_state
 from cen_model.training.task import Task

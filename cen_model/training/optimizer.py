@@ -14,7 +14,7 @@ from cen_model.nn.conditional import ConditionalNorm
 from cen_model.nn.exchange import exchange_norms
 from cen_model.nn.modal import PrivateAffine, PrivateStatistics
 from cen_model.nn.network import MultimodalNetwork
-from cen_model.train_config import ExchangeTrainingConfig, OptimiserConfig, ScheduleConfig
+from cen_model.training.run_config import ExchangeTrainingConfig, OptimiserConfig, ScheduleConfig
 
 # Everything that holds γ and β itself.
 _NORMS = (_NormBase, PrivateAffine, PrivateStatistics, ConditionalNorm)

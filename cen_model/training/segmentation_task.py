@@ -25,10 +25,10 @@ from cen_model.evaluation.metrics import Scores
 from cen_model.losses.segmentation import ENSEMBLE, inputs, losses
 from cen_model.models import build
 from cen_model.nn.network import MultimodalNetwork
-from cen_model.optimiser import build_optimiser, initialise_gamma
-from cen_model.recompute import recompute
 from cen_model.reporting.visualize import colorize_depth, colorize_labels
-from cen_model.train_config import TrainConfig
+from cen_model.training.optimizer import build_optimiser, initialise_gamma
+from cen_model.training.recompute import recompute
+from cen_model.training.run_config import TrainConfig
 from cen_model.training.sharding import Whole
 from cen_model.training.task import (
     clip,

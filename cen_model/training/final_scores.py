@@ -12,8 +12,8 @@ from cen_model.data.dataset import Dataset
 from cen_model.evaluation import score_tables
 from cen_model.evaluation.metrics import Measured
 from cen_model.evaluation.results import RESULTS, of_scores, save
-from cen_model.train_config import plain
-from cen_model.training.run import BEST, Run, exchanged_by_layer
+from cen_model.training.run_config import plain
+from cen_model.training.run_folder import BEST, Run, exchanged_by_layer
 from cen_model.utils import provenance
 
 
