@@ -13,12 +13,12 @@ import torch
 from killed import Killed
 
 from cen_model import checkpoint
-from cen_model.benchmark import inference
+from cen_model.benchmark import inference_speed
 from cen_model.benchmark.contestant import Contestant, Readiness, in_turn
 from cen_model.benchmark.deployed import REFERENCE
-from cen_model.benchmark.inference import NONE, Results, measure
+from cen_model.benchmark.inference_speed import NONE, Results, measure
 from cen_model.benchmark.reference import exchange_a_third
-from cen_model.benchmark.tables import markdown
+from cen_model.benchmark.speed_tables import markdown
 from cen_model.config import SegmentationConfig
 from cen_model.models import build
 
@@ -54,9 +54,9 @@ class InThisProcess(Contestant):
 
 @pytest.fixture
 def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Results]:
-    monkeypatch.setattr(inference, "Contestant", InThisProcess)
-    monkeypatch.setattr(inference, "matmul_ceiling", lambda dtype, device: 1e11)
-    monkeypatch.setattr(inference, "_gflop", lambda entry: (1.0, 1.0))
+    monkeypatch.setattr(inference_speed, "Contestant", InThisProcess)
+    monkeypatch.setattr(inference_speed, "matmul_ceiling", lambda dtype, device: 1e11)
+    monkeypatch.setattr(inference_speed, "_gflop", lambda entry: (1.0, 1.0))
 
     def measured(config: SegmentationConfig, backends: list[str], broken: str = "") -> Results:
         monkeypatch.setattr(InThisProcess, "broken", broken)
@@ -112,7 +112,7 @@ def test_who_is_killed_while_timed_is_a_failure(
     measured: Callable[..., Results], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times = {REFERENCE: [[2.0]], NONE: []}
-    monkeypatch.setattr(inference, "in_turn", lambda ready, *_: [times[each.entry.backend] for each in ready])
+    monkeypatch.setattr(inference_speed, "in_turn", lambda ready, *_: [times[each.entry.backend] for each in ready])
     results = measured(SMALL, [])
     assert comparisons(results) == {(REFERENCE, "ensemble"): ["1.00", "100.00 %"]}
     assert all("want of memory" in row.failure for row in results.rows if row.backend == NONE)

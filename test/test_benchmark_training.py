@@ -13,11 +13,11 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cen_model.benchmark import __main__ as command
-from cen_model.benchmark import training
+from cen_model.benchmark import training_speed
 from cen_model.benchmark.reference import ListNetwork
-from cen_model.benchmark.step import PENALTY, Step, TrainingEntry, flops
-from cen_model.benchmark.tables import training_markdown
-from cen_model.benchmark.training import TrainingRow, entries, measure
+from cen_model.benchmark.speed_tables import training_markdown
+from cen_model.benchmark.training_speed import TrainingRow, entries, measure
+from cen_model.benchmark.training_step import PENALTY, Step, TrainingEntry, flops
 from cen_model.config import SegmentationConfig
 from cen_model.data.data_config import DataConfig, SyntheticConfig
 from cen_model.scenes.scene_dataset import SyntheticScenes
@@ -106,8 +106,8 @@ def test_the_reference_comes_first_and_every_way_follows() -> None:
 def test_a_run_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two ways, and with an invented ceiling, to be short."""
     chosen = [replace(ENTRY, way="published"), replace(ENTRY, way="frugal")]
-    monkeypatch.setattr(training, "entries", lambda setting, compiled: chosen)
-    monkeypatch.setattr(training, "matmul_ceiling", lambda dtype, device: 1e11)
+    monkeypatch.setattr(training_speed, "entries", lambda setting, compiled: chosen)
+    monkeypatch.setattr(training_speed, "matmul_ceiling", lambda dtype, device: 1e11)
     dataset = SyntheticScenes(range(4), (48, 64))
     data = DataConfig(root=tmp_path, crop=(64, 96), min_side=40, jitter=0.2, synthetic=SyntheticConfig(size=(48, 64)))
     results = measure(ENTRY, 1, False, dataset, [data, replace(data, on_device=True)])
@@ -139,5 +139,5 @@ def test_a_run_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
 
 def test_what_cannot_run_is_said() -> None:
     impossible = replace(ENTRY, way="published", network=replace(NETWORK, convs="private"))
-    (row,) = training._compete([impossible], 1, 0, {})
+    (row,) = training_speed._compete([impossible], 1, 0, {})
     assert "convs: the published way of computing is for 'shared' alone" in row.failure

@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from jsonargparse import auto_cli
 
-from cen_model.benchmark.inference import NONE, measure
-from cen_model.benchmark.step import TrainingEntry
-from cen_model.benchmark.tables import markdown, training_markdown
-from cen_model.benchmark.training import measure as measure_training
+from cen_model.benchmark.inference_speed import NONE, measure
+from cen_model.benchmark.speed_tables import markdown, training_markdown
+from cen_model.benchmark.training_speed import measure as measure_training
+from cen_model.benchmark.training_step import TrainingEntry
 from cen_model.classes import NYU40
 from cen_model.config import SegmentationConfig
 from cen_model.data.catalog import open_dataset

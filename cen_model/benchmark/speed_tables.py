@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from cen_model.benchmark.inference import Results, Row
-from cen_model.benchmark.training import LoaderRow, TrainingResults, TrainingRow
+from cen_model.benchmark.inference_speed import Results, Row
+from cen_model.benchmark.training_speed import LoaderRow, TrainingResults, TrainingRow
 from cen_model.data.data_config import DataConfig
 
 _HEADER = (

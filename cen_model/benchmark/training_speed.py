@@ -14,7 +14,7 @@ from time import perf_counter
 
 from cen_model.benchmark.contestant import ENDED, Contestant, in_turn, ratio
 from cen_model.benchmark.machine import describe, matmul_ceiling, precisions
-from cen_model.benchmark.step import TrainingEntry, flops
+from cen_model.benchmark.training_step import TrainingEntry, flops
 from cen_model.data.data_config import DataConfig
 from cen_model.data.dataset import Dataset
 from cen_model.data.loaders import training_loader
