@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cen_model.experiment_table import markdown
-from cen_model.experiments import Experiment, main, train
+from cen_model.experiments.experiment_table import markdown
+from cen_model.experiments.runner import Experiment, main, train
 from cen_model.training.run_config import parse, plain
 
 REPOSITORY = Path(__file__).parents[1]
@@ -79,7 +79,7 @@ def test_a_run_out_of_time_is_asked_to_save_and_else_killed(tmp_path):
 
 def test_an_interrupted_experiment_leaves_no_run_behind(tmp_path):
     config = described(tmp_path / "e.yaml", overrides=[*TINY, "schedule.epochs=2000"])
-    command = [sys.executable, "-m", "cen_model.experiments", str(config), "--output", str(tmp_path / "runs")]
+    command = [sys.executable, "-m", "cen_model.experiments.runner", str(config), "--output", str(tmp_path / "runs")]
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.DEVNULL)
     state = tmp_path / "runs" / "cen-0" / "last.state.pt"

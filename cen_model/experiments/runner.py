@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compare networks: `python -m cen_model.experiments CONFIG --minutes N [--root DATA]`.
+"""Compare networks: `python -m cen_model.experiments.runner CONFIG --minutes N [--root DATA]`.
 
 A configuration is a YAML file:
 
@@ -33,7 +33,7 @@ from jsonargparse import auto_cli
 from rich.console import Console
 
 from cen_model.evaluation.results import RESULTS
-from cen_model.experiment_table import folder_of, write_tables
+from cen_model.experiments.experiment_table import folder_of, write_tables
 from cen_model.training.config_changes import refuse_changes
 from cen_model.training.run_config import parse, plain
 from cen_model.utils.names import unknown
