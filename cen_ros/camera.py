@@ -17,7 +17,6 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from cen_ros.camera_model import pinhole
 from cen_ros.context import running
 from cen_ros.frames import (
     DEPTH_TOPIC,
@@ -29,7 +28,8 @@ from cen_ros.frames import (
     TourFrames,
     render_with_progress,
 )
-from cen_ros.images import array_to_image
+from cen_ros.messages.camera_model import pinhole
+from cen_ros.messages.images import array_to_image
 
 RELIABLE = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
 

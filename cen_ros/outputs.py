@@ -16,11 +16,11 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header, String
 
-from cen_ros.camera_model import intrinsics
 from cen_ros.classes import class_ids, class_map, label_info
-from cen_ros.cloud import CloudMaker
-from cen_ros.images import array_to_image, nearest
-from cen_ros.paint import Painter, mask, with_unlabelled
+from cen_ros.messages.camera_model import intrinsics
+from cen_ros.messages.cloud import CloudMaker
+from cen_ros.messages.images import array_to_image, nearest
+from cen_ros.messages.paint import Painter, mask, with_unlabelled
 from cen_ros.settings import Live, Settings
 
 TYPES = {

@@ -15,8 +15,8 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from cen_ros.errors import words
-from cen_ros.images import nearest, sensor_arrays
 from cen_ros.measures import UNHEARD, Measures
+from cen_ros.messages.images import nearest, sensor_arrays
 from cen_ros.networks import Networks
 from cen_ros.outputs import COMPLAINT_SECONDS, LabelledFrame, Outputs
 from cen_ros.settings import Live, Settings

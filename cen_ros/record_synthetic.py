@@ -21,7 +21,6 @@ from rosbags.typesys import Stores, get_typestore
 
 from cen_ros.bags.salvage import BagError
 from cen_ros.bags.writer import STORAGES, BagWriter
-from cen_ros.camera_model import pinhole
 from cen_ros.frames import (
     DEPTH_TOPIC,
     FRAME_ID,
@@ -33,6 +32,7 @@ from cen_ros.frames import (
     TourFrames,
     render_with_progress,
 )
+from cen_ros.messages.camera_model import pinhole
 
 START_NS = 1_700_000_000 * 10**9
 """Stamp of the first frame: fixed, so that the same arguments give the same bag."""

@@ -32,7 +32,7 @@ from cen_ros.camera import RELIABLE
 from cen_ros.context import running
 from cen_ros.evaluation.results import compare
 from cen_ros.frames import DEPTH_TOPIC, RGB_TOPIC, TRUTH_TOPIC
-from cen_ros.images import image_to_array, label_to_array
+from cen_ros.messages.images import image_to_array, label_to_array
 from cen_ros.outputs import LATCHED
 from cen_ros.pictures import KEPT, save_pictures
 from cen_ros.sync import stamp_ns

@@ -17,7 +17,7 @@ from ros_graph import SECONDS, Process, own_namespace
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from cen_ros.images import array_to_image
+from cen_ros.messages.images import array_to_image
 
 START_MS = 1_700_000_000_000
 

@@ -20,7 +20,7 @@ from segmentation_process import Segmentation
 from cen_ros import evaluate_bag, record_synthetic
 from cen_ros.bags.reader import Bag
 from cen_ros.frames import DEPTH_TOPIC, RGB_TOPIC
-from cen_ros.images import label_to_array
+from cen_ros.messages.images import label_to_array
 
 FRAMES = 12
 WEIGHTS = "synthetic13-cen"

@@ -97,7 +97,16 @@ def test_deployment_does_without_training_and_scenes(module):
     assert not third_party & {"lightning", "torchmetrics", "tensorboard", "trimesh", "embreex"}
 
 
-WITHOUT_ROS = ("images", "sync", "camera_model", "frames", "measures", "paint", "record_synthetic", "watch")
+WITHOUT_ROS = (
+    "messages.images",
+    "sync",
+    "messages.camera_model",
+    "frames",
+    "measures",
+    "messages.paint",
+    "record_synthetic",
+    "watch",
+)
 WITHOUT_ROS += ("evaluate_bag", "bags.reader", "bags.topics", "bags.writer")
 
 
@@ -136,7 +145,7 @@ def test_importing_only_defines_names(module):
 
 
 @pytest.mark.parametrize(
-    "module", ["cen_model", "cen_model.classes", "cen_model.scenes.scene_dataset", "cen_ros.images"]
+    "module", ["cen_model", "cen_model.classes", "cen_model.scenes.scene_dataset", "cen_ros.messages.images"]
 )
 def test_import_without_torch(module):
     if module == "cen_model.scenes.scene_dataset":

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cen_ros import bridge
-from cen_ros.images import color_to_array, depth_to_array
+from cen_ros.messages import bridge
+from cen_ros.messages.images import color_to_array, depth_to_array
 
 WORKING = """
 import numpy as np

@@ -18,7 +18,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from cen_model.scenes.scene_dataset import render_trajectory
 from cen_ros.camera import RELIABLE
 from cen_ros.frames import DEPTH_TOPIC, INFO_TOPIC, RGB_TOPIC, TRUTH_TOPIC, FolderFrames
-from cen_ros.images import image_to_array
+from cen_ros.messages.images import image_to_array
 
 TOPICS = {
     "rgb": (Image, RGB_TOPIC, qos_profile_sensor_data),

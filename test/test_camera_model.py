@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cen_ros.camera_model import intrinsics
+from cen_ros.messages.camera_model import intrinsics
 
 K = [500.0, 0.0, 319.5, 0.0, 510.0, 239.5, 0.0, 0.0, 1.0]
 P = [480.0, 0.0, 310.0, -12.0, 0.0, 490.0, 250.0, 0.0, 0.0, 0.0, 1.0, 0.0]

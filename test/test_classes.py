@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 from cen_model.classes import NYU13, NYU40, palette
 from cen_model.config import TranslationConfig
 from cen_ros.classes import class_ids, class_map, kimera_csv, label_info, main, read_classes
-from cen_ros.paint import Painter
+from cen_ros.messages.paint import Painter
 
 ROOT = Path(__file__).resolve().parents[1]
 

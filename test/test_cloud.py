@@ -15,8 +15,8 @@ pytest.importorskip("sensor_msgs.msg", reason="sensor_msgs is not installed: pip
 from sensor_msgs.msg import PointField
 from std_msgs.msg import Header
 
-from cen_ros import cloud as cloud_module
-from cen_ros.cloud import CloudMaker
+from cen_ros.messages import cloud as cloud_module
+from cen_ros.messages.cloud import CloudMaker
 
 H, W = 5, 8
 RNG = np.random.default_rng(0)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from coded_images import LABELS, MM, RGB, H, Image, W, coded, png, png_rows
 
-from cen_ros import codecs
-from cen_ros.images import color_to_array, depth_to_array, label_to_array
+from cen_ros.messages import codecs
+from cen_ros.messages.images import color_to_array, depth_to_array, label_to_array
 
 READERS = [color_to_array, depth_to_array, label_to_array]
 JPEG, PNG = coded(RGB, "JPEG", quality=95), coded(RGB, "PNG")

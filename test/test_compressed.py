@@ -11,7 +11,7 @@ import pytest
 from coded_images import LABELS, MM, RGB, H, Image, W, coded, png, png_rows, tag
 from image_messages import random_image, rgb_reference
 
-from cen_ros.images import color_to_array, depth_to_array, label_to_array, rgbd_arrays
+from cen_ros.messages.images import color_to_array, depth_to_array, label_to_array, rgbd_arrays
 
 messages = pytest.importorskip("sensor_msgs.msg", reason="sensor_msgs is not installed: pip install 'cen_ros[ros]'")
 

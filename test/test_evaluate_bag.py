@@ -36,7 +36,7 @@ from cen_ros.evaluation.geometry import Geometry
 from cen_ros.evaluation.pairing import Pairing
 from cen_ros.evaluation.source import Frame, prefetched
 from cen_ros.evaluation.truth import TruthFolder
-from cen_ros.images import array_to_image
+from cen_ros.messages.images import array_to_image
 
 ROOT = Path(__file__).parents[1]
 IMAGE, INFO, TF = "sensor_msgs/msg/Image", "sensor_msgs/msg/CameraInfo", "tf2_msgs/msg/TFMessage"

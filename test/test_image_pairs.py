@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from image_messages import random_image
 
-from cen_ros.images import array_to_image, rgbd_arrays
+from cen_ros.messages.images import array_to_image, rgbd_arrays
 
 messages = pytest.importorskip("sensor_msgs.msg", reason="sensor_msgs is not installed: pip install 'cen_ros[ros]'")
 H, W = 6, 8

@@ -19,7 +19,7 @@ from image_messages import (
     rgb_reference,
 )
 
-from cen_ros.images import (
+from cen_ros.messages.images import (
     COLOR_ENCODINGS,
     DEPTH_ENCODINGS,
     LABEL_ENCODINGS,

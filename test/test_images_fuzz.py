@@ -13,8 +13,8 @@ import pytest
 from coded_images import coded, png, png_rows
 from image_messages import random_image
 
-from cen_ros import bridge
-from cen_ros.images import COLOR_ENCODINGS, DEPTH_ENCODINGS, LABEL_ENCODINGS, label_to_array, rgbd_arrays
+from cen_ros.messages import bridge
+from cen_ros.messages.images import COLOR_ENCODINGS, DEPTH_ENCODINGS, LABEL_ENCODINGS, label_to_array, rgbd_arrays
 
 SEEDS, PAIRS = range(12), 1000
 NAMES = ("/camera/color", "/camera/depth")

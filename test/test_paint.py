@@ -8,7 +8,7 @@ import pytest
 
 from cen_model.classes import palette
 from cen_model.reporting.visualize import colorize_labels
-from cen_ros.paint import Painter, mask, measured, with_unlabelled
+from cen_ros.messages.paint import Painter, mask, measured, with_unlabelled
 
 RNG = np.random.default_rng(0)
 SIZE = (7, 9)

@@ -15,7 +15,7 @@ pytest.importorskip("trimesh", reason="scenes need trimesh: pip install '.[sim]'
 from cen_model.scenes.scene_dataset import render_trajectory
 from cen_ros.bags.reader import Bag
 from cen_ros.bags.topics import choose
-from cen_ros.images import image_to_array
+from cen_ros.messages.images import image_to_array
 from cen_ros.record_synthetic import main, quaternion
 
 RATE, SIZE = 5.0, (24, 32)

@@ -20,7 +20,7 @@ from cen_model.evaluation.metrics import confusion_matrix
 from cen_ros.camera import RELIABLE
 from cen_ros.classes import class_map
 from cen_ros.frames import DEPTH_TOPIC, RGB_TOPIC, TRUTH_TOPIC
-from cen_ros.images import array_to_image
+from cen_ros.messages.images import array_to_image
 from cen_ros.score import CLASSES_TOPIC, LABEL_TOPIC, LATCHED, PENDING, Score, in_words
 
 KINDS = ("rgb", "depth", "truth", "label")

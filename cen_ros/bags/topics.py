@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice, takewhile
 
 from cen_ros.bags.reader import Bag, BagError, BagTopic
-from cen_ros.images import LABEL_ENCODINGS
+from cen_ros.messages.images import LABEL_ENCODINGS
 
 IMAGE, COMPRESSED, INFO = (f"sensor_msgs/msg/{name}" for name in ("Image", "CompressedImage", "CameraInfo"))
 # Words of a name are what stands between its separators; of `depth_to_color` the camera that is looked at from counts.

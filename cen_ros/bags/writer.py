@@ -26,7 +26,7 @@ from rosbags.typesys.store import Typestore
 
 from cen_ros.bags.salvage import BagError
 from cen_ros.bags.topics import IMAGE
-from cen_ros.images import array_to_image
+from cen_ros.messages.images import array_to_image
 
 STORAGES = {"sqlite3": StoragePlugin.SQLITE3, "mcap": StoragePlugin.MCAP}
 VERSION = 8

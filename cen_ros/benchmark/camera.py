@@ -13,7 +13,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from cen_ros.diagnostics import subscribe
-from cen_ros.images import array_to_image
+from cen_ros.messages.images import array_to_image
 from cen_ros.sync import stamp_ns
 
 PATIENCE = 5.0

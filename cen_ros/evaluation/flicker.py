@@ -15,7 +15,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from cen_ros.paint import measured
+from cen_ros.messages.paint import measured
 
 RELATIVE_TOLERANCE = 0.05
 ABSOLUTE_TOLERANCE = 0.05

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from cen_ros.bags.reader import Bag
-from cen_ros.camera_model import intrinsics
+from cen_ros.messages.camera_model import intrinsics
 from cen_ros.sync import stamp_ns
 
 TRANSFORMS = "tf2_msgs/msg/TFMessage"

@@ -16,8 +16,8 @@ import numpy as np
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
-from cen_ros.images import nearest
-from cen_ros.paint import measured
+from cen_ros.messages.images import nearest
+from cen_ros.messages.paint import measured
 
 # One point as it lies in the message: 21 bytes, padded to whole words. PCL takes labels for labels as uint32 alone.
 POINT = np.dtype(

@@ -14,10 +14,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from cen_ros import bridge
-from cen_ros.camera_model import same_aspect
-from cen_ros.compressed import compressed_color, compressed_depth, compressed_labels, is_compressed
-from cen_ros.encodings import COLOR, DEPTH, LABEL, pixels_of, to_depth, to_labels, to_rgb
+from cen_ros.messages import bridge
+from cen_ros.messages.camera_model import same_aspect
+from cen_ros.messages.compressed import compressed_color, compressed_depth, compressed_labels, is_compressed
+from cen_ros.messages.encodings import COLOR, DEPTH, LABEL, pixels_of, to_depth, to_labels, to_rgb
 
 COLOR_ENCODINGS = tuple(COLOR)
 DEPTH_ENCODINGS = tuple(DEPTH)

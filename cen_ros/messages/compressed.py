@@ -13,8 +13,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from cen_ros.codecs import PNG_SIGNATURE, decode, inspect
-from cen_ros.encodings import COLOR, DEPTH, to_labels, to_rgb
+from cen_ros.messages.codecs import PNG_SIGNATURE, decode, inspect
+from cen_ros.messages.encodings import COLOR, DEPTH, to_labels, to_rgb
 
 DEPTH_HEADER = struct.Struct("<iff")  # in front of a compressedDepth PNG: kind, then a and b of inverse depth
 _PNG_TOPICS = "publish it as PNG (image_transport's compressedDepth, or compressed with format: png)"
