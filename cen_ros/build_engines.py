@@ -10,9 +10,9 @@ import sys
 
 from rclpy.lifecycle import TransitionCallbackReturn
 
-from cen_ros import networks
 from cen_ros.context import running
 from cen_ros.node import SegmentationNode
+from cen_ros.segmentation import networks
 
 
 def main(args: list[str] | None = None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from cen_ros.node import main
-from cen_ros.settings import Settings
+from cen_ros.segmentation.settings import Settings
 
 
 class Answer:
@@ -20,7 +20,7 @@ class Answer:
 
 
 class Identity:
-    """In the place of `cen_ros.networks.Networks`."""
+    """In the place of `cen_ros.segmentation.networks.Networks`."""
 
     classes = ("something",)
     device = "cpu"
@@ -34,7 +34,7 @@ class Identity:
 
 
 def load(settings: Settings) -> Identity:
-    """As `cen_ros.networks.load`, whatever the settings."""
+    """As `cen_ros.segmentation.networks.load`, whatever the settings."""
     return Identity()
 
 

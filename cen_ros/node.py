@@ -17,15 +17,15 @@ from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
-from cen_ros import networks, parameters
 from cen_ros.context import running
-from cen_ros.diagnostics import Diagnostics
 from cen_ros.errors import words
-from cen_ros.logs import LogForwarder
-from cen_ros.networks import Networks
-from cen_ros.outputs import Outputs
-from cen_ros.pipeline import Pipeline
-from cen_ros.settings import Settings, live, problems, settings
+from cen_ros.segmentation import networks, parameters
+from cen_ros.segmentation.diagnostics import Diagnostics
+from cen_ros.segmentation.logs import LogForwarder
+from cen_ros.segmentation.networks import Networks
+from cen_ros.segmentation.outputs import Outputs
+from cen_ros.segmentation.pipeline import Pipeline
+from cen_ros.segmentation.settings import Settings, live, problems, settings
 
 
 class SegmentationNode(LifecycleNode):

@@ -33,9 +33,9 @@ from cen_ros.context import running
 from cen_ros.evaluation.results import compare
 from cen_ros.frames import DEPTH_TOPIC, RGB_TOPIC, TRUTH_TOPIC
 from cen_ros.messages.images import image_to_array, label_to_array
-from cen_ros.outputs import LATCHED
 from cen_ros.pictures import KEPT, save_pictures
-from cen_ros.sync import stamp_ns
+from cen_ros.segmentation.outputs import LATCHED
+from cen_ros.segmentation.sync import stamp_ns
 
 LABEL_TOPIC = "cen_segmentation/label"
 CLASSES_TOPIC = "cen_segmentation/class_map"

@@ -55,7 +55,7 @@ def inspect(values):
     """Streams of the bag, its number of colour images, whether depth has the same stamps, and what is damaged."""
     from cen_ros.bags.reader import Bag
     from cen_ros.bags.topics import COMPRESSED, choose
-    from cen_ros.sync import stamp_ns
+    from cen_ros.segmentation.sync import stamp_ns
 
     def given(name):
         return values[name] if values[name] not in ("", "none") else None

@@ -13,8 +13,8 @@ from segmentation_process import frame, image
 from sensor_msgs.msg import CameraInfo, Image
 
 from cen_model.predictor import Prediction
-from cen_ros.diagnostics import subscribe
 from cen_ros.node import SegmentationNode
+from cen_ros.segmentation.diagnostics import subscribe
 
 CLASSES = ("bed", "book", "chair", "floor", "sofa", "table", "wall", "window")
 

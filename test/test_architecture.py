@@ -99,13 +99,13 @@ def test_deployment_does_without_training_and_scenes(module):
 
 WITHOUT_ROS = (
     "messages.images",
-    "sync",
+    "segmentation.sync",
     "messages.camera_model",
     "frames",
-    "measures",
+    "segmentation.measures",
     "messages.paint",
     "record_synthetic",
-    "watch",
+    "segmentation.watch",
 )
 WITHOUT_ROS += ("evaluate_bag", "bags.reader", "bags.topics", "bags.writer")
 

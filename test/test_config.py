@@ -15,8 +15,8 @@ import yaml
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cen_ros[ros]'")
 import rclpy
 
-from cen_ros import parameters, settings
 from cen_ros.classes import class_ids, read_classes
+from cen_ros.segmentation import parameters, settings
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 PRESETS = ("nav2", "hydra", "nvblox")

@@ -16,9 +16,9 @@ from cen_model.deploy.backends.selection import BACKENDS
 from cen_model.deploy.sample import sample_images
 from cen_model.models import build
 from cen_model.predictor import Deployment, Predictor
-from cen_ros.networks import load
-from cen_ros.parameters import PARAMETERS
-from cen_ros.settings import CHOICES, settings
+from cen_ros.segmentation.networks import load
+from cen_ros.segmentation.parameters import PARAMETERS
+from cen_ros.segmentation.settings import CHOICES, settings
 
 SMALL = SegmentationConfig(encoder="resnet18", encoder_width=0.25, decoder="light_refinenet", decoder_width=16)
 RGB = replace(SMALL, modalities=("rgb",), exchange=None)

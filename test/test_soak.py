@@ -15,7 +15,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cen_ro
 from composed import Reckoned
 from segmentation_process import frame, image
 
-from cen_ros.measures import resident_bytes
+from cen_ros.segmentation.measures import resident_bytes
 
 SECONDS, RATE = 120, 30
 SIZE = (240, 320)

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from cen_ros.sync import StampSynchronizer
+from cen_ros.segmentation.sync import StampSynchronizer
 
 MS = 1_000_000
 

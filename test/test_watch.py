@@ -4,8 +4,8 @@
 import numpy as np
 import pytest
 
-from cen_ros.measures import STAGES, Measures
-from cen_ros.watch import Offer, Stream, explain, offset_warning
+from cen_ros.segmentation.measures import STAGES, Measures
+from cen_ros.segmentation.watch import Offer, Stream, explain, offset_warning
 
 IMAGE = "sensor_msgs/msg/Image"
 CAMERA = Offer("camera", IMAGE, reliable=False)

@@ -4,7 +4,7 @@
 import threading
 from queue import SimpleQueue
 
-from cen_ros.worker import Worker
+from cen_ros.segmentation.worker import Worker
 
 SECONDS = 10  # no wait takes this long unless the test fails
 

@@ -12,9 +12,9 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from cen_ros.diagnostics import subscribe
 from cen_ros.messages.images import array_to_image
-from cen_ros.sync import stamp_ns
+from cen_ros.segmentation.diagnostics import subscribe
+from cen_ros.segmentation.sync import stamp_ns
 
 PATIENCE = 5.0
 """Seconds after which a label counts as lost."""

@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 from cen_model.utils import cpu
 from cen_ros.benchmark.camera import PATIENCE, Camera
-from cen_ros.measures import resident_bytes
+from cen_ros.segmentation.measures import resident_bytes
 
 RATE = 30.0
 WARM = 100

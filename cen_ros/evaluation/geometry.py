@@ -16,7 +16,7 @@ import numpy as np
 
 from cen_ros.bags.reader import Bag
 from cen_ros.messages.camera_model import intrinsics
-from cen_ros.sync import stamp_ns
+from cen_ros.segmentation.sync import stamp_ns
 
 TRANSFORMS = "tf2_msgs/msg/TFMessage"
 STATIC = "tf_static"

@@ -20,7 +20,7 @@ from cen_ros.bags.topics import Streams
 from cen_ros.evaluation.pairing import Pairing
 from cen_ros.evaluation.truth import TruthFolder
 from cen_ros.messages.images import label_to_array, rgbd_arrays
-from cen_ros.sync import StampSynchronizer, stamp_ns
+from cen_ros.segmentation.sync import StampSynchronizer, stamp_ns
 
 AHEAD = 4
 """Events that are read and decoded while the network works."""

@@ -21,7 +21,7 @@ from cen_ros.messages.camera_model import intrinsics
 from cen_ros.messages.cloud import CloudMaker
 from cen_ros.messages.images import array_to_image, nearest
 from cen_ros.messages.paint import Painter, mask, with_unlabelled
-from cen_ros.settings import Live, Settings
+from cen_ros.segmentation.settings import Live, Settings
 
 TYPES = {
     "label": Image,

@@ -16,12 +16,12 @@ from rclpy.node import Node
 from rclpy.qos import ReliabilityPolicy
 from std_msgs.msg import Header, String
 
-from cen_ros.measures import UNHEARD, UNUSABLE, Summary, resident_bytes
-from cen_ros.networks import Networks
-from cen_ros.outputs import COMPLAINT_SECONDS
-from cen_ros.pipeline import Pipeline
-from cen_ros.settings import Settings
-from cen_ros.watch import Offer, Stream, explain, offset_warning
+from cen_ros.segmentation.measures import UNHEARD, UNUSABLE, Summary, resident_bytes
+from cen_ros.segmentation.networks import Networks
+from cen_ros.segmentation.outputs import COMPLAINT_SECONDS
+from cen_ros.segmentation.pipeline import Pipeline
+from cen_ros.segmentation.settings import Settings
+from cen_ros.segmentation.watch import Offer, Stream, explain, offset_warning
 
 OK, WARN = 0, 1  # as in DiagnosticStatus
 

@@ -12,7 +12,7 @@ from rclpy.exceptions import InvalidTopicNameException
 from rclpy.validate_topic_name import validate_topic_name
 
 from cen_model.utils.names import unknown
-from cen_ros.parameters import TOPICS
+from cen_ros.segmentation.parameters import TOPICS
 
 CHOICES = {
     # Those of cen_model.deploy, whose import would take seconds.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cen_ros.settings import Settings
+from cen_ros.segmentation.settings import Settings
 
 if TYPE_CHECKING:  # imports PyTorch, which takes seconds
     from cen_model.nn.network import MultimodalNetwork

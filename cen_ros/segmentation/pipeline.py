@@ -15,13 +15,13 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from cen_ros.errors import words
-from cen_ros.measures import UNHEARD, Measures
 from cen_ros.messages.images import nearest, sensor_arrays
-from cen_ros.networks import Networks
-from cen_ros.outputs import COMPLAINT_SECONDS, LabelledFrame, Outputs
-from cen_ros.settings import Live, Settings
-from cen_ros.sync import StampSynchronizer, stamp_ns
-from cen_ros.worker import Worker
+from cen_ros.segmentation.measures import UNHEARD, Measures
+from cen_ros.segmentation.networks import Networks
+from cen_ros.segmentation.outputs import COMPLAINT_SECONDS, LabelledFrame, Outputs
+from cen_ros.segmentation.settings import Live, Settings
+from cen_ros.segmentation.sync import StampSynchronizer, stamp_ns
+from cen_ros.segmentation.worker import Worker
 
 TOPICS = ("rgb/image", "depth/image")  # streams 0 and 1
 INFO_TOPIC = "rgb/camera_info"
