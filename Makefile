@@ -15,7 +15,7 @@ unexport PYTHONPATH AMENT_PREFIX_PATH LD_LIBRARY_PATH
 .PHONY: demo test lint clean
 
 demo: $(INSTALLED)
-	$(BIN)/python -m cen_ros.demo
+	$(BIN)/python -m cen_ros.tools.demo
 
 # Two at a time, file by file: ROS graphs of different processes are on domains of their own.
 test: lint

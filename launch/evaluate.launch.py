@@ -36,7 +36,10 @@ ARGUMENTS = {
     "bag": (None, "a bag of rosbag2, or a .bag of ROS 1"),
     "output": ("evaluation", "folder for score.json and pictures"),
     "rate": ("1.0", "times as fast as the bag was recorded"),
-    "player": ("auto", "rosbag2 (`ros2 bag play`), cen_ros (`python -m cen_ros.play`), or auto: rosbag2 if it can"),
+    "player": (
+        "auto",
+        "rosbag2 (`ros2 bag play`), cen_ros (`python -m cen_ros.tools.play`), or auto: rosbag2 if it can",
+    ),
     # Empty means: found by type and name.
     "rgb_topic": ("", "colour images in the bag"),
     "depth_topic": ("", "depth images in the bag, registered to colour"),
@@ -78,7 +81,15 @@ def player(values, listeners, damage):
     if values["player"] == "rosbag2" or (values["player"] == "auto" and installed and whole):
         command = ["ros2", "bag", "play", values["bag"], "--clock", "--delay", DELAY_SECONDS]
     else:
-        command = [sys.executable, "-m", "cen_ros.play", values["bag"], "--clock", "--subscribers", str(listeners)]
+        command = [
+            sys.executable,
+            "-m",
+            "cen_ros.tools.play",
+            values["bag"],
+            "--clock",
+            "--subscribers",
+            str(listeners),
+        ]
     return ExecuteProcess(cmd=[*command, "--rate", values["rate"]], output="screen", name="player")
 
 

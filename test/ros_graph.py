@@ -20,7 +20,7 @@ from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallba
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import qos_profile_sensor_data
 
-from cen_ros.processes import LEAKS, private_environment
+from cen_ros.tools.child_processes import LEAKS, private_environment
 
 SECONDS = 60
 NUMBERS = count()

@@ -17,10 +17,11 @@ from queue import Empty
 from ros_graph import Process
 from segmentation_process import Segmentation
 
-from cen_ros import evaluate_bag, record_synthetic
+from cen_ros import evaluate_bag
 from cen_ros.bags.reader import Bag
-from cen_ros.frames import DEPTH_TOPIC, RGB_TOPIC
 from cen_ros.messages.images import label_to_array
+from cen_ros.tools import record_synthetic
+from cen_ros.tools.camera_frames import DEPTH_TOPIC, RGB_TOPIC
 
 FRAMES = 12
 WEIGHTS = "synthetic13-cen"
@@ -52,7 +53,9 @@ def test_live_and_offline_agree(graph, recorded):
         queue = node.labels()
         remapped = [f"/{RGB_TOPIC}:={node.namespace}/rgb/image", f"/{DEPTH_TOPIC}:={node.namespace}/depth/image"]
         arguments = [word for each in remapped for word in ("-r", each)]
-        player = Process([sys.executable, "-m", "cen_ros.play", bag, "--subscribers", "1", "--ros-args", *arguments])
+        player = Process(
+            [sys.executable, "-m", "cen_ros.tools.play", bag, "--subscribers", "1", "--ros-args", *arguments]
+        )
         player.wait_for_line("the schedule slipped by")
         assert player.wait() == 0
         received = []

@@ -101,10 +101,10 @@ WITHOUT_ROS = (
     "messages.images",
     "segmentation.sync",
     "messages.camera_model",
-    "frames",
+    "tools.camera_frames",
     "segmentation.measures",
     "messages.paint",
-    "record_synthetic",
+    "tools.record_synthetic",
     "segmentation.watch",
 )
 WITHOUT_ROS += ("evaluate_bag", "bags.reader", "bags.topics", "bags.writer")

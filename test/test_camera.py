@@ -16,9 +16,9 @@ from ros_graph import SECONDS, Process
 from sensor_msgs.msg import CameraInfo, Image
 
 from cen_model.scenes.scene_dataset import render_trajectory
-from cen_ros.camera import RELIABLE
-from cen_ros.frames import DEPTH_TOPIC, INFO_TOPIC, RGB_TOPIC, TRUTH_TOPIC, FolderFrames
 from cen_ros.messages.images import image_to_array
+from cen_ros.tools.camera_frames import DEPTH_TOPIC, INFO_TOPIC, RGB_TOPIC, TRUTH_TOPIC, FolderFrames
+from cen_ros.tools.synthetic_camera import RELIABLE
 
 TOPICS = {
     "rgb": (Image, RGB_TOPIC, qos_profile_sensor_data),
@@ -56,7 +56,7 @@ def receive(graph, frames: int, kinds: tuple[str, ...], module: str, parameters:
 def test_camera_publishes_the_rendered_trajectories_under_common_stamps(graph, tmp_path):
     size, rate, seed = (48, 64), 10.0, 5
     tour = {"seed": seed, "frames": 6, "rooms": 2, "size": size, "rate": rate, "loop": False}
-    here = receive(graph, 6, tuple(TOPICS), "cen_ros.camera", tour, XDG_CACHE_HOME=str(tmp_path))
+    here = receive(graph, 6, tuple(TOPICS), "cen_ros.tools.synthetic_camera", tour, XDG_CACHE_HOME=str(tmp_path))
     stamps = sorted(here["rgb"])
     assert all(sorted(messages) == stamps for messages in here.values())
     expected = [frame for room in (seed, seed + 1) for frame in render_trajectory(room, 3, rate, size)]
@@ -82,7 +82,7 @@ def test_folder_is_published_as_recorded(graph, tmp_path):
         cv2.imwrite(str(tmp_path / "color" / f"{i:06d}.png"), color[i][..., ::-1])
         cv2.imwrite(str(tmp_path / "depth" / f"{i:06d}.png"), depth[i])
     parameters = {"folder": str(tmp_path), "loop": False, "rate": 2.0}
-    here = receive(graph, 3, ("rgb", "depth"), "cen_ros.play_folder", parameters)
+    here = receive(graph, 3, ("rgb", "depth"), "cen_ros.tools.play_folder", parameters)
     assert sorted(here["rgb"]) == sorted(here["depth"])
     for i, stamp in enumerate(sorted(here["rgb"])):
         np.testing.assert_array_equal(image_to_array(here["rgb"][stamp]), color[i])

@@ -18,7 +18,7 @@ from PIL import Image
 from cen_model.checkpoint import save
 from cen_model.config import SegmentationConfig
 from cen_model.models import build
-from cen_ros.demo import last_line, verdict
+from cen_ros.tools.demo import last_line, verdict
 
 LAST_LINE = re.compile(
     r"demo: mIoU (\d\.\d{3})  labels (\d+)/(\d+)  latency (\d+) ms median (\d+) ms p95",
@@ -43,7 +43,7 @@ def cache(tmp_path_factory) -> Path:
 
 def start(cache: Path, output: Path, weights: Path, mark: str) -> subprocess.Popen:
     """The demo's process; every process that it starts inherits `mark` in its environment."""
-    command = [sys.executable, "-m", "cen_ros.demo", "--frames", "8", "--rooms", "1", "--size", "64", "96"]
+    command = [sys.executable, "-m", "cen_ros.tools.demo", "--frames", "8", "--rooms", "1", "--size", "64", "96"]
     command += ["--backend", "none"]
     return subprocess.Popen(
         [*command, "--weights", str(weights), "--output", str(output)],

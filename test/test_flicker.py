@@ -15,8 +15,8 @@ from cen_ros.evaluation.flicker import View, plain, warped
 from cen_ros.evaluation.geometry import TOLERANCE_NS, Geometry, Transforms
 from cen_ros.evaluation.source import Frame, PairingConfig, Source
 from cen_ros.evaluation.tally import Tally
-from cen_ros.frames import CameraFrame
-from cen_ros.record_synthetic import Recorder
+from cen_ros.tools.camera_frames import CameraFrame
+from cen_ros.tools.record_synthetic import Recorder
 
 SIZE = (48, 64)
 K = np.array([[60.0, 0, 31.5], [0, 60.0, 23.5], [0, 0, 1]])

@@ -25,8 +25,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header, String
 
 from cen_model.classes import palette
-from cen_ros.camera import camera_info
 from cen_ros.classes import kimera_csv
+from cen_ros.tools.synthetic_camera import camera_info
 
 CONFIG = Path(__file__).parents[1] / "config"
 IMAGES = ("label", "confidence", "color", "overlay", "mask")

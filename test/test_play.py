@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bags replayed over real DDS by a process of their own (cen_ros.play), and the schedule (cen_ros.bags.schedule)."""
+"""Bags replayed over real DDS by a process of their own, and the schedule of their messages."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Listener:
         topics = [
             word for name in (RGB, DEPTH, "/latched", "/clock") for word in ("-r", f"{name}:={self.namespace}{name}")
         ]
-        command = [sys.executable, "-m", "cen_ros.play", bag, "--subscribers", "1", *arguments]
+        command = [sys.executable, "-m", "cen_ros.tools.play", bag, "--subscribers", "1", *arguments]
         return Process([*command, "--ros-args", *topics])
 
     def close(self):
@@ -164,7 +164,7 @@ def test_a_torn_bag_is_played_as_far_as_it_reads(listener, bag, tmp_path):
 
 
 def test_a_player_that_waits_can_be_stopped(bag):
-    player = Process([sys.executable, "-m", "cen_ros.play", bag, "--subscribers", "1"])
+    player = Process([sys.executable, "-m", "cen_ros.tools.play", bag, "--subscribers", "1"])
     player.wait_for_line(f"waiting for 1 subscriber.s. of {RGB}, {DEPTH}")
     assert player.stop(signal.SIGTERM) == 0
     assert "0 messages of 4 topics sent" in player.said()
@@ -179,7 +179,7 @@ def test_a_player_that_waits_can_be_stopped(bag):
     ],
 )
 def test_what_is_wrong_is_said(bag, arguments, words):
-    player = Process([sys.executable, "-m", "cen_ros.play", bag, *arguments])
+    player = Process([sys.executable, "-m", "cen_ros.tools.play", bag, *arguments])
     assert player.wait() == 1
     assert player.said().splitlines()[-1] == f"play: {words}"
 

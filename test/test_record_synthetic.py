@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Synthetic rooms and folders as bags (cen_ros.record_synthetic)."""
+"""Synthetic rooms and folders as bags (cen_ros.tools.record_synthetic)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cen_model.scenes.scene_dataset import render_trajectory
 from cen_ros.bags.reader import Bag
 from cen_ros.bags.topics import choose
 from cen_ros.messages.images import image_to_array
-from cen_ros.record_synthetic import main, quaternion
+from cen_ros.tools.record_synthetic import main, quaternion
 
 RATE, SIZE = 5.0, (24, 32)
 TOUR = ["--frames", "5", "--rooms", "2", "--rate", str(RATE), "--size", *map(str, SIZE), "--seed", "5"]
@@ -150,6 +150,6 @@ def test_what_is_wrong_is_said(tmp_path, capsys):
 
 
 def test_recording_needs_neither_ros_nor_torch():
-    code = "import sys, cen_ros.record_synthetic; sys.exit(str({'rclpy', 'torch'} & sys.modules.keys() or ''))"
+    code = "import sys, cen_ros.tools.record_synthetic; sys.exit(str({'rclpy', 'torch'} & sys.modules.keys() or ''))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert not done.stderr.strip(), done.stderr

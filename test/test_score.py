@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The scorer: its arithmetic and pairing, and its node over DDS (cen_ros.score)."""
+"""The scorer: its arithmetic and pairing, and its node over DDS (cen_ros.tools.score)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
 
 from cen_model.evaluation.metrics import confusion_matrix
-from cen_ros.camera import RELIABLE
 from cen_ros.classes import class_map
-from cen_ros.frames import DEPTH_TOPIC, RGB_TOPIC, TRUTH_TOPIC
 from cen_ros.messages.images import array_to_image
-from cen_ros.score import CLASSES_TOPIC, LABEL_TOPIC, LATCHED, PENDING, Score, in_words
+from cen_ros.tools.camera_frames import DEPTH_TOPIC, RGB_TOPIC, TRUTH_TOPIC
+from cen_ros.tools.score import CLASSES_TOPIC, LABEL_TOPIC, LATCHED, PENDING, Score, in_words
+from cen_ros.tools.synthetic_camera import RELIABLE
 
 KINDS = ("rgb", "depth", "truth", "label")
 CLASSES = ("a", "b", "c", "d", "e")
@@ -133,7 +133,7 @@ def test_the_names_of_classes_are_those_that_the_node_tells(graph, tmp_path):
         events = PublisherEventCallbacks(matched=lambda status, kind=kind: status.current_count and heard[kind].set())
         publisher = graph.node.create_publisher(Image, f"/scored/{topic}", RELIABLE, event_callbacks=events)
         publish[kind] = publisher.publish
-    scorer = Process([sys.executable, "-m", "cen_ros.score", "--ros-args", *words])
+    scorer = Process([sys.executable, "-m", "cen_ros.tools.score", "--ros-args", *words])
     assert heard["label"].wait(SECONDS) and heard["truth"].wait(SECONDS)
     assert not heard["rgb"].is_set(), "the camera is listened to once the classes are known"
     classes = graph.node.create_publisher(String, f"/scored/{CLASSES_TOPIC}", LATCHED)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from cen_model.classes import NYU13, VOID, LabelSet, palette
 from cen_model.reporting.visualize import colorize, colorize_depth, colorize_labels
-from cen_ros.pictures import ROWS, WIDTH, save_pictures
+from cen_ros.tools.demo_pictures import ROWS, WIDTH, save_pictures
 
 
 def test_labels_have_the_palette_and_everything_else_is_black():

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 from cen_model.utils.files import write_atomically
 from cen_ros.benchmark.measure import EARLY, RATE, markdown, measure
-from cen_ros.processes import children, fast_dds_profile, private_environment
+from cen_ros.tools.child_processes import children, fast_dds_profile, private_environment
 
 
 async def run(args: argparse.Namespace) -> dict:

@@ -11,7 +11,7 @@ from cen_model.reporting import plots
 from cen_model.reporting.html import colour, picture, save_page
 from cen_ros.evaluation.gallery import Gallery, Picture
 from cen_ros.evaluation.page import PAGE
-from cen_ros.pictures import panels
+from cen_ros.tools.demo_pictures import panels
 
 
 def save_html(path: Path, report: dict[str, Any], gallery: Gallery | None = None) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole path in one command: a synthetic camera, the segmentation node and a scorer, as three ROS 2 processes.
 
-python -m cen_ros.demo
+python -m cen_ros.tools.demo
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from cen_model.utils.files import find_weights
-from cen_ros.frames import DEPTH_TOPIC, RGB_TOPIC, render_with_progress
-from cen_ros.processes import children, fast_dds_profile, first_to_end, private_environment
+from cen_ros.tools.camera_frames import DEPTH_TOPIC, RGB_TOPIC, render_with_progress
+from cen_ros.tools.child_processes import children, fast_dds_profile, first_to_end, private_environment
 
 MIN_MIOU = 0.6
 MAX_MISSING = 0.05
@@ -34,7 +34,7 @@ class DemoError(Exception):
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m cen_ros.demo", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m cen_ros.tools.demo", description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--rate", type=float, default=10.0, help="frames per second")
     parser.add_argument("--seed", type=int, default=3_000_000, help="of the first room; far from those of training")
@@ -58,8 +58,8 @@ def commands(args: argparse.Namespace) -> dict[str, list[str]]:
     network = _parameters(weights=args.weights, backend=args.backend, image_size=args.size)
     return {
         "segmentation": ["cen_ros.node", "--ros-args", *network, *remap],
-        "scorer": ["cen_ros.score", "--ros-args", *_parameters(frames=args.frames, output=str(args.output))],
-        "camera": ["cen_ros.camera", "--ros-args", *camera],
+        "scorer": ["cen_ros.tools.score", "--ros-args", *_parameters(frames=args.frames, output=str(args.output))],
+        "camera": ["cen_ros.tools.synthetic_camera", "--ros-args", *camera],
     }
 
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes synthetic rooms, or a recorded folder, as a bag: colour, depth, camera_info, truth and TF. Needs no ROS.
 
-    python -m cen_ros.record_synthetic OUTPUT --frames 100 --storage mcap
-    python -m cen_ros.record_synthetic OUTPUT --folder /path/to/recording --rate 30
+    python -m cen_ros.tools.record_synthetic OUTPUT --frames 100 --storage mcap
+    python -m cen_ros.tools.record_synthetic OUTPUT --folder /path/to/recording --rate 30
 
-A folder is as `cen_ros.play_folder` plays it, with pose/*.txt (4x4, camera to world) where there are poses.
+A folder is as `cen_ros.tools.play_folder` plays it, with pose/*.txt (4x4, camera to world) where there are poses.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from rosbags.typesys import Stores, get_typestore
 
 from cen_ros.bags.salvage import BagError
 from cen_ros.bags.writer import STORAGES, BagWriter
-from cen_ros.frames import (
+from cen_ros.messages.camera_model import pinhole
+from cen_ros.tools.camera_frames import (
     DEPTH_TOPIC,
     FRAME_ID,
     INFO_TOPIC,
@@ -32,7 +33,6 @@ from cen_ros.frames import (
     TourFrames,
     render_with_progress,
 )
-from cen_ros.messages.camera_model import pinhole
 
 START_NS = 1_700_000_000 * 10**9
 """Stamp of the first frame: fixed, so that the same arguments give the same bag."""
@@ -108,7 +108,7 @@ def quaternion(rotation: np.ndarray) -> np.ndarray:
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m cen_ros.record_synthetic",
+        prog="python -m cen_ros.tools.record_synthetic",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

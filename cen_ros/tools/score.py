@@ -4,7 +4,7 @@
 The names of the classes are those of the node's class map. Without truth (a real camera, a recording) the pictures and
 the latency remain:
 
-    python -m cen_ros.score --ros-args -p truth:=false -p frames:=100 -p output:=seen
+    python -m cen_ros.tools.score --ros-args -p truth:=false -p frames:=100 -p output:=seen
 
 Of a bag that is replayed the latency is counted from the arrival of the colour image (`latency_since:=image`), for its
 stamps are old, and depth is left out (`depth:=false`) where its stamps are its own.
@@ -28,14 +28,14 @@ from std_msgs.msg import String
 from cen_model.evaluation.metrics import Scores
 from cen_model.evaluation.results import defined
 from cen_model.utils.files import write_atomically
-from cen_ros.camera import RELIABLE
 from cen_ros.context import running
 from cen_ros.evaluation.results import compare
-from cen_ros.frames import DEPTH_TOPIC, RGB_TOPIC, TRUTH_TOPIC
 from cen_ros.messages.images import image_to_array, label_to_array
-from cen_ros.pictures import KEPT, save_pictures
 from cen_ros.segmentation.outputs import LATCHED
 from cen_ros.segmentation.sync import stamp_ns
+from cen_ros.tools.camera_frames import DEPTH_TOPIC, RGB_TOPIC, TRUTH_TOPIC
+from cen_ros.tools.demo_pictures import KEPT, save_pictures
+from cen_ros.tools.synthetic_camera import RELIABLE
 
 LABEL_TOPIC = "cen_segmentation/label"
 CLASSES_TOPIC = "cen_segmentation/class_map"

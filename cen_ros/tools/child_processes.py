@@ -46,7 +46,7 @@ def fast_dds_profile() -> Path:
 
     Raises FileNotFoundError where it is in neither place.
     """
-    roots = [Path(__file__).parents[1], Path(sys.prefix) / "share" / "cen_ros"]
+    roots = [Path(__file__).parents[2], Path(sys.prefix) / "share" / "cen_ros"]
     with suppress(PackageNotFoundError, OSError):  # OSError: no ROS distribution is sourced
         roots.append(Path(get_package_share_directory("cen_ros")))
     files = [root / "config" / "fastdds_large_images.xml" for root in roots]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Replays a bag in real time through rclpy, where `ros2 bag play` is not at hand; bags of ROS 1 as well.
 
-python -m cen_ros.play BAG --rate 0.5 --loop --start-offset 3 --clock --subscribers 2
-python -m cen_ros.play BAG --ros-args -r /camera/color/image_raw:=/rgb/image
+python -m cen_ros.tools.play BAG --rate 0.5 --loop --start-offset 3 --clock --subscribers 2
+python -m cen_ros.tools.play BAG --ros-args -r /camera/color/image_raw:=/rgb/image
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class Player(Node):
 def arguments(argv: list[str]) -> argparse.Namespace:
     """The command line, without the arguments of ROS."""
     parser = argparse.ArgumentParser(
-        prog="python -m cen_ros.play", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m cen_ros.tools.play", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("bag", type=Path, help="a bag of rosbag2 or a .bag of ROS 1")
     parser.add_argument("--rate", type=float, default=1.0, help="times as fast as it was recorded")

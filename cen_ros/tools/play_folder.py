@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cen_ros.camera import Camera, run
-from cen_ros.frames import FolderFrames
+from cen_ros.tools.camera_frames import FolderFrames
+from cen_ros.tools.synthetic_camera import Camera, run
 
 
 def recorded_frames(camera: Camera) -> FolderFrames:

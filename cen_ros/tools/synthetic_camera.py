@@ -18,7 +18,9 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from cen_ros.context import running
-from cen_ros.frames import (
+from cen_ros.messages.camera_model import pinhole
+from cen_ros.messages.images import array_to_image
+from cen_ros.tools.camera_frames import (
     DEPTH_TOPIC,
     FRAME_ID,
     INFO_TOPIC,
@@ -28,8 +30,6 @@ from cen_ros.frames import (
     TourFrames,
     render_with_progress,
 )
-from cen_ros.messages.camera_model import pinhole
-from cen_ros.messages.images import array_to_image
 
 RELIABLE = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
 
