@@ -3,9 +3,10 @@
 
 python -m cen_ros.evaluate_bag BAG --weights WEIGHTS
 
-Colour, depth, truth, camera_info and /tf are found by themselves. Results are OUTPUT/report.json, described in
-cen_ros/evaluation/results.py, and OUTPUT/report.html; of several bags each has a folder of its own there, and the two
-files are their total. Bags may be shared between processes: torchrun --nproc-per-node 2 -m cen_ros.evaluate_bag …
+Color, depth, truth, camera_info and /tf are found by themselves. Results are OUTPUT/report.json, described in
+cen_ros/evaluation/bag_results.py, and OUTPUT/report.html; of several bags each has a folder of its own there, and the
+two files are their total. Bags may be shared between processes:
+torchrun --nproc-per-node 2 -m cen_ros.evaluate_bag …
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from rich.progress import Progress
 from cen_model.predictor import Deployment, Predictor
 from cen_model.utils.provenance import command, versions
 from cen_model.utils.ranks import Ranks, joined
-from cen_ros.evaluation import results, words
-from cen_ros.evaluation.html import save_html
-from cen_ros.evaluation.run import NO_TRUTH, EvaluationConfig, evaluate
+from cen_ros.evaluation import bag_results, report_text
+from cen_ros.evaluation.bag_evaluation import NO_TRUTH, EvaluationConfig, evaluate
+from cen_ros.evaluation.bag_page import save_html
+from cen_ros.evaluation.bag_search import find_bags
 from cen_ros.evaluation.source import PairingConfig
-from cen_ros.evaluation.truth import TruthFolder
-from cen_ros.evaluation.workload import find_bags
+from cen_ros.evaluation.truth_folder import TruthFolder
 
 PACKAGES = ("cen_ros", "torch", "numpy", "rosbags")
 """Whose versions a report names."""
@@ -97,7 +98,7 @@ class Command:
             except (ValueError, OSError, RuntimeError) as error:
                 report, gallery = {"bag": str(bag), "error": str(error)}, None
         report["run"] = self._run()
-        results.save(folder / "report.json", report)
+        bag_results.save(folder / "report.json", report)
         if report["error"] is None:
             save_html(folder / "report.html", report, gallery)
         else:
@@ -107,15 +108,15 @@ class Command:
 
     def total(self, reports: list[dict[str, Any]], seconds: float) -> None:
         """Write and print what several bags are together."""
-        total = results.total(reports, seconds)
-        results.save(self._args.output / "report.json", total)
+        total = bag_results.total(reports, seconds)
+        bag_results.save(self._args.output / "report.json", total)
         save_html(self._args.output / "report.html", total)
         done = sum(each["error"] is None for each in reports)
         self._tell(f"{done} of {len(reports)} bags", total)
 
     def _tell(self, title: str, report: dict[str, Any]) -> None:
-        self._say("\n  ".join([title, *words.lines(report)]))  # at once: other processes may write too
-        if table := words.classes(report):
+        self._say("\n  ".join([title, *report_text.lines(report)]))  # at once: other processes may write too
+        if table := report_text.classes(report):
             self._console.print(table)
 
     def _run(self) -> dict[str, Any]:
@@ -152,7 +153,7 @@ def run(args: argparse.Namespace, ranks: Ranks) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit code 0 with results, 1 with nothing evaluated, 130 if interrupted."""
+    """Exit code 0 with bag_results, 1 with nothing evaluated, 130 if interrupted."""
     args = arguments(argv)
     try:
         with joined() as ranks:

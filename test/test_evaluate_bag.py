@@ -29,13 +29,13 @@ from cen_model.reporting.html import number
 from cen_ros import evaluate_bag
 from cen_ros.bags.reader import Bag
 from cen_ros.bags.writer import BagWriter
+from cen_ros.evaluation import bag_evaluation as run_module
 from cen_ros.evaluation import flicker
-from cen_ros.evaluation import run as run_module
+from cen_ros.evaluation.camera_poses import Geometry
 from cen_ros.evaluation.gallery import SPREAD, WORST, Gallery, Picture
-from cen_ros.evaluation.geometry import Geometry
 from cen_ros.evaluation.pairing import Pairing
 from cen_ros.evaluation.source import Frame, prefetched
-from cen_ros.evaluation.truth import TruthFolder
+from cen_ros.evaluation.truth_folder import TruthFolder
 from cen_ros.messages.images import array_to_image
 
 ROOT = Path(__file__).parents[1]

@@ -11,8 +11,8 @@ import pytest
 from cen_ros.bags.reader import Bag
 from cen_ros.bags.topics import choose
 from cen_ros.bags.writer import BagWriter
+from cen_ros.evaluation.camera_poses import TOLERANCE_NS, Geometry, Transforms
 from cen_ros.evaluation.flicker import View, plain, warped
-from cen_ros.evaluation.geometry import TOLERANCE_NS, Geometry, Transforms
 from cen_ros.evaluation.source import Frame, PairingConfig, Source
 from cen_ros.evaluation.tally import Tally
 from cen_ros.tools.camera_frames import CameraFrame

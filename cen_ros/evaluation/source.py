@@ -18,7 +18,7 @@ import numpy as np
 from cen_ros.bags.reader import Bag, BagMessage
 from cen_ros.bags.topics import Streams
 from cen_ros.evaluation.pairing import Pairing
-from cen_ros.evaluation.truth import TruthFolder
+from cen_ros.evaluation.truth_folder import TruthFolder
 from cen_ros.messages.images import label_to_array, rgbd_arrays
 from cen_ros.segmentation.sync import StampSynchronizer, stamp_ns
 

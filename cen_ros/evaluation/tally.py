@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from cen_model.evaluation.metrics import Scores
+from cen_ros.evaluation.bag_results import compare
+from cen_ros.evaluation.camera_poses import Geometry
 from cen_ros.evaluation.flicker import Change, View, plain, warped
 from cen_ros.evaluation.gallery import Gallery, Picture
-from cen_ros.evaluation.geometry import Geometry
-from cen_ros.evaluation.results import compare
 from cen_ros.evaluation.source import Frame, Truth
 
 WAITING = 20

@@ -29,7 +29,7 @@ from cen_model.evaluation.metrics import Scores
 from cen_model.evaluation.results import defined
 from cen_model.utils.files import write_atomically
 from cen_ros.context import running
-from cen_ros.evaluation.results import compare
+from cen_ros.evaluation.bag_results import compare
 from cen_ros.messages.images import image_to_array, label_to_array
 from cen_ros.segmentation.outputs import LATCHED
 from cen_ros.segmentation.sync import stamp_ns

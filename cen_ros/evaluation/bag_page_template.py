@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The template of a report's page (Jinja), for `cen_ros.evaluation.html`."""
+"""The template of a report's page (Jinja), for `cen_ros.evaluation.bag_page`."""
 
 PAGE = """{% extends "base.html" %}
 {% import "parts.html" as parts %}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A report, as `cen_ros.evaluation.results` describes it, for a terminal."""
+"""A report, as `cen_ros.evaluation.bag_results` describes it, for a terminal."""
 
 from __future__ import annotations
 

@@ -13,14 +13,14 @@ from typing import Any
 from cen_model.predictor import Prediction, Predictor
 from cen_ros.bags.reader import Bag, BagMessage
 from cen_ros.bags.topics import Streams, choose
-from cen_ros.evaluation import results
+from cen_ros.evaluation import bag_results
+from cen_ros.evaluation.camera_poses import Geometry
 from cen_ros.evaluation.gallery import Gallery
-from cen_ros.evaluation.geometry import Geometry
-from cen_ros.evaluation.labelled_bag import LabelledBag
+from cen_ros.evaluation.labeled_bag import LabelledBag
 from cen_ros.evaluation.pairing import Pairing
 from cen_ros.evaluation.source import Frame, PairingConfig, Source, Truth, prefetched
 from cen_ros.evaluation.tally import Tally
-from cen_ros.evaluation.truth import TruthFolder
+from cen_ros.evaluation.truth_folder import TruthFolder
 
 NO_TRUTH = "none"
 
@@ -99,9 +99,9 @@ def evaluate(
         "streams": {**vars(streams), "truth": str(folder.path) if folder else streams.truth},
         "frames": len(clock.frame_ms),
         "pairing": source.pairing.summary(),
-        "scores": results.scores(tally.confusion, predictor.classes, tally.scored),
+        "scores": bag_results.scores(tally.confusion, predictor.classes, tally.scored),
         "flicker": {
-            **{kind: results.flicker(change) for kind, change in tally.flicker.items()},
+            **{kind: bag_results.flicker(change) for kind, change in tally.flicker.items()},
             "why_not_warped": geometry.missing,
         },
         "series": tally.series,
@@ -139,7 +139,7 @@ class _Clock:
 
     def summary(self) -> dict[str, Any]:
         seconds = perf_counter() - self._began - self._preparation
-        return results.timing(self.frame_ms, seconds, self._preparation)
+        return bag_results.timing(self.frame_ms, seconds, self._preparation)
 
 
 def _why_nothing(pairing: Pairing, streams: Streams) -> str:

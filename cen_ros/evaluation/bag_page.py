@@ -9,13 +9,13 @@ from typing import Any
 from cen_model.classes import palette
 from cen_model.reporting import plots
 from cen_model.reporting.html import colour, picture, save_page
+from cen_ros.evaluation.bag_page_template import PAGE
 from cen_ros.evaluation.gallery import Gallery, Picture
-from cen_ros.evaluation.page import PAGE
 from cen_ros.tools.demo_pictures import panels
 
 
 def save_html(path: Path, report: dict[str, Any], gallery: Gallery | None = None) -> None:
-    """Write the page of a report, or of a total, as `cen_ros.evaluation.results` describes them, atomically."""
+    """Write the page of a report, or of a total, as `cen_ros.evaluation.bag_results` describes them, atomically."""
     classes = report["run"]["classes"]
     save_page(
         path,
