@@ -16,7 +16,7 @@ from queue import Empty
 from tempfile import TemporaryDirectory
 
 from cen_model.utils.files import write_atomically
-from cen_ros.benchmark.measure import EARLY, RATE, markdown, measure
+from cen_ros.benchmark.overhead import EARLY, RATE, markdown, measure
 from cen_ros.tools.child_processes import children, fast_dds_profile, private_environment
 
 
@@ -25,7 +25,7 @@ async def run(args: argparse.Namespace) -> dict:
     environment = private_environment(fast_dds_profile())
     os.environ.update(environment)  # rmw reads this process's when it starts
     with TemporaryDirectory() as logs:
-        async with children({"node": ["cen_ros.identity"]}, environment, Path(logs)) as started:
+        async with children({"node": ["cen_ros.benchmark.identity_network"]}, environment, Path(logs)) as started:
             try:
                 process = started["node"].process.pid
                 return await asyncio.to_thread(measure, process, tuple(args.size), args.frames, args.seconds, args.long)

@@ -14,7 +14,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rich.progress import Progress
 
 from cen_model.utils import cpu
-from cen_ros.benchmark.camera import PATIENCE, Camera
+from cen_ros.benchmark.benchmark_camera import PATIENCE, Camera
 from cen_ros.segmentation.measures import resident_bytes
 
 RATE = 30.0

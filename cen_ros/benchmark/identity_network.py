@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The segmentation node without a network, to measure what the node itself takes: a pixel's red is its label.
 
-python -m cen_ros.identity
+python -m cen_ros.benchmark.identity_network
 """
 
 from __future__ import annotations
