@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("rosbags", reason="rosbags is not installed")
 from bag_files import CHUNKS, DEPTH, FILE, IMAGE, KINDS, MESSAGE, RGB, STORE, data_files, script, write, write_split
 
-from cen_ros.bags.files import ZSTD_MAGIC
+from cen_ros.bags.bag_files import ZSTD_MAGIC
 from cen_ros.bags.reader import Bag, BagError
 
 EXPECTED = [(topic, time) for topic, time, _ in script()]

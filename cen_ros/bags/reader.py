@@ -13,8 +13,8 @@ from typing import Any
 from rosbags.interfaces import Connection, ConnectionExtRosbag1, QosDurability
 from rosbags.typesys.store import Typestore
 
+from cen_ros.bags.bag_files import Part, open_parts
 from cen_ros.bags.decoding import Decoder
-from cen_ros.bags.files import Part, open_parts
 from cen_ros.bags.salvage import BagError
 from cen_ros.errors import words
 
