@@ -20,7 +20,7 @@ from cen_model.evaluation.options import parse
         ("--size 480x640", "--size [480,640]"),
         ("--synthetic.size=0x10", "--synthetic.size=[0,10]"),
         ("--size null", "--size null"),
-        ("--max-mib 3 --synthetic.test-scenes=2", "--max_mib 3 --synthetic.test_scenes=2"),
+        ("--train-only true --synthetic.test-scenes=2", "--train_only true --synthetic.test_scenes=2"),
         ("480x640 --root a-b,c --label-set=480x640", "480x640 --root a-b,c --label_set=480x640"),
         ("--drop depth rgb,depth", "--drop [depth] rgb,depth"),
         ("--fid --size=1x2 3x4", "--fid --size=[1,2] 3x4"),

@@ -288,12 +288,26 @@ def test_packing_by_command(data, capsys):
     root, frames = data
     file = root / "packed.safetensors"
     options = ["--dataset", "custom", "--root", str(root / "data.yaml"), "--size", "[24,32]", "--output", str(file)]
-    assert main(["pack", *options, "--max-mib", "1"]) == 0
+    assert main(["pack", *options]) == 0
     packed = open_dataset(DataConfig(dataset="packed", root=file), "test", ("rgb", "depth"))
     assert len(packed) == 2
     assert np.array_equal(packed[1]["label"], frames["test"][1]["label"])
     assert np.array_equal(packed[1]["depth"], frames["test"][1]["depth"])
     assert not np.allclose(packed.intrinsics(0), default_intrinsics(SIZE))
+
+
+def test_packing_the_train_split_alone(data, capsys):
+    root, frames = data
+    file = root / "packed.safetensors"
+    options = ["--dataset", "custom", "--root", str(root / "data.yaml"), "--size", "24x32", "--output", str(file)]
+    assert main(["pack", *options, "--train-only", "true"]) == 0
+    assert "without" not in capsys.readouterr().out, "nobody asked for the other splits"
+    config = DataConfig(dataset="packed", root=file)
+    packed = open_dataset(config, "train", ("rgb", "depth"))
+    assert len(packed) == 3 and np.array_equal(packed[2]["label"], frames["train"][2]["label"])
+    for split in ("validation", "test"):
+        with pytest.raises(ValueError, match=f"has no {split} frames, only train"):
+            open_dataset(config, split, ("rgb", "depth"))
 
 
 @pytest.mark.parametrize(

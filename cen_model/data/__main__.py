@@ -25,7 +25,6 @@ from cen_model.data.catalog import open_dataset
 from cen_model.data.command_line import read_options
 from cen_model.data.data_config import DataConfig, Split
 from cen_model.data.dataset import Dataset
-from cen_model.data.formats.packed import Packed
 from cen_model.data.resized import Resized
 from cen_model.data.samples import Samples, Views
 from cen_model.data.tools import check as checking
@@ -40,7 +39,6 @@ CONSOLE = Console(highlight=False)
 OUTDOORS = ("cityscapes", "custom", "packed")
 """Datasets that are, or may be, no rooms."""
 SPLITS: tuple[Split, ...] = get_args(Split)
-MIB = 2**20
 
 
 def check(data: DataConfig, modalities: Sequence[str], options: dict) -> int:
@@ -111,32 +109,33 @@ def prepare_images(data: DataConfig, modalities: Sequence[str], options: dict) -
 
 
 def pack_images(data: DataConfig, modalities: Sequence[str], options: dict) -> int:
-    opened, output = _all(data, modalities), options["output"]
+    splits: Sequence[Split] = ("train",) if options["train_only"] else SPLITS
+    opened, output = _all(data, modalities, splits), options["output"]
     with _bar(sum(map(len, opened.values()))) as advance:
-        quality = pack(opened, output, data.size or (240, 320), modalities, round(options["max_mib"] * MIB), advance)
-    size = output.stat().st_size / MIB
-    CONSOLE.print(f"{output}: {size:.1f} MiB, JPEG quality {quality}; train with data.dataset=packed", soft_wrap=True)
-    if error := Packed(output, next(iter(opened))).depth_error:
-        CONSOLE.print(f"depth was rounded to fit: it is off by {error:.1%} at most")
+        pack(opened, output, data.size or (240, 320), modalities, advance)
+    size = output.stat().st_size / 2**20
+    CONSOLE.print(f"{output}: {size:.1f} MiB; train with data.dataset=packed", soft_wrap=True)
     return 0
 
 
-def _all(data: DataConfig, modalities: Sequence[str]) -> dict[Split, Dataset]:
+def _all(data: DataConfig, modalities: Sequence[str], splits: Sequence[Split] = SPLITS) -> dict[Split, Dataset]:
     """The splits that are there; the others are spoken of."""
-    opened, refused = _opened(data, modalities)
+    opened, refused = _opened(data, modalities, splits)
     for split, why in refused.items():
         CONSOLE.print(f"without {split}: {why}", markup=False, soft_wrap=True)
     return opened
 
 
-def _opened(data: DataConfig, modalities: Sequence[str]) -> tuple[dict[Split, Dataset], dict[Split, str]]:
+def _opened(
+    data: DataConfig, modalities: Sequence[str], splits: Sequence[Split] = SPLITS
+) -> tuple[dict[Split, Dataset], dict[Split, str]]:
     """Every split that is one of its own, and why others cannot be opened.
 
     Where validation and test are the same frames, only one of them. Raises ValueError with all that if none can.
     """
     opened: dict[Split, Dataset] = {}
     refused: dict[Split, str] = {}
-    for split in SPLITS:
+    for split in splits:
         try:
             dataset = open_dataset(data, split, modalities)
         except (ValueError, OSError) as error:

@@ -30,7 +30,7 @@ def _parser(command: str, about: str) -> ArgumentParser:
         parser.add_argument("--seed", type=int, default=0, help="which ones")
         parser.add_argument("--augmented", type=bool, default=False, help="as training sees them")
     if command == "pack":
-        parser.add_argument("--max_mib", type=float, default=56.0, help="greatest size of the file")
+        parser.add_argument("--train_only", type=bool, default=False, help="without the other splits")
     return parser
 
 

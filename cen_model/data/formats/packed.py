@@ -3,8 +3,8 @@
 
 Tensors by split and name: ``train/rgb`` are the images of all frames one after the other, ``train/rgb.offsets`` where
 each begins, JPEG or PNG. Depth has 16 bits in mm, or 8 bits, and ``depth.levels`` says which mm each of them is. The
-metadata holds a JSON object: version, classes, colours, modalities, size, names of the frames, intrinsics, the ways in
-which the images are written, how far depth is off at most (a share of it), and the CRC-32 of every tensor.
+metadata holds a JSON object: version, classes, colours, modalities, size, names of the frames, intrinsics, and the
+CRC-32 of every tensor.
 """
 
 from __future__ import annotations
@@ -26,9 +26,6 @@ KEY, VERSION = "packed_dataset", 1
 
 class Packed:
     """One split of a packed dataset; the encoded images are in memory.
-
-    Attributes:
-        depth_error: how far depth is off at most, as a share of it; 0 if it is the dataset's own to the millimetre.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -56,7 +53,6 @@ class Packed:
                 raise ValueError(f"{path}: damaged: the checksum of {name} is wrong; copy or pack it again")
         self._prefix, self._names = prefix, described["frames"][part]
         self._intrinsics = described["intrinsics"]
-        self.depth_error: float = described.get("depth_error", 0.0)
         self.modalities = tuple(described["modalities"])
         classes, colours = described["classes"], described["colours"]
         self.labels = LabelSet(tuple(classes), tuple(map(tuple, colours))) if classes else None
