@@ -20,7 +20,6 @@ from cen_model.losses.segmentation import losses
 from cen_model.modalities import modality
 from cen_model.models import build
 from cen_model.training.recompute import recompute
-from cen_model.weight_gradient import weight_gradients_by_products
 
 PENALTY = 5e-3
 LEARNING_RATE = 1e-5
@@ -60,10 +59,8 @@ class TrainingEntry:
         network: nn.Module = exchange_a_third(build(self.network), seed=0)
         if self.way == "published":
             network = ListNetwork(network)
-        else:
-            weight_gradients_by_products(network)
-            if self.channels_last:
-                network.to(memory_format=torch.channels_last)
+        elif self.channels_last:
+            network.to(memory_format=torch.channels_last)
         if self.way == "frugal":
             recompute(network)
         network.to(self.device).train()

@@ -38,7 +38,6 @@ from cen_model.training.task import (
     refuse_unequal_parts,
     with_a_loss,
 )
-from cen_model.weight_gradient import weight_gradients_by_products
 
 
 class Loss(nn.Module):
@@ -77,7 +76,6 @@ class SegmentationTask:
         initialise_gamma(self.network, config.exchange.gamma_init)
         if config.hardware.strategy == "ddp":  # weights that are shared out have to be contiguous
             self.network.to(memory_format=torch.channels_last)
-        weight_gradients_by_products(self.network)
         if config.hardware.recompute:
             recompute(self.network)
         loss: nn.Module = Loss(self.network, config)
