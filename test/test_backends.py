@@ -20,9 +20,10 @@ from cen_model.benchmark.reference import exchange_a_third
 from cen_model.deploy import build as building
 from cen_model.deploy.__main__ import main
 from cen_model.deploy.backends.selection import BACKENDS, targets
-from cen_model.deploy.build import MAX_DIFFERENCE, EngineRefusedError, build_engine, disagreement, program
+from cen_model.deploy.build import MAX_DIFFERENCE, EngineRefusedError, build_engine, disagreement
 from cen_model.deploy.cache import EngineCache, EngineFolderError
 from cen_model.deploy.frame import Frame, FrameConfig
+from cen_model.deploy.program import program
 from cen_model.deploy.sample import sample_frame, sample_images
 from cen_model.models import build
 from cen_model.predictor import Deployment, Predictor
@@ -36,7 +37,7 @@ LIBRARIES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvi
 def exported(name):
     """What OpenVINO and ONNX are given, which PyTorch runs as well."""
     each = frame(name, confidence=True)
-    return each, program(each, BACKENDS["onnx"], "fp32")[0]
+    return each, program(each, BACKENDS["onnx"].passes["cpu"], "fp32")[0]
 
 
 def check(each, run, precision):
@@ -63,7 +64,7 @@ def check_compiled(each, precision, folder):
     one = BACKENDS["inductor"]
     if reason := one.unavailable(CPU):
         pytest.skip(reason)
-    one.build(program(each, one, precision)[0], each.example(), folder, precision)
+    one.build(program(each, one.passes["cpu"], precision)[0], each.example(), folder, precision)
     check(each, one.load(folder, CPU), precision)
 
 
@@ -86,7 +87,7 @@ def test_all_compiled_labels_are_the_networks_own(name, precision, tmp_path):
 @pytest.mark.parametrize("name", ["cen-light18", "cen-pspnet101"])
 def test_half_precision_has_a_tolerance_of_its_own(name, tmp_path):
     each, one = frame(name, confidence=True), BACKENDS["eager"]
-    exported_program, _ = program(each, one, "bf16")
+    exported_program, _ = program(each, one.passes["cpu"], "bf16")
     kinds = {value.dtype for value in exported_program.state_dict.values() if value.ndim == 4}
     assert kinds == {torch.bfloat16}, "weights of convolutions"
     one.build(exported_program, each.example(), tmp_path, "bf16")
@@ -167,11 +168,11 @@ def test_other_threads_and_processors_are_other_engines(small, tmp_path, monkeyp
 def test_an_engine_that_labels_otherwise_is_refused(small, tmp_path, monkeypatch, capsys):
     """A backend that loses the depth image: what it builds is compared with the network, refused, and built no more."""
     blind = network("cen-light18", seed=1)
-    monkeypatch.setattr(building, "export", lambda each, example: EXPORT(Frame(blind, each.config), example))
+    monkeypatch.setattr(building, "program", lambda each, *graph: program(Frame(blind, each.config), *graph))
     each = Frame(small, FrameConfig((64, 96), (64, 96)))
     with pytest.raises(EngineRefusedError, match=r"labels \d+\.\d% of the pixels of a sample frame otherwise"):
         build_engine(each, *targets("eager", CPU), EngineCache(tmp_path))
-    monkeypatch.setattr(building, "export", lambda *_: pytest.fail("it was refused before"))
+    monkeypatch.setattr(building, "program", lambda *_: pytest.fail("it was refused before"))
     with pytest.raises(
         EngineRefusedError,
         match=rf"take another backend or precision; without the folder {tmp_path}/\w+ it is built anew",
@@ -179,9 +180,6 @@ def test_an_engine_that_labels_otherwise_is_refused(small, tmp_path, monkeypatch
         build_engine(each, *targets("eager", CPU), EngineCache(tmp_path))
     main(["cache", "list", "--output", str(tmp_path)])
     assert capsys.readouterr().out.strip().endswith("REFUSED")
-
-
-EXPORT = building.export
 
 
 def test_auto_goes_on_where_a_build_fails(small, tmp_path, caplog, monkeypatch):

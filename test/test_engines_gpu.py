@@ -12,9 +12,10 @@ from deployed import frame, tensors
 
 from cen_model.deploy.backends import tensorrt
 from cen_model.deploy.backends.selection import BACKENDS, targets
-from cen_model.deploy.build import MAX_DIFFERENCE, build_engine, disagreement, program
+from cen_model.deploy.build import MAX_DIFFERENCE, build_engine, disagreement
 from cen_model.deploy.cache import EngineCache
 from cen_model.deploy.engine import CudaEngine
+from cen_model.deploy.program import program
 from cen_model.deploy.sample import sample_frame
 
 pytestmark = pytest.mark.gpu
@@ -24,7 +25,7 @@ LOAD = """
 import sys
 from pathlib import Path
 import torch
-from cen_model.deploy import tensorrt
+from cen_model.deploy.backends import tensorrt
 folder = Path(sys.argv[1])
 inputs = torch.load(folder / "inputs.pt")
 torch.save(tensorrt.load(folder, torch.device("cuda", 0))(*inputs), folder / "outputs.pt")
@@ -38,7 +39,7 @@ def engine(request, tmp_path_factory):
         pytest.skip(f"TensorRT: {reason}")
     each = frame("cen-pspnet101", size=(72, 96), confidence=True).to(DEVICE)
     folder = tmp_path_factory.mktemp("engine")
-    exported_program, _ = program(each, BACKENDS["tensorrt"], request.param)
+    exported_program, _ = program(each, BACKENDS["tensorrt"].passes["cuda"], request.param)
     tensorrt.build(exported_program, each.example(), folder, request.param)
     return each, folder, tensorrt.load(folder, DEVICE), request.param
 

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 import platform
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,21 +15,21 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from hashlib import sha256
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cen_model.deploy.backends.selection import BACKENDS, Backend, Target
+from cen_model.deploy.backends.selection import BACKENDS, Target
 from cen_model.deploy.cache import EngineCache
 from cen_model.deploy.engine import CudaEngine, Engine, ready
+from cen_model.deploy.fingerprint import engine_code
 from cen_model.deploy.frame import Frame
-from cen_model.deploy.graph import aten, export, is_call, tidy
-from cen_model.deploy.precision import DTYPES, cast
+from cen_model.deploy.graph import aten, is_call
+from cen_model.deploy.precision import Precision
+from cen_model.deploy.program import program
 from cen_model.deploy.sample import sample_frame
-from cen_model.deploy.simplify import Step, simplify
 from cen_model.utils import cpu
 
 LOGGER = logging.getLogger("cen_model.deploy")
@@ -71,22 +71,6 @@ def build_engine(frame: Frame, target: Target, cache: EngineCache) -> Engine | C
     return engine
 
 
-def program(frame: Frame, backend: Backend, precision: str) -> tuple[torch.export.ExportedProgram, list[Step]]:
-    """The rewritten graph that a backend is given, on the frame's device, and what each pass saved."""
-    # Rewritten on the CPU, wherever the frame is, for that is where the constants are made on the way.
-    on_cpu = copy.deepcopy(frame).cpu()
-    example = on_cpu.example()
-    with _stage("exporting"):
-        graph_module = export(on_cpu, example)
-    with _stage("rewriting"):
-        on_device = frame.example()
-        steps = simplify(graph_module, example, backend.passes[on_device[0].device.type])
-        if backend.casts and precision != "fp32":
-            cast(graph_module, DTYPES[precision])
-            tidy(graph_module, example)
-        return torch.export.export(graph_module.to(on_device[0].device), on_device), steps
-
-
 def disagreement(frame: nn.Module, run: Callable[..., Sequence[Tensor]], inputs: Sequence[np.ndarray]) -> float:
     """Share in [0, 1] of the pixels that an engine labels otherwise than the network in float32."""
     tensors = [torch.from_numpy(each).to(next(frame.parameters()).device) for each in inputs]
@@ -99,7 +83,8 @@ def _build(frame: Frame, target: Target, folder: Path) -> None:
     backend = BACKENDS[target.backend]
     height, width = frame.config.sensor
     LOGGER.info("building an engine for %d×%d images: %s", height, width, target)
-    exported, _ = program(frame, backend, target.precision)
+    with _stage("exporting and rewriting"):
+        exported, _ = program(frame, *_graph(target))
     seconds = backend.seconds * sum(is_call(node, aten.conv2d.default) for node in exported.graph.nodes)
     with _stage(f"compiling with {target.backend}" + (f", about {seconds:.0f} s" if seconds > 5 else "")):
         backend.build(exported, frame.example(), folder, target.precision)
@@ -134,22 +119,38 @@ def _stage(what: str) -> Iterator[None]:
 
 
 def _parts(frame: Frame, target: Target) -> dict[str, str]:
-    """All that an engine depends on."""
+    """Return all that an engine depends on, and the limit that it is judged by."""
+    backend, (passes, precision) = BACKENDS[target.backend], _graph(target)
     return {
         "weights": _weights_hash(frame.model),
         "network": json.dumps(frame.model.config.to_dict()),
         "frame": json.dumps(asdict(frame.config)),
-        "code": _code_hash(),
+        "code": engine_code(backend.build),
+        "graph": " ".join((*passes, precision)),
         "backend": target.backend,
         "precision": target.precision,
+        "max_difference": str(MAX_DIFFERENCE[target.precision]),
         "device": _device_name(target.device),
         "processor": cpu.identity(),
         # Compiled code has the number in it; torchrun, for one, lets every process have a single thread.
         "threads": str(torch.get_num_threads()) if target.device.type == "cpu" else "",
         "torch": torch.__version__,
         "cuda": torch.version.cuda or "",
-        **BACKENDS[target.backend].versions(),
+        **_libraries(frame.model),
+        **backend.versions(),
     }
+
+
+def _graph(target: Target) -> tuple[tuple[str, ...], Precision]:
+    """Return the passes that make the graph, and the precision in which the graph itself computes."""
+    backend = BACKENDS[target.backend]
+    return backend.passes[target.device.type], target.precision if backend.casts else "fp32"
+
+
+def _libraries(model: nn.Module) -> dict[str, str]:
+    """Return the versions of the libraries that the network's layers are from."""
+    names = {type(each).__module__.partition(".")[0] for each in model.modules()} - {"cen_model"}
+    return {name: getattr(sys.modules[name], "__version__", "") for name in sorted(names)}
 
 
 def _weights_hash(model: nn.Module) -> str:
@@ -157,14 +158,6 @@ def _weights_hash(model: nn.Module) -> str:
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _code_hash() -> str:
-    """Of this package's sources, which make the graph."""
-    digest = sha256()
-    for path in sorted(Path(str(files("cen_model"))).rglob("*.py")):
-        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
