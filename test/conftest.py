@@ -40,7 +40,7 @@ def session_graph():
     """A real ROS graph on a DDS domain of this session."""
     pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cen_ros[ros]'")
     pytest.importorskip("rclpy.event_handler", reason="rclpy before Iron tells nothing of matched publishers")
-    from ros_graph import Graph
+    from helpers.ros_graph import Graph
 
     graph = Graph()
     yield graph
@@ -57,7 +57,7 @@ def graph(session_graph):
 @pytest.fixture
 def compose(graph):
     """Composes nodes that report five times a second, unless told otherwise, and ends them."""
-    from composed import Composed, Reckoned
+    from helpers.composed import Composed, Reckoned
 
     nodes = []
 

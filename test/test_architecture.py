@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from helpers.paths import REPOSITORY
+
 ROS = {
     "rclpy",
     "rcl_interfaces",
@@ -28,14 +29,14 @@ BELOW_MODELS = {"cen_model.arguments", "cen_model.config", "cen_model.classes", 
 
 
 def module_name(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = path.relative_to(REPOSITORY).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 SOURCES = {
     module_name(path): ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     for package in ("cen_model", "cen_ros")
-    for path in sorted((ROOT / package).rglob("*.py"))
+    for path in sorted((REPOSITORY / package).rglob("*.py"))
 }
 
 
@@ -151,6 +152,6 @@ def test_import_without_torch(module):
     if module == "cen_model.scenes.scene_dataset":
         pytest.importorskip("trimesh", reason="scenes need trimesh: pip install '.[sim]'")
     code = f"import sys, {module}; sys.exit('PyTorch was imported' if 'torch' in sys.modules else 0)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == done.stderr == ""

@@ -12,10 +12,9 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cen_ros[ros]'")
 pytest.importorskip("rosbags", reason="rosbags is not installed")
-from bag_files import DEPTH, IMAGE, RGB, STORE, script
-from ros_graph import SECONDS, Process
-
 from cen_ros.bags.writer import BagWriter
+from helpers.bag_files import DEPTH, IMAGE, RGB, STORE, script
+from helpers.ros_graph import SECONDS, Process
 
 PREFIXES = [Path(prefix) for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)]
 JPEG = "sensor_msgs/msg/CompressedImage"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cen_ros[ros]'")
-from ros_graph import ENVIRONMENT, Process
+from helpers.ros_graph import ENVIRONMENT, Process
 
 PREFIXES = [Path(prefix) for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)]
 pytestmark = [

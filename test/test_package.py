@@ -19,7 +19,8 @@ import pytest
 from catkin_pkg.package import Package, parse_package
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).resolve().parents[1]
+from helpers.paths import REPOSITORY
+
 OURS = {"cen_ros", "cen_model"}
 
 # Imported name -> (distribution on the package index, rosdep key or None where there is none).
@@ -62,7 +63,7 @@ BROUGHT = {"packaging", "markupsafe"}
 
 @pytest.fixture(scope="module")
 def manifest() -> Package:
-    return parse_package(str(ROOT))
+    return parse_package(str(REPOSITORY))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def arguments() -> dict[str, Any]:
     """What setup.py hands to setup()."""
     given: dict[str, Any] = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
+        patch.chdir(REPOSITORY)
         patch.setattr("setuptools.setup", given.update)
         run_path("setup.py")
     return given
@@ -78,11 +79,11 @@ def arguments() -> dict[str, Any]:
 
 def third_party_imports(*folders: str) -> set[str]:
     """Top names of what is imported in the folders and is neither ours nor Python's."""
-    files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    files = [path for folder in folders for path in (REPOSITORY / folder).rglob("*.py")]
     nodes = [node for path in files for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
-    ours = OURS | {path.stem for path in (ROOT / "test").glob("*.py")}
+    ours = OURS | {"helpers"}
     return {name.partition(".")[0] for name in names} - ours - sys.stdlib_module_names - BROUGHT
 
 
@@ -113,7 +114,7 @@ def test_manifest_and_setup_agree(manifest, arguments):
         "maintainer_email": maintainer.email,
     }
     assert agreed.items() <= arguments.items()
-    assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert "Apache License" in (REPOSITORY / "LICENSE").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("folders", [("cen_ros", "cen_model", "launch"), ("test",)], ids=["package", "tests"])
@@ -141,7 +142,7 @@ def test_core_leaves_the_distributions_cv2_alone(arguments):
 
 @pytest.mark.parametrize("python", ["3.10", "3.11", "3.12"])
 def test_every_requirement_is_pinned_once(arguments, python):
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    lines = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
     pinned = [pin.name for pin in pins if pin.marker is None or pin.marker.evaluate({"python_version": python})]
     assert len(pinned) == len(set(pinned))
@@ -152,7 +153,7 @@ def test_every_requirement_is_pinned_once(arguments, python):
 def test_console_scripts_lead_to_functions(arguments):
     for line in arguments["entry_points"]["console_scripts"]:
         module, function = line.partition("=")[2].strip().split(":")
-        path = ROOT / module.replace(".", "/")
+        path = REPOSITORY / module.replace(".", "/")
         tree = ast.parse(path.with_suffix(".py").read_text(encoding="utf-8"))
         assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, line
 
@@ -162,7 +163,7 @@ def source_copy(tmp_path_factory) -> Path:
     """A copy of what a build reads: building in place would leave build/ and *.egg-info in the repository."""
     copy = tmp_path_factory.mktemp("source")
     ignore = shutil.ignore_patterns(".*", "__pycache__", "build", "install", "log", "demo", "runs", "*.egg-info")
-    shutil.copytree(ROOT, copy, dirs_exist_ok=True, ignore=ignore)
+    shutil.copytree(REPOSITORY, copy, dirs_exist_ok=True, ignore=ignore)
     return copy
 
 
@@ -173,9 +174,12 @@ def run(*command: str | Path, cwd: Path) -> None:
 
 def shared_files() -> set[str]:
     """What has to lie below share/cen_ros, seen from the source tree."""
-    found = [*(ROOT / "launch").glob("*.launch.py"), *(path for path in (ROOT / "config").rglob("*") if path.is_file())]
+    found = [
+        *(REPOSITORY / "launch").glob("*.launch.py"),
+        *(path for path in (REPOSITORY / "config").rglob("*") if path.is_file()),
+    ]
     assert {path.suffix for path in found} >= {".py", ".yaml", ".xml", ".rviz", ".json"}
-    return {path.relative_to(ROOT).as_posix() for path in found} | {"package.xml"}
+    return {path.relative_to(REPOSITORY).as_posix() for path in found} | {"package.xml"}
 
 
 def test_wheel_is_complete(source_copy, tmp_path):
@@ -189,7 +193,9 @@ def test_wheel_is_complete(source_copy, tmp_path):
     with ZipFile(wheel) as archive:
         names = set(archive.namelist())
     data = {name.partition(".data/data/share/")[2] for name in names}
-    modules = {path.relative_to(ROOT).as_posix() for folder in OURS for path in (ROOT / folder).rglob("*.py")}
+    modules = {
+        path.relative_to(REPOSITORY).as_posix() for folder in OURS for path in (REPOSITORY / folder).rglob("*.py")
+    }
     assert {f"cen_ros/{name}" for name in shared_files()} <= data
     assert "ament_index/resource_index/packages/cen_ros" in data
     assert modules | {"cen_model/weights/probe.safetensors"} <= names
@@ -199,7 +205,7 @@ def test_wheel_is_complete(source_copy, tmp_path):
 def test_colcon_puts_everything_where_ros_looks(source_copy, tmp_path, arguments):
     """Installed the way colcon does it, with install_scripts of setup.cfg, every script lands in lib/cen_ros."""
     config = ConfigParser(interpolation=None)
-    config.read(ROOT / "setup.cfg")
+    config.read(REPOSITORY / "setup.cfg")
     where = ["--prefix", tmp_path, "--install-scripts", config["install"]["install_scripts"]]
     how = ["--single-version-externally-managed", "--record", tmp_path / "record"]
     run("setup.py", "install", *where, *how, cwd=source_copy)
