@@ -60,7 +60,7 @@ EXTRAS = {
     # Backends for the CPU, beside AOTInductor, which comes with PyTorch and needs a C++ compiler.
     "openvino": ["openvino"],
     "onnx": ["onnx", "onnxscript", "onnxruntime"],
-    # Jetson and data-centre GPUs. The two cannot stand side by side: both are `import torch_tensorrt`.
+    # Jetson and data-center GPUs. The two cannot stand side by side: both are `import torch_tensorrt`.
     "tensorrt": ["torch-tensorrt"],
     "tensorrt-rtx": [f"{name}; platform_machine == 'x86_64'" for name in ("torch-tensorrt-rtx", "tensorrt-rtx")],
     # By this name, with "pytest" in it, `colcon test` knows that pytest runs the tests.

@@ -76,7 +76,7 @@ def _segmentation_figures(
     data = replace(config.data, root=root or config.data.root, on_device=False)
     modalities = history.network.config.modalities
     train, test = (open_dataset(data, split, modalities) for split in ("train", "test"))
-    loader = training_loader(train, data, modalities, config.optimiser.batch, config.seed, range(batches))
+    loader = training_loader(train, data, modalities, config.optimizer.batch, config.seed, range(batches))
     probability = theorem.attraction(history.network, loader, config.exchange.penalty)
     _save(figures.attraction(probability, history), output / "theorem.png")
     if len(modalities) == 2:

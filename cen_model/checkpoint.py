@@ -17,9 +17,9 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialise
+from safetensors.torch import save as serialize
 
-from cen_model.config import TranslationConfig, from_dict
+from cen_model.config import TranslationConfig, from_dict, rename_keys
 from cen_model.models import build
 from cen_model.nn.network import MultimodalNetwork
 from cen_model.published import segmentation_checkpoint, translation_checkpoint
@@ -44,7 +44,7 @@ def save(
         tensors = {name: tensor.half() if tensor.ndim == 4 else tensor for name, tensor in tensors.items()}
     metadata = {**(metadata or {}), CONFIG_KEY: json.dumps(model.config.to_dict())}
     # Not safetensors' save_file: it hides the file from every other user (mode 0600).
-    write_atomically(Path(path), lambda temporary: temporary.write_bytes(serialise(tensors, metadata)))
+    write_atomically(Path(path), lambda temporary: temporary.write_bytes(serialize(tensors, metadata)))
 
 
 def load(path_or_name: str | Path) -> MultimodalNetwork:
@@ -60,7 +60,7 @@ def load(path_or_name: str | Path) -> MultimodalNetwork:
     path = find_weights(path_or_name)
     metadata = read_metadata(path)
     try:
-        config = from_dict(json.loads(metadata[CONFIG_KEY]))
+        config = from_dict(rename_keys(json.loads(metadata[CONFIG_KEY])))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     if not isinstance(config, TranslationConfig):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Class names and colours of the label sets the project knows."""
+"""Class names and colors of the label sets the project knows."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ CITYSCAPES19 = {
     "motorcycle": (0, 0, 230),
     "bicycle": (119, 11, 32),
 }
-"""The 19 classes that Cityscapes evaluates, in the order of their train ids, with its colours."""
+"""The 19 classes that Cityscapes evaluates, in the order of their train ids, with its colors."""
 
 
 def merging(ids: Sequence[int]) -> np.ndarray:
@@ -120,40 +120,40 @@ def merging(ids: Sequence[int]) -> np.ndarray:
 
 
 def palette(n: int) -> np.ndarray:
-    """Colours for `n` classes: uint8 (n, 3) RGB, the PASCAL VOC colour map without its black first entry."""
+    """Colors for `n` classes: uint8 (n, 3) RGB, the PASCAL VOC color map without its black first entry."""
     ids = np.arange(1, n + 1, dtype=np.uint8)
     bits = ((ids[:, None] >> np.arange(8, dtype=np.uint8)) & 1).astype(np.int64)  # (n, 8), least significant first
     channels = [sum(bits[:, 3 * k + c] << (7 - k) for k in range(3) if 3 * k + c < 8) for c in range(3)]
     return np.stack(channels, axis=1).astype(np.uint8)
 
 
-def colour_table(classes: int) -> np.ndarray:
+def color_table(classes: int) -> np.ndarray:
     """RGB of every label: uint8 (256, 3), of `palette`; black for every id that is no class, `VOID` among them."""
     return _table(palette(classes))
 
 
-def _table(colours: Sequence[Sequence[int]] | np.ndarray) -> np.ndarray:
+def _table(colors: Sequence[Sequence[int]] | np.ndarray) -> np.ndarray:
     table = np.zeros((VOID + 1, 3), np.uint8)
-    table[: len(colours)] = colours
+    table[: len(colors)] = colors
     return table
 
 
 @dataclass(frozen=True)
 class LabelSet:
-    """The classes of a dataset, in the order of their ids, with a colour for each."""
+    """The classes of a dataset, in the order of their ids, with a color for each."""
 
     names: tuple[str, ...]
-    colours: tuple[tuple[int, int, int], ...]
+    colors: tuple[tuple[int, int, int], ...]
     """RGB, 0 to 255."""
 
     @classmethod
     def of(cls, names: tuple[str, ...]) -> LabelSet:
-        """With the colours of `palette`."""
+        """With the colors of `palette`."""
         return cls(names, tuple(map(tuple, palette(len(names)).tolist())))
 
     def table(self) -> np.ndarray:
         """RGB of every label: uint8 (256, 3); black for every id that is no class, `VOID` among them."""
-        return _table(self.colours)
+        return _table(self.colors)
 
 
 LABEL_SETS = {

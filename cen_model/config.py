@@ -22,7 +22,7 @@ class ExchangeConfig:
     """What happens to the channels in scope: Eq. 6, or one of the ablations of § 4.1 (see `cen_model.nn.policies`)."""
     scope: Region = "own"
     """Where a modality's channels may be replaced."""
-    penalised: Region = "own"
+    penalized: Region = "own"
     """γ̂: the scaling factors under the sparsity penalty of Eq. 4."""
     threshold: float = 2e-2
     """θ of Eq. 6: a channel is replaced where |γ| < θ."""
@@ -166,9 +166,9 @@ class TranslationConfig(NetworkConfig):
     """Of the images made; None takes the target's. The published code makes three of every target."""
     filters: int = 64
     """Channels after the first convolution; of the discriminator, too, that it is trained against."""
-    normalised: Literal["all", "inner"] = "all"
+    normalized: Literal["all", "inner"] = "all"
     """Encoder convolutions with a norm, and so with exchange: all eight (the paper), or the 2nd to the 7th (the
-    published code, where the norms of the other two exist and are penalised, but nothing passes through them)."""
+    published code, where the norms of the other two exist and are penalized, but nothing passes through them)."""
     decoder_norms: Literal["shared", "private"] = "shared"
     """Shared in the paper, private in the published code."""
     dropout: float = 0.5
@@ -176,6 +176,14 @@ class TranslationConfig(NetworkConfig):
 
 
 TASKS = {config.task: config for config in (SegmentationConfig, TranslationConfig)}
+RENAMED_KEYS = {
+    "colours": "colors",
+    "normalised": "normalized",
+    "optimiser": "optimizer",
+    "optimisers": "optimizers",
+    "penalised": "penalized",
+}
+"""Keys in files of version 0.1, and their spelling since then."""
 _PARTS = {"exchange": ExchangeConfig, "fusion": FusionConfig}
 
 
@@ -197,6 +205,27 @@ def from_dict(values: Mapping[str, Any]) -> SegmentationConfig | TranslationConf
         if key in values:
             values[key] = tuple(values[key])
     return cls(**values)
+
+
+def rename_keys(values: Any) -> Any:
+    """Return nested values, read from a file of this project, with the keys of version 0.1 in today's spelling."""
+    if isinstance(values, Mapping):
+        return {RENAMED_KEYS.get(key, key): rename_keys(value) for key, value in values.items()}
+    return values
+
+
+def refuse_renamed_keys(values: Any, place: str) -> None:
+    """Raise ValueError that tells today's spelling where nested values, written by a user, have a key of version 0.1.
+
+    Args:
+        place: what the message begins with, such as the name of the file.
+    """
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            for part in str(key).split("."):
+                if part in RENAMED_KEYS:
+                    raise ValueError(f"{place}: the key {part!r} is spelled {RENAMED_KEYS[part]!r} now")
+            refuse_renamed_keys(value, place)
 
 
 def _refuse(keys: Mapping[str, Any], why: str) -> NoReturn:

@@ -15,10 +15,10 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 DEPTH_UNITS, MAX_LOG_DEPTH = 512, 11.1
-"""Of Taskonomy's 16-bit depth: units a metre, and the greatest log(1 + units)."""
+"""Of Taskonomy's 16-bit depth: units a meter, and the greatest log(1 + units)."""
 
 
-def _normalise_8bit(image: Tensor) -> Tensor:
+def _normalize_8bit(image: Tensor) -> Tensor:
     """[0, 255] → [-1, 1]."""
     return image.float() / 127.5 - 1
 
@@ -34,26 +34,26 @@ class Modality:
 
     Attributes:
         channels: of one image.
-        normalise: raw (..., channels, H, W) → float32 network input of the same shape.
+        normalize: raw (..., channels, H, W) → float32 network input of the same shape.
         to_image: raw → float32 in [-1, 1], for translation.
         from_image: its inverse.
     """
 
     channels: int
-    normalise: Callable[[Tensor], Tensor]
-    to_image: Callable[[Tensor], Tensor] = _normalise_8bit
+    normalize: Callable[[Tensor], Tensor]
+    to_image: Callable[[Tensor], Tensor] = _normalize_8bit
     from_image: Callable[[Tensor], Tensor] = image_to_8bit
 
 
-def _normalise_rgb(rgb: Tensor) -> Tensor:
+def _normalize_rgb(rgb: Tensor) -> Tensor:
     """[0, 255] → ImageNet's mean and deviation."""
     mean = torch.tensor(IMAGENET_MEAN, device=rgb.device).view(3, 1, 1) * 255
     std = torch.tensor(IMAGENET_STD, device=rgb.device).view(3, 1, 1) * 255
     return (rgb.float() - mean) / std
 
 
-def _normalise_depth(depth: Tensor) -> Tensor:
-    """Metres as they are (the published code's input); a hole (0, negative, NaN, inf) is exactly 0 m.
+def _normalize_depth(depth: Tensor) -> Tensor:
+    """Meters as they are (the published code's input); a hole (0, negative, NaN, inf) is exactly 0 m.
 
     No sensor measures 0 m, so the network can tell a hole from every surface.
     """
@@ -62,37 +62,37 @@ def _normalise_depth(depth: Tensor) -> Tensor:
 
 
 def _depth_to_image(depth: Tensor) -> Tensor:
-    """Metres → [-1, 1], logarithmically, as the published code encodes Taskonomy's depth; a hole is -1.
+    """Meters → [-1, 1], logarithmically, as the published code encodes Taskonomy's depth; a hole is -1.
 
     1 is 129 m, and all that is farther.
     """
-    return (torch.log1p(_normalise_depth(depth) * DEPTH_UNITS) / MAX_LOG_DEPTH * 2 - 1).clamp(max=1)
+    return (torch.log1p(_normalize_depth(depth) * DEPTH_UNITS) / MAX_LOG_DEPTH * 2 - 1).clamp(max=1)
 
 
 def _image_to_depth(image: Tensor) -> Tensor:
     return torch.expm1((image.clamp(-1, 1) + 1) / 2 * MAX_LOG_DEPTH) / DEPTH_UNITS
 
 
-_8BIT_IN_COLOUR, _8BIT = Modality(3, _normalise_8bit), Modality(1, _normalise_8bit)
+_8BIT_IN_COLOR, _8BIT = Modality(3, _normalize_8bit), Modality(1, _normalize_8bit)
 
 MODALITIES = {
-    "rgb": Modality(3, _normalise_rgb),
-    "depth": Modality(1, _normalise_depth, _depth_to_image, _image_to_depth),
+    "rgb": Modality(3, _normalize_rgb),
+    "depth": Modality(1, _normalize_depth, _depth_to_image, _image_to_depth),
     # 8-bit images, as in Taskonomy.
-    "normal": _8BIT_IN_COLOUR,
+    "normal": _8BIT_IN_COLOR,
     "shade": _8BIT,
     "texture": _8BIT,
     "edge": _8BIT,
-    "curvature": _8BIT_IN_COLOUR,
-    "segment2d": _8BIT_IN_COLOUR,
-    "segment25d": _8BIT_IN_COLOUR,
+    "curvature": _8BIT_IN_COLOR,
+    "segment2d": _8BIT_IN_COLOR,
+    "segment25d": _8BIT_IN_COLOR,
     # Horizontal disparity, height above ground, angle with gravity (Gupta et al. 2014).
-    "hha": _8BIT_IN_COLOUR,
+    "hha": _8BIT_IN_COLOR,
     # Along the optical axis, where `depth` is along the ray (Taskonomy has both).
-    "zbuffer": Modality(1, _normalise_depth, _depth_to_image, _image_to_depth),
+    "zbuffer": Modality(1, _normalize_depth, _depth_to_image, _image_to_depth),
 }
 
-IN_METRES = ("depth", "zbuffer")
+IN_METERS = ("depth", "zbuffer")
 """Raw values of these are depths, of all others 8 bits."""
 
 
@@ -101,9 +101,9 @@ def modality(name: str) -> Modality:
     return look_up("modality", name, MODALITIES)
 
 
-def normalise(name: str, image: Tensor) -> Tensor:
-    """Raw values of the named modality → float32 input of segmentation: depth in metres, all others in [0, 255]."""
-    return modality(name).normalise(image)
+def normalize(name: str, image: Tensor) -> Tensor:
+    """Raw values of the named modality → float32 input of segmentation: depth in meters, all others in [0, 255]."""
+    return modality(name).normalize(image)
 
 
 def to_image(name: str, raw: Tensor) -> Tensor:
@@ -113,9 +113,9 @@ def to_image(name: str, raw: Tensor) -> Tensor:
 
 def measured(name: str, image: Tensor) -> Tensor:
     """Which values of a `to_image` were measured, as bool of its shape: of depth all but the holes, which are -1."""
-    return image > -1 if name in IN_METRES else torch.ones_like(image, dtype=torch.bool)
+    return image > -1 if name in IN_METERS else torch.ones_like(image, dtype=torch.bool)
 
 
 def from_image(name: str, image: Tensor) -> Tensor:
-    """The inverse of `to_image`: depth in metres, all others uint8."""
+    """The inverse of `to_image`: depth in meters, all others uint8."""
     return modality(name).from_image(image)

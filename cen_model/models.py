@@ -99,7 +99,7 @@ def _segmentation_encoder(config: SegmentationConfig, in_channels: int) -> Encod
 def _translation_parts(config: TranslationConfig) -> _Parts:
     broadened, target_channels = _broadened(config), modality(config.target).channels
     in_channels, out_channels = config.in_channels or broadened, config.out_channels or target_channels
-    encoder = UNetEncoder(in_channels, config.filters, config.normalised)
+    encoder = UNetEncoder(in_channels, config.filters, config.normalized)
     decoder = UNetDecoder(encoder.channels, out_channels, config.dropout)
     return _Parts(
         encoder, decoder, in_channels, out_channels, TRANSLATION_POINTS, config.decoder_norms, True, InstanceNorm
@@ -136,12 +136,12 @@ def _assemble(config: NetworkConfig, parts: _Parts) -> MultimodalNetwork:
 
 
 def _freeze_norms_not_run(encoder: nn.Module) -> None:
-    """Where nothing passes through a norm, its penalised factors alone get a gradient; for any other DDP would wait."""
+    """Where nothing passes through a norm, its penalized factors alone get a gradient; for any other DDP would wait."""
     for stage in encoder.stages:
-        if isinstance(stage, Down) and not stage.normalised:
-            penalised = {id(norm.weight) for layer in exchange_norms(stage) for norm in layer.norms}
+        if isinstance(stage, Down) and not stage.normalized:
+            penalized = {id(norm.weight) for layer in exchange_norms(stage) for norm in layer.norms}
             for parameter in stage.norm.parameters():
-                parameter.requires_grad_(id(parameter) in penalised)
+                parameter.requires_grad_(id(parameter) in penalized)
 
 
 def _fuse(config: NetworkConfig) -> Callable[[Sequence[nn.Module]], nn.Module] | None:

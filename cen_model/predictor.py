@@ -38,7 +38,7 @@ class Deployment:
         branch: "ensemble", or "rgb" or "depth" to run that modality's decoder alone.
         cache: the folder of engines; None takes the project's own in the user's cache folder.
         on_demand: whether the first image of a new size waits for an engine; if not, images of a size that was not
-            prepared are labelled without one.
+            prepared are labeled without one.
     """
 
     backend: str = NONE
@@ -136,7 +136,7 @@ class Predictor:
 
         Args:
             rgb: uint8 (H, W, 3).
-            depth: (H, W), registered to rgb; uint16 in millimetres or float32 in metres. A hole (0, NaN, inf or
+            depth: (H, W), registered to rgb; uint16 in millimeters or float32 in meters. A hole (0, NaN, inf or
                 negative) reaches the network as 0 m, which no surface has; nothing is filled in.
 
         Raises:
@@ -154,7 +154,7 @@ class Predictor:
             return
         prepared = " and ".join(f"{height}×{width}" for height, width in self._engines) or "none"
         LOGGER.warning(
-            "images are %d×%d, engines are there for %s: labelling without an engine, which is slower",
+            "images are %d×%d, engines are there for %s: labeling without an engine, which is slower",
             *sensor,
             prepared,
         )
@@ -188,6 +188,6 @@ def _check(rgb: np.ndarray, depth: np.ndarray) -> None:
         raise ValueError(f"rgb: expected uint8 (H, W, 3), got {rgb.dtype} {rgb.shape}")
     if depth.dtype not in (np.uint16, np.float32) or depth.shape != rgb.shape[:2]:
         raise ValueError(
-            f"depth: expected uint16 millimetres or float32 metres of shape {rgb.shape[:2]}, registered to rgb; "
+            f"depth: expected uint16 millimeters or float32 meters of shape {rgb.shape[:2]}, registered to rgb; "
             f"got {depth.dtype} {depth.shape}"
         )

@@ -30,8 +30,8 @@ _SEGMENTATION = {
 }
 
 
-def _exchange(penalised: str, scope: str) -> ExchangeConfig:
-    return ExchangeConfig(penalised=penalised, scope=scope)
+def _exchange(penalized: str, scope: str) -> ExchangeConfig:
+    return ExchangeConfig(penalized=penalized, scope=scope)
 
 
 # Tables 1 and 7: "half" is each modality's own half. Rows with neither penalty nor exchange have no `exchange` at all.
@@ -50,11 +50,11 @@ _SHARING = {
 
 # § 4.1, "Additional ablation studies". A fixed or random portion goes without the penalty.
 _ABLATIONS = {
-    "fixed": replace(_CEN, exchange=ExchangeConfig(policy="fixed", penalised="none")),
+    "fixed": replace(_CEN, exchange=ExchangeConfig(policy="fixed", penalized="none")),
     "fixed-downsampling": replace(
-        _CEN, exchange=ExchangeConfig(policy="fixed", penalised="none", layers="downsampling")
+        _CEN, exchange=ExchangeConfig(policy="fixed", penalized="none", layers="downsampling")
     ),
-    "random": replace(_CEN, exchange=ExchangeConfig(policy="random", penalised="none")),
+    "random": replace(_CEN, exchange=ExchangeConfig(policy="random", penalized="none")),
     "discard": replace(_CEN, exchange=ExchangeConfig(policy="discard")),
     "sum": replace(_CEN, exchange=ExchangeConfig(policy="sum")),
     "soft_gate": replace(_CEN, exchange=ExchangeConfig(policy="soft_gate")),
@@ -91,7 +91,7 @@ _TRANSLATION = {
         in_channels=3,
         out_channels=3,
         exchange=ExchangeConfig(threshold=1e-2, scope="all"),
-        normalised="inner",
+        normalized="inner",
         decoder_norms="private",
     ),
     # Table 5: one to four modalities.

@@ -53,7 +53,7 @@ def train(config: AnyTrainConfig, console: Console) -> bool:
         _warn_of_slow_precision(console)
     dataset, validation = _open_together(config, fabric, "train", "validation")
     task = TASKS[config.task](_without_weights(config) if config.dry_run else config, dataset, fabric)
-    epoch_steps = steps_per_epoch(len(dataset), config.optimiser.batch)
+    epoch_steps = steps_per_epoch(len(dataset), config.optimizer.batch)
     if config.dry_run:
         if fabric.is_global_zero:
             display.print_plan(console, config, task, len(dataset), epoch_steps)
@@ -80,15 +80,15 @@ def _take_steps(run: Run, end: int, epoch_steps: int, dataset: Dataset, validati
     """From where the run is up to step `end`, or until Ctrl-C, which ends with a save as an epoch does."""
     config, task, fabric, progress = run.config, run.task, run.fabric, run.progress
     ranks, world = Ranks.current(), fabric.world_size
-    steps, batch = range(progress.step, end), config.optimiser.batch
+    steps, batch = range(progress.step, end), config.optimizer.batch
     batches = training_loader(
         dataset, config.data, task.inputs, batch, config.seed, steps, fabric.device, ranks.rank, world, task.targets
     )
     sentinel = Sentinel(dataset, run.folder / LAST)
     with display.bar(console, steps, fabric.is_global_zero) as bar, stop_on_signal() as stop:
         for step, samples in zip(steps, batches, strict=True):
-            for optimiser in task.optimisers.values():
-                set_learning_rates(optimiser, step, epoch_steps, config.schedule)
+            for optimizer in task.optimizers.values():
+                set_learning_rates(optimizer, step, epoch_steps, config.schedule)
             terms = task.step(samples)
             sentinel.note(step, terms, samples["index"])
 
@@ -181,7 +181,7 @@ def main() -> int:
         console.print(f"train: {error}", markup=False, soft_wrap=True)
         return 1
     except torch.OutOfMemoryError as error:
-        less = "optimiser.accumulate=2 (and more) or hardware.recompute=true need less memory"
+        less = "optimizer.accumulate=2 (and more) or hardware.recompute=true need less memory"
         console.print(f"train: {error}; {less}", markup=False, soft_wrap=True)
         return 1
     return 0

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cen_model.checkpoint import load
-from cen_model.data.transforms import Metres, to_sample
-from cen_model.modalities import IN_METRES, image_to_8bit, modality, to_image
+from cen_model.data.transforms import Meters, to_sample
+from cen_model.modalities import IN_METERS, image_to_8bit, modality, to_image
 from cen_model.nn.network import MultimodalNetwork
 from cen_model.nn.unet import MULTIPLE, InstanceNorm
 
@@ -44,7 +44,7 @@ class Translator:
         model: a translation network in evaluation mode.
         device: "cpu", "cuda", "cuda:1", …; None takes a GPU where there is one.
         dropout: leave dropout on, as the published code does; the result is then a random one.
-        running_statistics: normalise with the statistics gathered in training instead of each image's own.
+        running_statistics: normalize with the statistics gathered in training instead of each image's own.
 
     Raises:
         ValueError: the network is not one for translation.
@@ -86,7 +86,7 @@ class Translator:
         nearest, all others bilinear), and its answer back to their size (bilinear).
 
         Args:
-            images: by modality. "depth" and "zbuffer" uint16 in millimetres or float in metres (H, W), a hole (0, NaN,
+            images: by modality. "depth" and "zbuffer" uint16 in millimeters or float in meters (H, W), a hole (0, NaN,
                 inf or negative) as 0 m; all others uint8 (H, W) or (H, W, C).
 
         Raises:
@@ -98,7 +98,7 @@ class Translator:
         height, width = images[names[0]].shape[:2]
         # The functions of training, and none like them: other units or holes, and the answer is wrong without a word.
         raw = to_sample({name: _single(images[name]) for name in names}, names, input_size(height, width))
-        inputs = {name: to_image(name, values[None].to(self.device)) for name, values in Metres()(raw).items()}
+        inputs = {name: to_image(name, values[None].to(self.device)) for name, values in Meters()(raw).items()}
         outputs = self._model(inputs)
         arrays = {name: _to_uint8(_resized(output, (height, width))) for name, output in outputs.items()}
         return Translation(arrays.pop("ensemble"), arrays)
@@ -128,7 +128,7 @@ def _check(name: str, images: Mapping[str, np.ndarray], first: str, channels: in
     if name not in images:
         raise ValueError(f"{name}: missing; got images of {', '.join(images) or 'no modality'}")
     image, got = images[name], f"got {images[name].dtype} {images[name].shape}"
-    if name in IN_METRES:
+    if name in IN_METERS:
         _check_depth(name, image, got)
     else:
         _check_8bit(name, image, channels, got)
@@ -140,7 +140,7 @@ def _check(name: str, images: Mapping[str, np.ndarray], first: str, channels: in
 def _check_depth(name: str, image: np.ndarray, got: str) -> None:
     if (image.dtype != np.uint16 and image.dtype.kind != "f") or image.ndim != 2 or not image.size:
         raise ValueError(
-            f"{name}: expected uint16 millimetres or float metres (H, W), as they were measured, for the network takes "
+            f"{name}: expected uint16 millimeters or float meters (H, W), as they were measured, for the network takes "
             f"their logarithm; {got}"
         )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The class names and colours of a network, for those who read its labels.
+"""The class names and colors of a network, for those who read its labels.
 
 python -m cen_ros.classes WEIGHTS --json FILE.json --kimera FILE.csv
 """
@@ -25,12 +25,12 @@ KIMERA_LABELS = 21
 
 
 def class_map(classes: Sequence[str]) -> str:
-    """JSON: {"classes": [{"id": 0, "name": "bed", "color": [r, g, b]}, …], "unlabelled": 255}."""
+    """JSON: {"classes": [{"id": 0, "name": "bed", "color": [r, g, b]}, …], "unlabeled": 255}."""
     entries = [
-        {"id": k, "name": name, "color": colour}
-        for k, (name, colour) in enumerate(zip(classes, palette(len(classes)).tolist(), strict=True))
+        {"id": k, "name": name, "color": color}
+        for k, (name, color) in enumerate(zip(classes, palette(len(classes)).tolist(), strict=True))
     ]
-    return json.dumps({"classes": entries, "unlabelled": VOID})
+    return json.dumps({"classes": entries, "unlabeled": VOID})
 
 
 def class_ids(names: Iterable[str], classes: Sequence[str]) -> tuple[int, ...]:
@@ -44,7 +44,7 @@ def class_ids(names: Iterable[str], classes: Sequence[str]) -> tuple[int, ...]:
 
 
 def label_info(classes: Sequence[str], header: Any = None, threshold: float = 0.0) -> Any:
-    """vision_msgs/LabelInfo of the classes (255 is unlabelled by that message's own rule); None without vision_msgs.
+    """vision_msgs/LabelInfo of the classes (255 is unlabeled by that message's own rule); None without vision_msgs.
 
     Args:
         header: std_msgs/Header; None leaves it empty.
@@ -62,11 +62,11 @@ def label_info(classes: Sequence[str], header: Any = None, threshold: float = 0.
 
 
 def kimera_csv(classes: Sequence[str]) -> str:
-    """Kimera-Semantics' table of colours; unlabelled is its unknown class, which is 0, and the others follow."""
-    colours = palette(len(classes)).tolist()
+    """Kimera-Semantics' table of colors; unlabeled is its unknown class, which is 0, and the others follow."""
+    colors = palette(len(classes)).tolist()
     rows = [("unknown", 0, 0, 0, 255, 0)]
     # Its reader knows no quotes.
-    rows += [(name.replace(",", " "), *colours[k], 255, k + 1) for k, name in enumerate(classes)]
+    rows += [(name.replace(",", " "), *colors[k], 255, k + 1) for k, name in enumerate(classes)]
     return "".join(",".join(map(str, row)) + "\n" for row in (("name", "red", "green", "blue", "alpha", "id"), *rows))
 
 
@@ -93,11 +93,9 @@ def read_classes(path_or_name: str | Path) -> tuple[str, ...]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the class map, or write the files that are asked for."""
-    parser = argparse.ArgumentParser(
-        prog="python -m cen_ros.classes", description="Class names and colours of weights."
-    )
+    parser = argparse.ArgumentParser(prog="python -m cen_ros.classes", description="Class names and colors of weights.")
     parser.add_argument("weights", help="a .safetensors file, or the name of shipped weights")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write ids, names and colours as JSON")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write ids, names and colors as JSON")
     parser.add_argument("--kimera", type=Path, metavar="FILE", help="write Kimera-Semantics' CSV")
     arguments = parser.parse_args(argv)
     try:

@@ -41,10 +41,10 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--weights", required=True, help="a checkpoint, or the name of shipped weights")
     parser.add_argument("--output", type=Path, default=Path("evaluation"), help="folder of the results")
     parser.add_argument("--rgb-topic")
-    parser.add_argument("--depth-topic", help="registered to colour")
+    parser.add_argument("--depth-topic", help="registered to color")
     parser.add_argument(
         "--truth",
-        help="topic of label images, or a folder of PNG files of class ids, 255 = unlabelled, named by stamp: "
+        help="topic of label images, or a folder of PNG files of class ids, 255 = unlabeled, named by stamp: "
         "seconds.nanoseconds or nanoseconds; none: ignore a topic that would be found",
     )
     parser.add_argument("--slop", type=float, default=0.05, metavar="S", help="largest difference of paired stamps")
@@ -54,7 +54,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--device", help="cpu, cuda, cuda:1, …; else a GPU where there is one")
     parser.add_argument("--branch", default="ensemble", choices=("ensemble", "rgb", "depth"))
     parser.add_argument(
-        "--write-bag", action="store_true", help="also copy each bag to OUTPUT/labelled, with label, color, confidence"
+        "--write-bag", action="store_true", help="also copy each bag to OUTPUT/labeled, with label, color, confidence"
     )
     args = parser.parse_args(argv)
     if args.every < 1 or not 0 <= args.slop < 3600:
@@ -84,7 +84,7 @@ class Command:
 
     def evaluate(self, bag: Path, folder: Path) -> dict[str, Any]:
         """Evaluate one bag into `folder`. The report has `error` set where that was not possible."""
-        labelled = folder / "labelled" if self._args.write_bag else None
+        labeled = folder / "labeled" if self._args.write_bag else None
         with Progress(console=self._console, transient=True, disable=not self._console.is_terminal) as bars:
             bar = bars.add_task(bag.name, total=None)
 
@@ -93,7 +93,7 @@ class Command:
                 self._say(f"{bag}: {streams.why}")
 
             try:
-                done = evaluate(bag, self._predictor, self._config, labelled, start, lambda: bars.advance(bar))
+                done = evaluate(bag, self._predictor, self._config, labeled, start, lambda: bars.advance(bar))
                 report, gallery = done.report, done.gallery
             except (ValueError, OSError, RuntimeError) as error:
                 report, gallery = {"bag": str(bag), "error": str(error)}, None

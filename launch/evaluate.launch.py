@@ -3,7 +3,7 @@
 
 ros2 launch cen_ros evaluate.launch.py bag:=/path/to/bag weights:=… output:=evaluation
 
-Ends by itself; the result is output/score.json, with pictures where frames of colour and labels met.
+Ends by itself; the result is output/score.json, with pictures where frames of color and labels met.
 """
 
 import importlib.util
@@ -41,8 +41,8 @@ ARGUMENTS = {
         "rosbag2 (`ros2 bag play`), cen_ros (`python -m cen_ros.tools.play`), or auto: rosbag2 if it can",
     ),
     # Empty means: found by type and name.
-    "rgb_topic": ("", "colour images in the bag"),
-    "depth_topic": ("", "depth images in the bag, registered to colour"),
+    "rgb_topic": ("", "color images in the bag"),
+    "depth_topic": ("", "depth images in the bag, registered to color"),
     "truth_topic": ("", "label images in the bag to compare with; none: there is no truth"),
     # Of the node.
     "weights": ("", "checkpoint file or name of shipped weights; overrides params_file"),
@@ -55,7 +55,7 @@ LAST_SECONDS = 15.0
 
 
 def inspect(values):
-    """Streams of the bag, its number of colour images, whether depth has the same stamps, and what is damaged."""
+    """Streams of the bag, its number of color images, whether depth has the same stamps, and what is damaged."""
     from cen_ros.bags.reader import Bag
     from cen_ros.bags.topics import COMPRESSED, choose
     from cen_ros.segmentation.sync import stamp_ns
@@ -148,7 +148,7 @@ def evaluate(context):
         return [TimerAction(period=LAST_SECONDS, actions=[end("none of the bag's images was heard")])]
 
     return [
-        LogInfo(msg=f"evaluate: {streams.why}; {frames} colour images{f'; {damage}' if damage else ''}"),
+        LogInfo(msg=f"evaluate: {streams.why}; {frames} color images{f'; {damage}' if damage else ''}"),
         RegisterEventHandler(OnProcessIO(target_action=score, on_stderr=on_scorer, on_stdout=on_scorer)),
         RegisterEventHandler(OnProcessIO(on_stderr=on_anyone, on_stdout=on_anyone)),
         RegisterEventHandler(OnProcessExit(target_action=play, on_exit=on_player)),

@@ -15,9 +15,9 @@ CONFIG = Path(get_package_share_directory("cen_ros"), "config")
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")  # until Jazzy, since Kilted
 
 ARGUMENTS = {
-    "rgb_topic": ("/camera/color/image_raw", "colour images (sensor_msgs/Image)"),
-    "depth_topic": ("/camera/aligned_depth_to_color/image_raw", "depth images registered to colour"),
-    "info_topic": ("/camera/color/camera_info", "of the colour camera, for point clouds"),
+    "rgb_topic": ("/camera/color/image_raw", "color images (sensor_msgs/Image)"),
+    "depth_topic": ("/camera/aligned_depth_to_color/image_raw", "depth images registered to color"),
+    "info_topic": ("/camera/color/camera_info", "of the color camera, for point clouds"),
     "params_file": (str(CONFIG / "segment.yaml"), "parameters of the node"),
     "namespace": ("", "namespace of the node"),
     "log_level": ("info", "debug, info, warn, error or fatal"),

@@ -58,11 +58,11 @@ def test_a_bag_is_replayed_scored_and_the_launch_ends(tmp_path, bag, parameters,
     assert launched.wait(5 * SECONDS) == 0, launched.said()
     result = json.loads((output / "score.json").read_text())
     assert result["sent"] == 12
-    assert 0 < result["labelled"] <= 12
+    assert 0 < result["labeled"] <= 12
     assert result["strays"] == 0
     assert (result["iou"]["bed"] is not None) == truth
     assert 0 < result["latency_ms"]["median"] < 10_000, "counted from the image, for the stamps are old"
-    launched.wait_for_line("frames labelled, latency")
+    launched.wait_for_line("frames labeled, latency")
     assert "process has died" not in launched.said()
 
 

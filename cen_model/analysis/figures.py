@@ -16,17 +16,17 @@ CHANNELS = 64
 
 
 def gamma_against_step(history: History, layer: str) -> Figure:
-    """Fig. 5: γ of each channel of a layer over the training, a panel for each modality; penalised ones in colour."""
-    gamma, penalised = history.gamma[layer], history.penalised[layer]
+    """Fig. 5: γ of each channel of a layer over the training, a panel for each modality; penalized ones in color."""
+    gamma, penalized = history.gamma[layer], history.penalized[layer]
     figure = Figure((4.2 * gamma.shape[1], 3.2), layout="constrained")
     axes = figure.subplots(1, gamma.shape[1], sharey=True, squeeze=False)[0]
     for m, (axis, name) in enumerate(zip(axes, history.network.config.modalities, strict=True)):
-        for chosen, colour in ((~penalised[m], "0.75"), (penalised[m], "tab:red")):
+        for chosen, color in ((~penalized[m], "0.75"), (penalized[m], "tab:red")):
             channels = np.flatnonzero(chosen)[:: max(1, chosen.sum() // CHANNELS)]
-            axis.plot(history.steps, gamma[:, m, channels], color=colour, linewidth=0.6)
+            axis.plot(history.steps, gamma[:, m, channels], color=color, linewidth=0.6)
         axis.axhspan(-history.threshold, history.threshold, color="tab:blue", alpha=0.15)
         axis.set(title=name, xlabel="step", ylabel="γ" if m == 0 else None)
-    figure.suptitle(f"{history.name}: {layer}; red: penalised, blue: below θ", fontsize=9)
+    figure.suptitle(f"{history.name}: {layer}; red: penalized, blue: below θ", fontsize=9)
     return figure
 
 
@@ -71,12 +71,12 @@ def _stack(axis: Axes, history: History, layer: str) -> None:
 
 
 def _name(history: History) -> str:
-    penalised = {"none": "no γ", "all": "every γ", "own": "each modality's own part"}
-    return f"{history.name}; penalised: {penalised[history.network.config.exchange.penalised]}"
+    penalized = {"none": "no γ", "all": "every γ", "own": "each modality's own part"}
+    return f"{history.name}; penalized: {penalized[history.network.config.exchange.penalized]}"
 
 
 def exchanged(histories: Sequence[History]) -> Figure:
-    """The share of every layer's penalised γ that ended below θ, runs below each other."""
+    """The share of every layer's penalized γ that ended below θ, runs below each other."""
     figure = Figure((max(6, 0.35 * len(histories[0].gamma) + 2), 1.2 + 2.0 * len(histories)), layout="constrained")
     axes = figure.subplots(len(histories), 1, squeeze=False)[:, 0]
     for axis, history in zip(axes, histories, strict=True):
@@ -91,21 +91,21 @@ def exchanged(histories: Sequence[History]) -> Figure:
 
 
 def share_below(history: History) -> dict[str, np.ndarray]:
-    """The share (M,) of the penalised γ of each layer that ended below θ; of all γ where none is penalised."""
+    """The share (M,) of the penalized γ of each layer that ended below θ; of all γ where none is penalized."""
     shares = {}
     for name, gamma in history.gamma.items():
-        penalised = history.penalised[name]
-        region = penalised if penalised.any() else np.ones_like(penalised)
+        penalized = history.penalized[name]
+        region = penalized if penalized.any() else np.ones_like(penalized)
         below = (np.abs(gamma[-1]) < history.threshold) & region
         shares[name] = below.sum(1) / np.maximum(region.sum(1), 1)
     return shares
 
 
 def recoveries(history: History) -> tuple[int, int]:
-    """Of the penalised γ that were below θ at any earlier note: how many are at the end, and how many there were."""
+    """Of the penalized γ that were below θ at any earlier note: how many are at the end, and how many there were."""
     stayed = fell = 0
     for name, gamma in history.gamma.items():
-        below = (np.abs(gamma) < history.threshold) & history.penalised[name]
+        below = (np.abs(gamma) < history.threshold) & history.penalized[name]
         earlier = below[:-1].any(0)
         fell += int(earlier.sum())
         stayed += int((earlier & below[-1]).sum())
@@ -118,9 +118,9 @@ def attraction(probability: Mapping[str, np.ndarray], history: History) -> Figur
     Args:
         probability: (M, C) of every layer.
     """
-    predicted = np.concatenate([probability[name][history.penalised[name]] for name in history.gamma])
+    predicted = np.concatenate([probability[name][history.penalized[name]] for name in history.gamma])
     near = np.concatenate(
-        [np.abs(gamma[-1])[history.penalised[name]] < history.threshold for name, gamma in history.gamma.items()]
+        [np.abs(gamma[-1])[history.penalized[name]] < history.threshold for name, gamma in history.gamma.items()]
     )
     bins = np.minimum((predicted * 10).astype(int), 9)
     figure = Figure((5, 3.4), layout="constrained")
@@ -150,13 +150,13 @@ def sensitivity(results: Sequence[Mapping[str, float]], by: str) -> Figure:
     figure = Figure((4.6, 3.2), layout="constrained")
     axis = figure.subplots()
     other = axis.twinx()
-    for each, name, scale, style, colour in (
+    for each, name, scale, style, color in (
         (axis, key, factor, "o-", "tab:red"),
         (other, "exchanged", 100, "s--", "0.5"),
     ):
         groups = [[scale * run[name] for run in results if run[by] == value] for value in values]
         deviations = [np.std(group, ddof=min(1, len(group) - 1)) for group in groups]  # as in an experiment's table
-        each.errorbar(values, list(map(np.mean, groups)), deviations, fmt=style, color=colour, capsize=3)
+        each.errorbar(values, list(map(np.mean, groups)), deviations, fmt=style, color=color, capsize=3)
     axis.set(xlabel={"penalty": "λ", "threshold": "θ"}[by], xscale="symlog" if 0 in values else "log")
     axis.set_xticks(values, [f"{value:g}" for value in values])
     axis.set_xticks([], minor=True)

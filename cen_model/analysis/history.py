@@ -24,14 +24,14 @@ class History:
     network: its last weights.
     steps: int (T,).
     gamma: float32 (T, M, C) of every exchanging norm, by its name.
-    penalised: bool (M, C), γ̂, by the norm's name.
+    penalized: bool (M, C), γ̂, by the norm's name.
     """
 
     name: str
     network: MultimodalNetwork
     steps: np.ndarray
     gamma: dict[str, np.ndarray]
-    penalised: dict[str, np.ndarray]
+    penalized: dict[str, np.ndarray]
 
     @property
     def threshold(self) -> float:
@@ -61,5 +61,5 @@ def read(run: Path) -> History:
         network,
         np.array(steps),
         {name: np.stack([tensors[name] for tensors in each]) for name in layers},
-        {name: layer.penalised_MC.numpy() for name, layer in layers.items()},
+        {name: layer.penalized_MC.numpy() for name, layer in layers.items()},
     )

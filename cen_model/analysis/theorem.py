@@ -29,12 +29,12 @@ def attraction(
     and would be certain to stay where it is for that alone. They are taken where training left γ, not at γ = 0 of one
     channel after the other.
 
-    The normalised activations are taken for independent standard normal variables, as in the proof. The gradient of L
+    The normalized activations are taken for independent standard normal variables, as in the proof. The gradient of L
     by γ is then normal with the deviation √Σ (∂L/∂x'(i, j))², over the pixels of a batch: that is |∂L/∂x'|, here the
     root of its mean square over the batches.
 
     Args:
-        network: of segmentation; its normalisation is that of evaluation. It is not changed.
+        network: of segmentation; its normalization is that of evaluation. It is not changed.
         batches: with labels, of the size that it was trained with.
         penalty: λ.
     """

@@ -45,7 +45,7 @@ class Row:
         ceiling_share: of the machine's fastest matrix product in that precision, reached on the FLOPs that are run.
         peak_memory: bytes of the process, or on a GPU of its tensors.
         build_seconds: from the checkpoint to the first labels.
-        agreement: share of the pixels that are labelled as by the network itself, in float32; None where that failed.
+        agreement: share of the pixels that are labeled as by the network itself, in float32; None where that failed.
         failure: why it could not be run.
     """
 

@@ -19,7 +19,7 @@ from torch import Tensor, fx, nn
 from torch.optim.swa_utils import update_bn
 
 from cen_model.config import NetworkConfig
-from cen_model.modalities import modality, normalise
+from cen_model.modalities import modality, normalize
 from cen_model.nn import exchange, modal
 from cen_model.nn.exchange import ExchangeNorm
 from cen_model.nn.modal import PrivateNorm
@@ -60,7 +60,7 @@ class ListNetwork(nn.Module):
         return self
 
     def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Normalised images (B, C_m, H, W) by modality → logits by modality, and "ensemble", as `MultimodalNetwork`."""
+        """Normalized images (B, C_m, H, W) by modality → logits by modality, and "ensemble", as `MultimodalNetwork`."""
         names = self.config.modalities
         images = modal.broaden([inputs[name] for name in names], self.in_channels)
         outputs = self._interpreter.run(images)
@@ -86,7 +86,7 @@ class _ListInterpreter(fx.Interpreter):
             return self.placeholder(n.target, (), {})
         module = self.fetch_attr(n.target) if n.op == "call_module" else None
         if isinstance(module, PrivateNorm):
-            return _normalise(module, self.env[n.args[0]])
+            return _normalize(module, self.env[n.args[0]])
         return [self._run_one(n, m) for m in range(SUPPORTED["modalities"])]
 
     def _run_one(self, n: fx.Node, m: int) -> Any:
@@ -94,12 +94,12 @@ class _ListInterpreter(fx.Interpreter):
         return getattr(self, n.op)(n.target, args, kwargs)
 
 
-def _normalise(private: PrivateNorm, parts: Sequence[Tensor]) -> list[Tensor]:
-    normalised = [norm(part) for norm, part in zip(private.norms, parts, strict=True)]
+def _normalize(private: PrivateNorm, parts: Sequence[Tensor]) -> list[Tensor]:
+    normalized = [norm(part) for norm, part in zip(private.norms, parts, strict=True)]
     if not isinstance(private, ExchangeNorm):
-        return normalised
+        return normalized
     first, second = private.replaced()
-    return [_exchange(*normalised, first), _exchange(*normalised[::-1], second)]
+    return [_exchange(*normalized, first), _exchange(*normalized[::-1], second)]
 
 
 def _exchange(own: Tensor, other: Tensor, replaced_C: Tensor) -> Tensor:
@@ -132,12 +132,12 @@ def _default_layout(module: nn.Module) -> nn.Module:
 
 @torch.inference_mode()
 def frame(network: ListNetwork, rgb: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Label one frame as evaluation code does, step by step: normalise, run, resize the logits, argmax.
+    """Label one frame as evaluation code does, step by step: normalize, run, resize the logits, argmax.
 
     Args:
         network: of rgb and depth.
         rgb: uint8 (H, W, 3).
-        depth: uint16 (H, W), millimetres; 0 is a hole.
+        depth: uint16 (H, W), millimeters; 0 is a hole.
 
     Returns:
         uint8 (H, W) class ids.
@@ -150,7 +150,7 @@ def frame(network: ListNetwork, rgb: np.ndarray, depth: np.ndarray) -> np.ndarra
         "rgb": torch.from_numpy(rgb).to(device).permute(2, 0, 1).float(),
         "depth": torch.from_numpy(depth).to(device).unsqueeze(0).float() / 1000,
     }
-    inputs = {name: normalise(name, _resized(image[None].contiguous(), size, name)) for name, image in images.items()}
+    inputs = {name: normalize(name, _resized(image[None].contiguous(), size, name)) for name, image in images.items()}
     logits = F.interpolate(network(inputs)["ensemble"], size=(height, width), mode="bilinear", align_corners=False)
     return logits.argmax(1)[0].to(torch.uint8).cpu().numpy()
 
@@ -165,7 +165,7 @@ def _resized(image: Tensor, size: tuple[int, int], name: str) -> Tensor:
 
 @torch.no_grad()
 def exchange_a_third(model: MultimodalNetwork, seed: int) -> MultimodalNetwork:
-    """Turn a network into one to measure with, in place: it exchanges as a trained one would, but has learnt nothing.
+    """Turn a network into one to measure with, in place: it exchanges as a trained one would, but has learned nothing.
 
     In every exchanging norm a random third of the channels in scope gets |γ| < θ/2, all others at least 2 θ. Scaling
     factors and shifts of every BatchNorm are made irregular, and its running statistics are those of random images, so
@@ -198,7 +198,7 @@ def _shrink_a_third(norm: ExchangeNorm, threshold: float) -> None:
 
 
 def _random_images(name: str) -> Tensor:
-    """Seven images (C, 64, 64) from one colour to white noise, normalised: whatever is shown later resembles some."""
+    """Seven images (C, 64, 64) from one color to white noise, normalized: whatever is shown later resembles some."""
     brightest = 5.0 if name == "depth" else 255.0
     coarse = [torch.rand(1, modality(name).channels, 2**i, 2**i) for i in range(7)]
-    return normalise(name, brightest * torch.cat([F.interpolate(image, size=64, mode="bilinear") for image in coarse]))
+    return normalize(name, brightest * torch.cat([F.interpolate(image, size=64, mode="bilinear") for image in coarse]))

@@ -73,7 +73,7 @@ def _augmentation(data: DataConfig) -> str:
     height, width = data.crop
     return (
         f"frames are scaled by {least:g} to {most:g}{sides}, cropped to {height}×{width}, mirrored with probability "
-        f"{data.mirror:g}, and their colours jittered by {data.jitter:g}"
+        f"{data.mirror:g}, and their colors jittered by {data.jitter:g}"
     )
 
 

@@ -89,13 +89,13 @@ class Step:
         self.target = target.to(torch.uint8).to(self.device)
         self.network = network
         self.run = torch.compile(network) if entry.compiled else network
-        self.optimiser = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE, momentum=0.9)
+        self.optimizer = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE, momentum=0.9)
 
     def __call__(self) -> float:
         loss = self.loss()
         loss.backward()
-        self.optimiser.step()
-        self.optimiser.zero_grad()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return loss.item()

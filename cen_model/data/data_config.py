@@ -11,8 +11,10 @@ from typing import Literal
 from cen_model.utils.ranges import AT_LEAST_0, AT_LEAST_1, POSITIVE, SHARE, check
 
 Split = Literal["train", "validation", "test"]
-"""What is learnt from, what chooses among checkpoints and settings, and what is measured at the end. Datasets with only
-two parts, such as NYUDv2, take the same one for validation and test."""
+"""What is learned from, what chooses among checkpoints and settings, and what is measured at the end.
+
+Datasets with only two parts, such as NYUDv2, take the same one for validation and test.
+"""
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,11 @@ class DataConfig:
     root: Path | None = None
     """The dataset's folder as people have it; of "custom" the YAML file that describes it, of "packed" the file."""
     layout: str | None = None
-    """How the folder is organised; None finds out."""
+    """How the folder is organized; None finds out."""
     label_set: str | None = None
     """Such as nyu40 or nyu13; None takes the dataset's own."""
     depth_scale: float | None = None
-    """Steps of a metre in depth images of 8 bits, which SA-Gate's layout may have (CMX, DFormer); None refuses them."""
+    """Steps of a meter in depth images of 8 bits, which SA-Gate's layout may have (CMX, DFormer); None refuses them."""
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
     size: tuple[int, int] | None = None
     """Height and width that frames are resized to before anything else; None leaves them."""

@@ -15,7 +15,7 @@ class Dataset(Protocol):
     """One split of a dataset.
 
     A frame is a dict of arrays of one height and width, by modality: ``rgb`` uint8 (H, W, 3); ``depth`` uint16
-    millimetres or float32 metres (H, W), 0 = hole, as in ROS's REP 118; ``normal``, ``hha`` and ``curvature`` uint8
+    millimeters or float32 meters (H, W), 0 = hole, as in ROS's REP 118; ``normal``, ``hha`` and ``curvature`` uint8
     (H, W, 3); ``shade``, ``texture`` and ``edge`` uint8 (H, W); and ``label`` uint8 (H, W), ids into
     `labels`, 255 = void.
 

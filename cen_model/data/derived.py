@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from cen_model.data.dataset import Dataset
-from cen_model.data.geometry import default_intrinsics, gravity, metres, normals, rays
+from cen_model.data.geometry import default_intrinsics, gravity, meters, normals, rays
 
 UNKNOWN = 128
 """Of normals and HHA where there is no depth."""
@@ -33,7 +33,7 @@ def normal(depth: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
 
 
 def shade(depth: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
-    """Grey matte surfaces, lit from the camera: uint8 (H, W), 255 where one looks straight at them, 0 = unknown."""
+    """Gray matte surfaces, lit from the camera: uint8 (H, W), 255 where one looks straight at them, 0 = unknown."""
     directions = normals(depth, intrinsics)
     x, y = rays(directions.shape[:2], intrinsics)
     towards = np.stack([x, y, np.ones_like(x)], axis=2)
@@ -46,19 +46,19 @@ def edge(depth: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
 
     A step is what lies off a plane: inverse depth is linear there, however steeply the plane is seen. Holes have none.
     """
-    z = metres(depth)
+    z = meters(depth)
     known = z > 0
     w = np.divide(1.0, z, out=np.zeros_like(z), where=known)
     step = np.zeros_like(z)
     for axis in (0, 1):
-        before, after = _neighbours(w, axis)
+        before, after = _neighbors(w, axis)
         smallest = np.minimum(np.minimum(before, after), w)
         bend = np.abs(before + after - 2 * w)
         step = np.maximum(step, np.divide(bend, smallest, out=np.zeros_like(z), where=known))
     return np.rint(np.clip((step - _FLAT) / (_DEEPEST_JUMP - _FLAT), 0, 1) * 255).astype(np.uint8)
 
 
-def _neighbours(w: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+def _neighbors(w: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
     """The values before and after each along an axis; its own beside a hole (0) or the image's end."""
     ends = [(0, 0), (0, 0)]
     ends[axis] = (1, 1)
@@ -69,20 +69,20 @@ def _neighbours(w: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def texture(rgb: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
-    """Texture edges, the gradient of the smoothed colour image's brightness: uint8 (H, W)."""
-    grey = cv2.GaussianBlur(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), (5, 5), 1.0).astype(np.float32)
-    gradient = cv2.magnitude(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
+    """Texture edges, the gradient of the smoothed color image's brightness: uint8 (H, W)."""
+    gray = cv2.GaussianBlur(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), (5, 5), 1.0).astype(np.float32)
+    gradient = cv2.magnitude(cv2.Sobel(gray, cv2.CV_32F, 1, 0), cv2.Sobel(gray, cv2.CV_32F, 0, 1))
     return np.rint(np.clip(gradient / 2, 0, 255)).astype(np.uint8)
 
 
 def hha(depth: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
     """Horizontal disparity, height above ground, angle with gravity (Gupta et al. 2014, § 3): uint8 (H, W, 3).
 
-    310 / z in metres; the height in centimetres above the lowest point, or with the camera at 1.3 m where that is not
+    310 / z in meters; the height in centimeters above the lowest point, or with the camera at 1.3 m where that is not
     0.9 m below it (no floor in sight); the angle between the normal and "up" in degrees, plus 38. Where there is no
     depth all of them are 128.
     """
-    z = metres(depth)
+    z = meters(depth)
     known = z > 0
     directions = normals(depth, intrinsics)
     down = gravity(directions)

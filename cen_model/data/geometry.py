@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 _KINECT = np.array([[518.857901, 0, 325.58245], [0, 519.469611, 253.73617], [0, 0, 1]]) / [[640], [480], [1]]
-"""Intrinsics of NYUDv2's colour camera as shares of the image: what is taken where none are known."""
+"""Intrinsics of NYUDv2's color camera as shares of the image: what is taken where none are known."""
 _MUCH_BETTER, _NOISE = 1 / 4, 0.005
 """Another window's plane is taken if it leaves this share of the squared error, to which this relative error of depth
 is added: where 8-bit depth stays on one step, it fits exactly, and is wrong."""
@@ -25,8 +25,8 @@ def default_intrinsics(size: tuple[int, int]) -> np.ndarray:
     return _KINECT * [[size[1]], [size[0]], [1]]
 
 
-def metres(depth: np.ndarray) -> np.ndarray:
-    """Depth uint16 mm or float32 m as float64 metres, 0 = hole."""
+def meters(depth: np.ndarray) -> np.ndarray:
+    """Depth uint16 mm or float32 m as float64 meters, 0 = hole."""
     values = depth / 1000 if depth.dtype == np.uint16 else depth.astype(np.float64)
     return np.where(np.isfinite(values) & (values > 0), values, 0.0)
 
@@ -47,7 +47,7 @@ def normals(depth: np.ndarray, intrinsics: np.ndarray, window: int | None = None
     Args:
         window: side in pixels, odd; None takes 1/24 of the height, at least 5.
     """
-    z = metres(depth)
+    z = meters(depth)
     known = z > 0
     side = window or max(5, z.shape[0] // 24 | 1)
     x, y = rays(z.shape, intrinsics)

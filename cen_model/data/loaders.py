@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Batches of a dataset for training and evaluation.
 
-A batch holds raw values as `cen_model.modalities.normalise` takes them, by modality (B, C, H, W): uint8, and depth in
-float32 metres; "label" uint8 (B, H, W), 255 = void, where frames have one; and "index" int64 (B,), the frames' places
+A batch holds raw values as `cen_model.modalities.normalize` takes them, by modality (B, C, H, W): uint8, and depth in
+float32 meters; "label" uint8 (B, H, W), 255 = void, where frames have one; and "index" int64 (B,), the frames' places
 in the dataset, which stays on the CPU: `dataset.describe` names a frame's files without waiting for a device.
 
 Axes: B batch, C channels, H W pixels.

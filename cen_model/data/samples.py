@@ -11,14 +11,14 @@ from torch.utils import data as torch_data
 from torchvision.transforms import v2
 
 from cen_model.data.dataset import Dataset
-from cen_model.data.transforms import Metres, Sample, to_sample
+from cen_model.data.transforms import Meters, Sample, to_sample
 
 Key = tuple[int, int]
 """(epoch, index) of a random view."""
 
 
 class Samples(torch_data.Dataset):
-    """The samples of a dataset in order, with their "index"; depth in metres.
+    """The samples of a dataset in order, with their "index"; depth in meters.
 
     Args:
         names: modalities that are wanted; labels come with them.
@@ -27,7 +27,7 @@ class Samples(torch_data.Dataset):
 
     def __init__(self, dataset: Dataset, names: Sequence[str], size: tuple[int, int] | None = None):
         self.dataset, self.names, self.size = dataset, names, size
-        self._metres = Metres()
+        self._meters = Meters()
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -37,7 +37,7 @@ class Samples(torch_data.Dataset):
         return to_sample(self.dataset[index], self.names, self.size)
 
     def __getitem__(self, index: int) -> Sample:
-        return {**self._metres(self.raw(index)), "index": torch.tensor(index)}
+        return {**self._meters(self.raw(index)), "index": torch.tensor(index)}
 
 
 class HeldSamples(Samples):
@@ -91,7 +91,7 @@ def shuffled_batches(
         ValueError: there are fewer samples than one batch needs, or a batch cannot be shared equally.
     """
     if batch % world:
-        raise ValueError(f"optimiser.batch: {batch} samples cannot be shared equally by {world} processes")
+        raise ValueError(f"optimizer.batch: {batch} samples cannot be shared equally by {world} processes")
     per_epoch, share = steps_per_epoch(samples, batch), batch // world
     mine = slice(rank * share, (rank + 1) * share)
     return (keys[mine] for keys in _batches(samples, batch, per_epoch, seed, steps))

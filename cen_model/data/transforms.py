@@ -4,7 +4,7 @@
 A sample is a dict of tensors of one height and width: ``rgb`` Image uint8 (3, H, W), ``depth`` Depth (1, H, W), every
 other modality Plane or Segments uint8 (C, H, W), and ``label`` Mask uint8 (H, W) with 255 = void, where there is one.
 Geometry acts on all of them alike: images bilinear, depth, segments and labels nearest (an average of two depths, or of
-two class ids, is neither). Photometric jitter acts on the colour image alone.
+two class ids, is neither). Photometric jitter acts on the color image alone.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Depth(tv_tensors.Mask):
 
 
 class Segments(tv_tensors.Mask):
-    """An image whose colours tell regions apart: moved like a mask, for between two of them there is no third."""
+    """An image whose colors tell regions apart: moved like a mask, for between two of them there is no third."""
 
 
 class Plane(tv_tensors.Image):
-    """An 8-bit image of a property of the surfaces: moved like a colour image, but no light falls on it."""
+    """An 8-bit image of a property of the surfaces: moved like a color image, but no light falls on it."""
 
 
 class Normals(Plane):
@@ -77,11 +77,11 @@ NEUTRAL: dict[type[Tensor], Sequence[int]] = {
     Normals: (128,),
     tv_tensors.Mask: (VOID,),
 }
-"""What stands where nothing is known: a hole in depth, void in labels, otherwise what normalisation turns into 0."""
+"""What stands where nothing is known: a hole in depth, void in labels, otherwise what normalization turns into 0."""
 
 
-class Metres(v2.Transform):
-    """Depth in uint16 millimetres becomes float32 metres; all else is left."""
+class Meters(v2.Transform):
+    """Depth in uint16 millimeters becomes float32 meters; all else is left."""
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         if isinstance(inpt, Depth) and inpt.dtype == torch.uint16:
@@ -110,7 +110,7 @@ class RandomScale(v2.Transform):
         return self._call_kernel(v2.functional.resize, inpt, size=params["size"], antialias=True)
 
 
-class ColourJitter(v2.ColorJitter):
+class ColorJitter(v2.ColorJitter):
     """torchvision's, of photographs alone."""
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
@@ -165,11 +165,11 @@ def training_transform(data: DataConfig, inputs: Sequence[str]) -> v2.Transform:
     jitter = dict.fromkeys(("brightness", "contrast", "saturation"), data.jitter if "rgb" in inputs else 0.0)
     return v2.Compose(
         [
-            Metres(),
+            Meters(),
             RandomScale(data.scale, data.min_side),
             v2.RandomCrop(data.crop, pad_if_needed=True, fill=fill),
             v2.RandomHorizontalFlip(data.mirror),
-            ColourJitter(**jitter),
+            ColorJitter(**jitter),
             Cutout(inputs, data.cutout),
             ModalityDropout(inputs, data.modality_dropout),
         ]

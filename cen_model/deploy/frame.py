@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cen_model.config import SegmentationConfig
-from cen_model.modalities import normalise
+from cen_model.modalities import normalize
 from cen_model.nn.network import MultimodalNetwork
 
 Branch = Literal["ensemble", "rgb", "depth"]
@@ -73,8 +73,8 @@ class Frame(nn.Module):
 
         Args:
             inputs: for rgb, uint8 (H, W, 3); for depth, float32 (H, W) in the sensor's unit, and float32 (1,), how many
-                of that unit make a metre. A hole (0, NaN, inf or negative) reaches the network as 0 m; nothing is
-                filled in, and resizing is nearest-neighbour so that holes do not bleed into surfaces.
+                of that unit make a meter. A hole (0, NaN, inf or negative) reaches the network as 0 m; nothing is
+                filled in, and resizing is nearest-neighbor so that holes do not bleed into surfaces.
 
         Returns:
             Labels uint8 (H, W), and with `confidence` the label's probability, uint8 (H, W), 255 being certain.
@@ -94,7 +94,7 @@ class Frame(nn.Module):
         images = {}
         for name in self.model.config.modalities:
             image = self._rgb(next(given)) if name == "rgb" else self._depth(next(given), next(given))
-            images[name] = normalise(name, image)
+            images[name] = normalize(name, image)
         return self.model(images)[self.config.branch]
 
     def example(self) -> tuple[Tensor, ...]:
@@ -111,18 +111,18 @@ class Frame(nn.Module):
             return image
         return F.interpolate(image, size=self.config.network, mode="bilinear", antialias=True, align_corners=False)
 
-    def _depth(self, depth_HW: Tensor, per_metre_1: Tensor) -> Tensor:
+    def _depth(self, depth_HW: Tensor, per_meter_1: Tensor) -> Tensor:
         for axis, (sensor, network) in enumerate(zip(self.config.sensor, self.config.network, strict=True)):
             if sensor != network:
                 # What interpolate's "nearest" picks. Every backend knows an index; resizing, they round differently.
                 positions = torch.arange(sensor, dtype=torch.float32).view(1, 1, -1)
                 index = F.interpolate(positions, size=network, mode="nearest").flatten().long()
                 depth_HW = depth_HW.index_select(axis, index.to(depth_HW.device))
-        return (depth_HW / per_metre_1)[None, None]
+        return (depth_HW / per_meter_1)[None, None]
 
 
 def check(config: SegmentationConfig, branch: str) -> None:
-    """Raise ValueError unless frames of rgb and depth can be labelled by that branch of the network."""
+    """Raise ValueError unless frames of rgb and depth can be labeled by that branch of the network."""
     if config.task != "segmentation":
         raise ValueError(f"expected a segmentation network, got one for {config.task}: use Translator")
     if not set(config.modalities) <= {"rgb", "depth"}:

@@ -17,8 +17,8 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 def cast(graph_module: GraphModule, dtype: torch.dtype) -> None:
     """Let convolutions, and what follows them, compute in another type.
 
-    What comes before them stays in float32: sensor values and their normalisation, where half precision would cost
-    millimetres of depth.
+    What comes before them stays in float32: sensor values and their normalization, where half precision would cost
+    millimeters of depth.
     """
     cast_nodes: set[Node] = set()
     for node in list(graph_module.graph.nodes):

@@ -43,7 +43,7 @@ def pruning(model: MultimodalNetwork, before: Mapping[str, int], after: Mapping[
     share = model.exchanged_share()
     if share == 0:
         return (
-            "No scaling factor is below θ: this network never learnt to exchange channels, and is an ordinary shared "
+            "No scaling factor is below θ: this network never learned to exchange channels, and is an ordinary shared "
             "network. Train it with a larger λ (exchange penalty), or start its γ lower."
         )
     width = max(len(name) for name, _ in layers)

@@ -27,7 +27,7 @@ def _with_holes(depth_HW: np.ndarray) -> np.ndarray:
 
 
 def sample_images(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """RGB, uint8 (H, W, 3), and depth in millimetres, uint16 (H, W), of the size (H, W)."""
+    """RGB, uint8 (H, W, 3), and depth in millimeters, uint16 (H, W), of the size (H, W)."""
     with np.load(str(files("cen_model") / "weights" / "sample_frame.npz"), allow_pickle=False) as stored:
         images = stored["rgb"], stored["depth"]
     rows, columns = (np.arange(new) * old // new for old, new in zip(images[1].shape, size, strict=True))
@@ -36,12 +36,12 @@ def sample_images(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def inputs_of(modalities: Sequence[str], rgb: np.ndarray, depth: np.ndarray) -> list[np.ndarray]:
-    """What an engine is given of a frame: the images of its modalities, depth with how many of its unit make a metre.
+    """What an engine is given of a frame: the images of its modalities, depth with how many of its unit make a meter.
 
     Args:
         rgb: uint8 (H, W, 3).
-        depth: (H, W), uint16 in millimetres or float32 in metres.
+        depth: (H, W), uint16 in millimeters or float32 in meters.
     """
-    per_metre = np.array([1000 if depth.dtype == np.uint16 else 1], np.float32)
-    inputs = {"rgb": (rgb,), "depth": (depth, per_metre)}
+    per_meter = np.array([1000 if depth.dtype == np.uint16 else 1], np.float32)
+    inputs = {"rgb": (rgb,), "depth": (depth, per_meter)}
     return [array for name in modalities for array in inputs[name]]

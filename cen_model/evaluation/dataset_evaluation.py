@@ -19,11 +19,11 @@ from cen_model.data.catalog import open_dataset
 from cen_model.data.dataset import Dataset
 from cen_model.evaluation import examples
 from cen_model.evaluation.dataset_scores import refuse_other_classes
-from cen_model.evaluation.engine_labeler import EngineLabeller
+from cen_model.evaluation.engine_labeler import EngineLabeler
 from cen_model.evaluation.fidelity import inception
 from cen_model.evaluation.frame_subset import Chosen
 from cen_model.evaluation.image_distances import SIZE, Generator
-from cen_model.evaluation.labeler import NetworkLabeller
+from cen_model.evaluation.labeler import NetworkLabeler
 from cen_model.evaluation.options import Options
 from cen_model.evaluation.segmentation_evaluation import Segmented
 from cen_model.evaluation.translation_evaluation import Translated
@@ -131,12 +131,12 @@ def _task(model: MultimodalNetwork, dataset: Dataset, options: Options, device: 
         return Translated(Generator(model, dataset, data, options.translation, options.drop), dataset, network)
     shown = tuple(name for name in model.config.modalities if name not in options.drop)
     if options.backend == NONE:
-        return Segmented(NetworkLabeller(model, dataset, options.data, options.inference, options.drop), dataset, shown)
+        return Segmented(NetworkLabeler(model, dataset, options.data, options.inference, options.drop), dataset, shown)
     if not options.inference.is_plain:
         raise ValueError(f"backend {options.backend}: an engine sees each frame once and whole; mode single, no window")
     deployment = Deployment(options.backend, options.precision)
     predictor = Predictor(model, options.inference.size, str(device), deployment)
-    return Segmented(EngineLabeller(predictor, dataset, options.drop), dataset, shown)
+    return Segmented(EngineLabeler(predictor, dataset, options.drop), dataset, shown)
 
 
 def _inference(options: Options, task: str) -> dict[str, Any]:

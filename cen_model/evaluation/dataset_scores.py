@@ -9,7 +9,7 @@ from cen_model.data.data_config import DataConfig
 from cen_model.data.dataset import Dataset
 from cen_model.evaluation.image_distances import Generator, TranslationOptions, measure_images
 from cen_model.evaluation.inference_modes import InferenceConfig
-from cen_model.evaluation.labeler import NetworkLabeller
+from cen_model.evaluation.labeler import NetworkLabeler
 from cen_model.evaluation.metrics import ImageScores, Scores
 from cen_model.nn.network import MultimodalNetwork
 from cen_model.utils.ranks import Ranks
@@ -41,8 +41,8 @@ def measure(
     if model.config.task == "translation":
         return measure_images(Generator(model, dataset, data, TranslationOptions(), drop))
     refuse_other_classes(model.config.classes, dataset)
-    labeller = NetworkLabeller(model, dataset, data, inference or InferenceConfig(), drop)
-    confusion = summed(labeller.confusions(lambda index, matrix: None), Ranks.current())
+    labeler = NetworkLabeler(model, dataset, data, inference or InferenceConfig(), drop)
+    confusion = summed(labeler.confusions(lambda index, matrix: None), Ranks.current())
     return {name: Scores.of(matrix) for name, matrix in confusion.items()}
 
 

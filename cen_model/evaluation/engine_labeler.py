@@ -18,7 +18,7 @@ from cen_model.predictor import Predictor
 from cen_model.utils.ranks import Ranks
 
 
-class EngineLabeller:
+class EngineLabeler:
     """Labels the frames of a dataset with an engine's ensemble, or the branch that it was built for.
 
     Args:

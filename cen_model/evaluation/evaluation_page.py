@@ -15,7 +15,7 @@ import numpy as np
 from cen_model.classes import LabelSet
 from cen_model.evaluation.evaluation_template import PAGE
 from cen_model.reporting import plots
-from cen_model.reporting.html import colour, number, percent, picture, save_page
+from cen_model.reporting.html import color, number, percent, picture, save_page
 
 CONFUSED = 12
 """Pairs of classes that are listed."""
@@ -30,7 +30,7 @@ _BY_FRAME = {
 }
 _FIGURES = {"iou": ("mean IoU", percent), "pixel_accuracy": ("pixel accuracy", percent), "mae": ("MAE", number)}
 _FLAT = {"truth", "labels", "errors"}
-"""Pictures of few colours, which must not be blended."""
+"""Pictures of few colors, which must not be blended."""
 
 
 def save_html(
@@ -42,14 +42,14 @@ def save_html(
     """Write the page of `results`, as `cen_model.evaluation.results` describes them.
 
     Args:
-        labels: the classes with their colours; None in translation.
+        labels: the classes with their colors; None in translation.
         examples: by heading and index of a frame, its images uint8 (H, W, 3) by title.
     """
     frames = {frame["index"]: frame for frame in results["frames"]}
     rows = {
         heading: [_row(frames[index], images) for index, images in group.items()] for heading, group in examples.items()
     }
-    segmentation = _segmentation(results, labels) if results["task"] == "segmentation" else {"colours": {}}
+    segmentation = _segmentation(results, labels) if results["task"] == "segmentation" else {"colors": {}}
     title = f"{Path(results['run']['weights']).name} on {results['data']['dataset']}"
     scores = results["scores"].values()
     columns = {
@@ -82,7 +82,7 @@ def _segmentation(results: dict[str, Any], labels: LabelSet) -> dict[str, Any]:
     shares = [[count / total if total else None for count in row] for row, total in zip(confusion, truth, strict=True)]
     iou = results["scores"]["ensemble"]["iou"]
     return {
-        "colours": {name: colour(np.array(rgb, np.uint8)) for name, rgb in zip(classes, labels.colours, strict=True)},
+        "colors": {name: color(np.array(rgb, np.uint8)) for name, rgb in zip(classes, labels.colors, strict=True)},
         "ranked": sorted(iou.items(), key=lambda item: -1.0 if item[1] is None else item[1], reverse=True),
         "unseen": [name for name, total in zip(classes, truth, strict=True) if not total and iou[name] is not None],
         "heat_map": plots.heat_map(shares, classes, confusion.tolist()),

@@ -40,7 +40,7 @@ split {{ results.data.split }}{% if results.data.root %} ({{ results.data.root }
 {% if results.task == "segmentation" %}
 <h2>IoU by class</h2>
 {% for name, iou in ranked %}
-{{ parts.bar(name ~ (" *" if name in unseen else ""), iou, colours[name]) }}
+{{ parts.bar(name ~ (" *" if name in unseen else ""), iou, colors[name]) }}
 {% endfor %}
 <p class="soft">Of the ensemble, the best first. –: neither in the truth nor among the labels, and not in the mean.
 *: not in the truth; labels of that class are all wrong, and it counts as 0 in the mean.</p>
@@ -60,7 +60,7 @@ pixels.</p>
 {{ heat_map }}
 <h2>Most confused</h2>
 <div class="scroll"><table>
-<tr><th>truth</th><th>labelled</th><th>of its pixels</th><th>pixels</th></tr>
+<tr><th>truth</th><th>labeled</th><th>of its pixels</th><th>pixels</th></tr>
 {% for each in confused %}
 <tr><td>{{ each.truth }}</td><td>{{ each.label }}</td><td>{{ each.share|percent }}</td><td>{{ each.pixels|number }}</td>
 </tr>
@@ -70,8 +70,8 @@ pixels.</p>
 {{ parts.plots(plots) }}
 {% for title, group in rows.items() %}
 <h2>{{ title }}</h2>
-{% if loop.first and colours %}
-{{ parts.legend(colours) }}
+{% if loop.first and colors %}
+{{ parts.legend(colors) }}
 {% endif %}
 {% for row in group %}
 <div class="soft">frame {{ row.index }} ({{ row.files }}){{ row.figures }}</div>

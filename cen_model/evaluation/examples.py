@@ -50,7 +50,7 @@ def answers(
     """Images uint8 (H, W, 3) of the truth, the labels, their confidence and their errors.
 
     Args:
-        frame: with "label", and "rgb" where there is colour.
+        frame: with "label", and "rgb" where there is color.
         labels: uint8 (H, W).
         confidence: probability of the label, float (H, W); None where it is not known.
     """
@@ -58,8 +58,8 @@ def answers(
     table = classes.table()
     images = {"truth": table[truth], "labels": table[labels]}
     if confidence is not None:
-        grey = (255 * np.clip(confidence, 0, 1)).astype(np.uint8)
-        images["confidence"] = cv2.applyColorMap(grey, cv2.COLORMAP_VIRIDIS)[..., ::-1]
+        gray = (255 * np.clip(confidence, 0, 1)).astype(np.uint8)
+        images["confidence"] = cv2.applyColorMap(gray, cv2.COLORMAP_VIRIDIS)[..., ::-1]
     return {**images, "errors": _errors(frame, labels != truth)}
 
 
@@ -74,8 +74,8 @@ def contact_sheet(frames: Sequence[Mapping[str, np.ndarray]]) -> Image.Image:
 def _errors(frame: Mapping[str, np.ndarray], wrong: np.ndarray) -> np.ndarray:
     """Red where the label is wrong, over a faint picture; black where there is no truth."""
     rgb = frame.get("rgb")
-    grey = np.full(wrong.shape, 128, np.uint8) if rgb is None else cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    image = np.repeat((64 + grey // 3)[..., None], 3, 2)
+    gray = np.full(wrong.shape, 128, np.uint8) if rgb is None else cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    image = np.repeat((64 + gray // 3)[..., None], 3, 2)
     image[wrong] = WRONG
     image[frame["label"] == VOID] = 0
     return image

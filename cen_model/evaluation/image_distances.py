@@ -37,7 +37,7 @@ class TranslationOptions:
     dropout: bool = False
     """Translation: leave dropout on, as the published code does; the images are then random ones."""
     running_statistics: bool = False
-    """Translation: normalise with the statistics gathered in training, not with each image's own as published."""
+    """Translation: normalize with the statistics gathered in training, not with each image's own as published."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +135,8 @@ def _frames(image_BCHW: Tensor, real_BCHW: Tensor, known_BCHW: Tensor, inception
     measured_B = known_BCHW.flatten(1).sum(1).clamp(min=1)
     features = [None] * len(image_BCHW)
     if inception is not None:
-        coloured = image_to_8bit(image_BCHW).expand(-1, 3, -1, -1)
-        features = list(inception(coloured).float().cpu())
+        colored = image_to_8bit(image_BCHW).expand(-1, 3, -1, -1)
+        features = list(inception(colored).float().cpu())
     absolute, squared = (error.sum(1) / measured_B for error in (difference.abs(), difference.square()))
     return [_Frame(*each) for each in zip(absolute.tolist(), squared.tolist(), features, strict=True)]
 

@@ -19,7 +19,7 @@ from torchvision.transforms.v2.functional import horizontal_flip
 
 from cen_model.data.transforms import KINDS, Plane, is_indivisible
 from cen_model.losses.segmentation import resize
-from cen_model.modalities import normalise
+from cen_model.modalities import normalize
 
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
@@ -84,7 +84,7 @@ def predict(
 
     Args:
         model: in evaluation mode.
-        images: raw values (B, C, h, w) by modality, as `cen_model.modalities.normalise` takes them, on its device.
+        images: raw values (B, C, h, w) by modality, as `cen_model.modalities.normalize` takes them, on its device.
         size: of the labels, (H, W).
 
     Returns:
@@ -138,7 +138,7 @@ def _by_windows(model: nn.Module, images: Mapping[str, Tensor], config: Inferenc
 
 def _outputs(model: nn.Module, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
     inputs = {
-        name: normalise(name, image).contiguous(memory_format=torch.channels_last) for name, image in images.items()
+        name: normalize(name, image).contiguous(memory_format=torch.channels_last) for name, image in images.items()
     }
     return {name: logits.float() for name, logits in model(inputs).items()}
 

@@ -25,7 +25,7 @@ Watch = Callable[[int, np.ndarray], None]
 """Is told the index of a frame and the ensemble's confusion matrix int64 (K, K) on it."""
 
 
-class Labeller(Protocol):
+class Labeler(Protocol):
     """Labels the frames of one dataset."""
 
     @property
@@ -39,7 +39,7 @@ class Labeller(Protocol):
         """Of the ensemble: labels uint8 (H, W) of a frame, and their probabilities float32 (H, W) where known."""
 
 
-class NetworkLabeller:
+class NetworkLabeler:
     """The network itself.
 
     Args:

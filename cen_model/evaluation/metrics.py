@@ -40,8 +40,8 @@ class Scores:
     def of(cls, confusion: np.ndarray) -> Scores:
         """Scores of a confusion matrix (K, K) or (K, K + 1), rows the truth; all NaN where it is empty."""
         counts = confusion.astype(np.float64)
-        correct, truth, labelled = counts.diagonal(), counts.sum(1), counts.sum(0)[: len(counts)]
-        iou = _ratio(correct, truth + labelled - correct)
+        correct, truth, labeled = counts.diagonal(), counts.sum(1), counts.sum(0)[: len(counts)]
+        iou = _ratio(correct, truth + labeled - correct)
         return cls(
             iou=tuple(iou.tolist()),
             mean_iou=_mean(iou),

@@ -11,7 +11,7 @@ from cen_model.modalities import modality
 
 
 def neutral(name: str) -> tuple[int, ...]:
-    """Raw values, one for all channels or one for each, that say nothing: holes, or 0 after normalisation.
+    """Raw values, one for all channels or one for each, that say nothing: holes, or 0 after normalization.
 
     They are those that a network was trained with to do without a modality.
     """

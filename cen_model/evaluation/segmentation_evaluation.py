@@ -14,7 +14,7 @@ import numpy as np
 from cen_model.data.dataset import Dataset
 from cen_model.evaluation import examples, results
 from cen_model.evaluation.dataset_scores import summed
-from cen_model.evaluation.labeler import Labeller
+from cen_model.evaluation.labeler import Labeler
 from cen_model.utils.ranks import Ranks
 
 
@@ -24,13 +24,13 @@ class Segmented:
     by = "iou"
     lower_is_better = False
 
-    def __init__(self, labeller: Labeller, dataset: Dataset, shown: tuple[str, ...]) -> None:
-        self._labeller, self._dataset, self._shown = labeller, dataset, shown
+    def __init__(self, labeler: Labeler, dataset: Dataset, shown: tuple[str, ...]) -> None:
+        self._labeler, self._dataset, self._shown = labeler, dataset, shown
 
     @property
     def runs_on(self) -> str:
         """To be read afterwards: a backend that fails at the first frame is replaced by the next one."""
-        return self._labeller.runs_on
+        return self._labeler.runs_on
 
     def sections(self, watch: Callable[[int], None]) -> dict[str, Any]:
         frames: list[tuple[int, dict[str, Any]]] = []
@@ -41,11 +41,11 @@ class Segmented:
             watch(index)
 
         ranks = Ranks.current()
-        confusion = summed(self._labeller.confusions(note), ranks)
+        confusion = summed(self._labeler.confusions(note), ranks)
         return {**results.segmentation(confusion, self._dataset.labels.names), "frames": ranks.gather(frames)}
 
     def draw(self, index: int) -> dict[str, np.ndarray]:
         frame = self._dataset[index]
-        labels, confidence = self._labeller.label(index)
+        labels, confidence = self._labeler.label(index)
         answers = examples.answers(frame, labels, confidence, self._dataset.labels)
         return {**examples.inputs(frame, self._shown), **answers}

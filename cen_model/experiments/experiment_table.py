@@ -13,7 +13,7 @@ from typing import Any
 from cen_model.evaluation.results import RESULTS, save
 from cen_model.utils.files import write_atomically
 
-PROTOCOL = ("data", "optimiser", "exchange", "schedule", "hardware")
+PROTOCOL = ("data", "optimizer", "exchange", "schedule", "hardware")
 """Sections of a training configuration that rows are supposed to have in common."""
 
 
@@ -100,8 +100,8 @@ def _protocol(finished: Sequence[Mapping[str, Any]]) -> list[str]:
     if not finished:
         return ["Nothing is finished yet.", ""]
     first = finished[0]
-    data, optimiser, exchange, schedule = (
-        first["config"][part] for part in ("data", "optimiser", "exchange", "schedule")
+    data, optimizer, exchange, schedule = (
+        first["config"][part] for part in ("data", "optimizer", "exchange", "schedule")
     )
     every = (each["config"]["model"].get("exchange") for each in finished)
     thresholds = sorted({each["threshold"] for each in every if each})
@@ -110,10 +110,10 @@ def _protocol(finished: Sequence[Mapping[str, Any]]) -> list[str]:
         " ".join(dict.fromkeys(_network(each["config"]["model"], each["scores"]["ensemble"]) for each in finished)),
         f"Data: {data['dataset']}, {Path(data['root']).name if data['root'] else 'rendered'}. "
         f"Frames of {_size(data['size'])}, scaled by {data['scale'][0]:g} to {data['scale'][1]:g}, crops of "
-        f"{_size(data['crop'])}, mirrored with probability {data['mirror']:g}, colour jitter {data['jitter']:g}.",
-        f"{schedule['epochs']} epochs, {first['steps']} steps of {optimiser['batch']}; "
-        f"{optimiser['kind']}, learning rates {optimiser['encoder_lr']:g} and {optimiser['decoder_lr']:g}, "
-        f"{schedule['kind']}, weight decay {optimiser['weight_decay']:g}. Where there is exchange: λ "
+        f"{_size(data['crop'])}, mirrored with probability {data['mirror']:g}, color jitter {data['jitter']:g}.",
+        f"{schedule['epochs']} epochs, {first['steps']} steps of {optimizer['batch']}; "
+        f"{optimizer['kind']}, learning rates {optimizer['encoder_lr']:g} and {optimizer['decoder_lr']:g}, "
+        f"{schedule['kind']}, weight decay {optimizer['weight_decay']:g}. Where there is exchange: λ "
         f"{exchange['penalty']:g}, θ {', '.join(f'{each:g}' for each in thresholds) or '-'}, γ from "
         f"{exchange['gamma_init'] or 'what the network has'}, with {exchange['lr_factor']:g} × the learning rate.",
         f"Measured on {first['frames']} test frames with the last weights; ± is the standard deviation over seeds. "

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cen_model.classes import VOID
-from cen_model.modalities import normalise
+from cen_model.modalities import normalize
 
 ENSEMBLE = "ensemble"
 ALIGNMENT = "alignment"
@@ -22,9 +22,9 @@ AUXILIARY_WEIGHT = 0.4
 
 
 def inputs(batch: Mapping[str, Tensor], modalities: tuple[str, ...], device: torch.device) -> dict[str, Tensor]:
-    """Normalised inputs (B, C, H, W) of each modality of a batch, channels last."""
+    """Normalized inputs (B, C, H, W) of each modality of a batch, channels last."""
     return {
-        name: normalise(name, batch[name].to(device)).contiguous(memory_format=torch.channels_last)
+        name: normalize(name, batch[name].to(device)).contiguous(memory_format=torch.channels_last)
         for name in modalities
     }
 

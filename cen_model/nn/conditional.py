@@ -39,7 +39,7 @@ class ConditionalNorm(nn.Module):
     def __init__(self, norms: Sequence[nn.Module]) -> None:
         super().__init__()
         self.first, others = norms[0], norms[1:]
-        # Normalised without γ: what γ has scaled to zero could not be scaled up again.
+        # Normalized without γ: what γ has scaled to zero could not be scaled up again.
         self.statistics = nn.ModuleList(without_affine(norm) for norm in others)
         self.affine_MC2 = nn.Parameter(torch.stack([torch.stack([n.weight, n.bias], -1) for n in others]).detach())
         self.perceptrons = nn.ModuleList(Perceptron(self.first.num_features) for _ in others)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cen_model.nn.unet import InstanceNorm, initialise
+from cen_model.nn.unet import InstanceNorm, initialize
 
 _MULTIPLES = (1, 2, 4, 8)
 _STRIDES = (2, 2, 2, 1)
@@ -34,7 +34,7 @@ class Discriminator(nn.Module):
         )
         self.norms = nn.ModuleList(InstanceNorm(c) for c in channels[2:])
         self.classifier = nn.Conv2d(channels[-1], 1, 4, padding=1)
-        self.apply(initialise)
+        self.apply(initialize)
 
     def forward(self, condition: Tensor, image: Tensor) -> Tensor:
         """Stacked images (M·B, C, H, W) in [-1, 1] → logits (M·B, 1, h, w), positive for "real"."""

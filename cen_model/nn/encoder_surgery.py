@@ -12,7 +12,7 @@ class NotDilatableError(ValueError):
 
 
 def scale_width(module: nn.Module, width: float, name: str) -> None:
-    """Rebuild every convolution and norm with `width` times its channels, in place and initialised as torchvision does.
+    """Rebuild every convolution and norm with `width` times its channels, in place and initialized as torchvision does.
 
     Raises:
         ValueError: a grouped convolution that is not depth-wise: its groups would not divide the new channels.
@@ -59,14 +59,14 @@ def stem_for(stage: nn.Module, in_channels: int) -> None:
     """Give a network's first convolution C input channels, in place, keeping the pretrained filters.
 
     Multiples of three (RGB broadened by repetition): exactly the original's answer. Otherwise every channel gets the
-    filters' sum over colours: for one channel, exactly the original on that channel repeated three times.
+    filters' sum over colors: for one channel, exactly the original on that channel repeated three times.
     """
     stem = next(module for module in stage.modules() if isinstance(module, nn.Conv2d))
-    colours = stem.weight.detach()
+    colors = stem.weight.detach()
     if in_channels % 3:
-        colours = colours.sum(dim=1, keepdim=True)
-    repeats = in_channels // colours.shape[1]
-    stem.weight = nn.Parameter(colours.repeat(1, repeats, 1, 1) / repeats)
+        colors = colors.sum(dim=1, keepdim=True)
+    repeats = in_channels // colors.shape[1]
+    stem.weight = nn.Parameter(colors.repeat(1, repeats, 1, 1) / repeats)
     stem.in_channels = in_channels
 
 

@@ -27,14 +27,14 @@ NORM_SHARING = {
 
 
 class ExchangeNorm(PrivateNorm):
-    """Normalisation followed by channel exchange (paper Eq. 5 and 6), for any M ≥ 2.
+    """Normalization followed by channel exchange (paper Eq. 5 and 6), for any M ≥ 2.
 
-    By default channel c of modality m is replaced by the mean of the other modalities' normalised channel c where
+    By default channel c of modality m is replaced by the mean of the other modalities' normalized channel c where
     |γ_m,c| < θ and c is in the scope of m. No gradient reaches a replaced channel; it flows to those that replace it.
 
     Args:
         norms: M ≥ 2 affine norms of the same width.
-        config: policy, scope, penalised part and threshold.
+        config: policy, scope, penalized part and threshold.
 
     Raises:
         ValueError: with fewer than two norms, or norms without scaling factors.
@@ -49,12 +49,12 @@ class ExchangeNorm(PrivateNorm):
             raise ValueError("channel exchange compares scaling factors: the norms must be affine (affine=True)")
         shape = len(norms), norms[0].num_features
         self.register_buffer("scope_MC", _region(config.scope, *shape), persistent=False)
-        self.register_buffer("penalised_MC", _region(config.penalised, *shape), persistent=False)
+        self.register_buffer("penalized_MC", _region(config.penalized, *shape), persistent=False)
         self.policy = POLICIES[config.policy](self.scope_MC, config)
         self._exchanges = config.scope != "none"
 
     def forward(self, x: Tensor) -> Tensor:
-        parts = self.normalise(x)
+        parts = self.normalize(x)
         return stack(self.policy(parts, self.scaling_factors().detach()) if self._exchanges else parts)
 
     def scaling_factors(self) -> Tensor:
@@ -67,7 +67,7 @@ class ExchangeNorm(PrivateNorm):
 
     def sparsity(self) -> Tensor:
         """Σ |γ̂| of this layer (Eq. 4, without λ): a scalar."""
-        return (self.scaling_factors().abs() * self.penalised_MC).sum()
+        return (self.scaling_factors().abs() * self.penalized_MC).sum()
 
 
 def to_modal(

@@ -74,12 +74,12 @@ class PrivateNorm(nn.Module):
         super().__init__()
         self.norms = nn.ModuleList(norms)
 
-    def normalise(self, x: Tensor) -> list[Tensor]:
-        """Eq. 5: stacked (M·B, C, H, W) → M normalised tensors (B, C, H, W)."""
+    def normalize(self, x: Tensor) -> list[Tensor]:
+        """Eq. 5: stacked (M·B, C, H, W) → M normalized tensors (B, C, H, W)."""
         return [norm(part) for norm, part in zip(self.norms, split(x, len(self.norms)), strict=True)]
 
     def forward(self, x: Tensor) -> Tensor:
-        return stack(self.normalise(x))
+        return stack(self.normalize(x))
 
 
 class PrivateStatistics(nn.Module):
@@ -117,11 +117,11 @@ class PrivateAffine(nn.Module):
         sides = x_MBCHW.unbind()
         # One pixel has no statistics of its own, and one pixel of each modality little more than their order.
         if isinstance(self.statistics, nn.InstanceNorm2d) and x.shape[-2:] == (1, 1):
-            normalised = sides
+            normalized = sides
         else:
-            normalised = self.statistics(torch.cat(sides, dim=-1)).chunk(len(sides), dim=-1)
+            normalized = self.statistics(torch.cat(sides, dim=-1)).chunk(len(sides), dim=-1)
         weights, biases = self.weight_MC[:, :, None, None], self.bias_MC[:, :, None, None]
-        return stack([part * w + b for part, w, b in zip(normalised, weights, biases, strict=True)])
+        return stack([part * w + b for part, w, b in zip(normalized, weights, biases, strict=True)])
 
 
 def copies(module: nn.Module, count: int) -> list[nn.Module]:
@@ -130,7 +130,7 @@ def copies(module: nn.Module, count: int) -> list[nn.Module]:
 
 
 def without_affine(norm: nn.Module) -> nn.Module:
-    """A copy that normalises only, with the same running statistics."""
+    """A copy that normalizes only, with the same running statistics."""
     norm = copy.deepcopy(norm)
     norm.affine, norm.weight, norm.bias = False, None, None
     return norm

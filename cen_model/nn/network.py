@@ -94,7 +94,7 @@ class MultimodalNetwork(nn.Module):
     def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Images (B, C_m, H, W) by modality → outputs by stream, and "ensemble".
 
-        Segmentation takes normalised images and gives logits (B, K, H/4, W/4), or H/8 with a PSPNet; translation takes
+        Segmentation takes normalized images and gives logits (B, K, H/4, W/4), or H/8 with a PSPNet; translation takes
         and gives images in [-1, 1]. While training there are also "auxiliary/<stream>" (logits of a PSPNet's auxiliary
         head) and "alignment" (the alignment loss, a scalar), where the network has them.
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What channel exchange does with the channels in a modality's scope: the paper's Eq. 6 and its ablations (§ 4.1).
 
-A policy is a module: ``policy(parts, gamma_MC)`` takes M normalised tensors (B, C, H, W) and their scaling factors, and
+A policy is a module: ``policy(parts, gamma_MC)`` takes M normalized tensors (B, C, H, W) and their scaling factors, and
 returns M tensors of the same shape. ``policy.replaced(gamma_MC)`` says which channels it replaces.
 
 Axes: M modalities, B batch, C channels, H W pixels.
@@ -92,7 +92,7 @@ class Sum(nn.Module):
 
 
 class SoftGate(Sum):
-    """`Sum` with a learnt gate in (0, 1) per modality and channel, which starts half open."""
+    """`Sum` with a learned gate in (0, 1) per modality and channel, which starts half open."""
 
     def __init__(self, scope_MC: Tensor, config: ExchangeConfig) -> None:
         super().__init__(scope_MC, config)

@@ -21,13 +21,13 @@ MULTIPLE = 2 ** len(_MULTIPLES)
 
 
 class InstanceNorm(nn.InstanceNorm2d):
-    """Instance normalisation that uses each image's own statistics in evaluation, too.
+    """Instance normalization that uses each image's own statistics in evaluation, too.
 
     The running statistics are kept, as in the published checkpoints, and used in evaluation on demand:
     `use_running_statistics`.
 
     A feature of one pixel, which the 8th convolution makes of a 256×256 image, has no deviation, and PyTorch refuses to
-    normalise it. Yet the paper has scaling factors, and exchange, after all eight convolutions (appendix B; its
+    normalize it. Yet the paper has scaling factors, and exchange, after all eight convolutions (appendix B; its
     published code leaves the 1st and the 8th without). So such a feature is only scaled and shifted, γ·x + β, and γ
     still decides its exchange.
     """
@@ -49,9 +49,9 @@ class InstanceNorm(nn.InstanceNorm2d):
 class Down(nn.Module):
     """(LeakyReLU) → 4×4 convolution with stride 2 → (norm)."""
 
-    def __init__(self, in_channels: int, out_channels: int, first: bool, normalised: bool) -> None:
+    def __init__(self, in_channels: int, out_channels: int, first: bool, normalized: bool) -> None:
         super().__init__()
-        self.first, self.normalised = first, normalised
+        self.first, self.normalized = first, normalized
         self.conv = nn.Conv2d(in_channels, out_channels, 4, stride=2, padding=1)
         self.norm = InstanceNorm(out_channels)
 
@@ -63,16 +63,16 @@ class Down(nn.Module):
                 "resize them, as cen_model.translator.Translator does"
             )
         x = self.conv(x if self.first else F.leaky_relu(x, _LEAK))
-        return self.norm(x) if self.normalised else x
+        return self.norm(x) if self.normalized else x
 
 
 class Up(nn.Module):
     """ReLU → 4×4 transposed convolution with stride 2 → (norm) → (dropout)."""
 
-    def __init__(self, in_channels: int, out_channels: int, normalised: bool = True, dropout: float = 0.0) -> None:
+    def __init__(self, in_channels: int, out_channels: int, normalized: bool = True, dropout: float = 0.0) -> None:
         super().__init__()
         self.conv = nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1)
-        self.norm = InstanceNorm(out_channels) if normalised else nn.Identity()
+        self.norm = InstanceNorm(out_channels) if normalized else nn.Identity()
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -86,7 +86,7 @@ class UNetEncoder(nn.Module):
     Args:
         in_channels: of the (broadened) images.
         filters: channels after the first convolution; the last have eight times as many.
-        normalised: "all" norms every convolution. "inner" leaves out the first and the last, whose norms exist
+        normalized: "all" norms every convolution. "inner" leaves out the first and the last, whose norms exist
             nevertheless: the published code has them under its sparsity penalty, but lets nothing pass through them.
 
     Attributes:
@@ -94,7 +94,7 @@ class UNetEncoder(nn.Module):
         channels: of each stage's features.
     """
 
-    def __init__(self, in_channels: int, filters: int, normalised: Literal["all", "inner"] = "all") -> None:
+    def __init__(self, in_channels: int, filters: int, normalized: Literal["all", "inner"] = "all") -> None:
         super().__init__()
         self.channels = tuple(filters * multiple for multiple in _MULTIPLES)
         last = len(_MULTIPLES) - 1
@@ -103,11 +103,11 @@ class UNetEncoder(nn.Module):
                 self.channels[i - 1] if i else in_channels,
                 self.channels[i],
                 first=i == 0,
-                normalised=normalised == "all" or 0 < i < last,
+                normalized=normalized == "all" or 0 < i < last,
             )
             for i in range(last + 1)
         )
-        self.apply(initialise)
+        self.apply(initialize)
 
 
 class UNetDecoder(nn.Module):
@@ -126,8 +126,8 @@ class UNetDecoder(nn.Module):
         for i, skip in enumerate(reversed(skips)):
             blocks.append(Up(in_channels, skip, dropout=dropout if i < 3 else 0.0))
             in_channels = 2 * skip
-        self.blocks = nn.ModuleList([*blocks, Up(in_channels, out_channels, normalised=False)])
-        self.apply(initialise)
+        self.blocks = nn.ModuleList([*blocks, Up(in_channels, out_channels, normalized=False)])
+        self.apply(initialize)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Features, finest first → image (B, out_channels, H, W) in [-1, 1]."""
@@ -137,7 +137,7 @@ class UNetDecoder(nn.Module):
         return self.blocks[-1](x).tanh()
 
 
-def initialise(module: nn.Module) -> None:
+def initialize(module: nn.Module) -> None:
     """pix2pix's start: convolutions from N(0, 0.02²). For `nn.Module.apply`."""
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
         nn.init.normal_(module.weight, 0.0, 0.02)

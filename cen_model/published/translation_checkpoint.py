@@ -48,7 +48,7 @@ def from_published(
         out_channels=weights[_LAST].shape[1],
         filters=weights[_FIRST].shape[0],
         exchange=ExchangeConfig(threshold=1e-2, scope="all") if count > 1 else None,
-        normalised="inner",
+        normalized="inner",
         decoder_norms="private",
     )
     # The last block's norms exist in the checkpoint, but the published code does not use them.

@@ -29,7 +29,7 @@ def contact_sheet(
     size = width, round(height * width / across)
     titles = [*modalities, *(["label", "overlay"] if labels else [])]
     rows = [[_panel(image, size) for image in _images(frame, modalities, labels)] for frame in frames]
-    return grid(titles, rows, labels.names if labels else (), labels.colours if labels else ())
+    return grid(titles, rows, labels.names if labels else (), labels.colors if labels else ())
 
 
 def _images(frame: Mapping[str, np.ndarray], modalities: Sequence[str], labels: LabelSet | None) -> list[np.ndarray]:

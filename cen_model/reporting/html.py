@@ -67,14 +67,14 @@ code { overflow-wrap: anywhere; font-size: .85rem; }
 """
 
 PARTS = """
-{% macro bar(name, share, colour) %}
+{% macro bar(name, share, color) %}
 <div class="bar"><span>{{ name }}</span>
-<span><i style="width: {{ 100 * (share or 0) }}%; background: {{ colour }}"></i></span>
+<span><i style="width: {{ 100 * (share or 0) }}%; background: {{ color }}"></i></span>
 <span>{{ share|percent }}</span></div>
 {% endmacro %}
-{% macro legend(colours) %}
-<p class="legend">{% for name, colour in colours.items() %}
-<span><i style="background: {{ colour }}"></i>{{ name }}</span>
+{% macro legend(colors) %}
+<p class="legend">{% for name, color in colors.items() %}
+<span><i style="background: {{ color }}"></i>{{ name }}</span>
 {% endfor %}</p>
 {% endmacro %}
 {% macro pictures(images, what) %}
@@ -108,7 +108,7 @@ def save_page(path: Path, template: str, **values: Any) -> None:
 
 
 def picture(image: np.ndarray, photograph: bool) -> str:
-    """uint8 (H, W, 3) as a data: URI of `WIDTH` pixels; photographs as JPEG, others as PNG with unblended colours."""
+    """uint8 (H, W, 3) as a data: URI of `WIDTH` pixels; photographs as JPEG, others as PNG with unblended colors."""
     size = (WIDTH, max(1, round(image.shape[0] * WIDTH / image.shape[1])))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if photograph else cv2.INTER_NEAREST)
     kind, options = ("jpeg", {"quality": 85}) if photograph else ("png", {"optimize": True})
@@ -117,7 +117,7 @@ def picture(image: np.ndarray, photograph: bool) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def colour(rgb: np.ndarray) -> str:
+def color(rgb: np.ndarray) -> str:
     """#rrggbb of three bytes."""
     return "#" + bytes(rgb).hex()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small plots as SVG, whose colours and fonts are those of the page around them."""
+"""Small plots as SVG, whose colors and fonts are those of the page around them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _thin(x: Sequence[float], column: np.ndarray) -> list[tuple[float, float]]:
 
 
 def _path(points: Sequence[tuple[float, float] | None]) -> str:
-    """Lines between neighbours; a value alone is a dot, drawn as a line of no length with round ends."""
+    """Lines between neighbors; a value alone is a dot, drawn as a line of no length with round ends."""
     steps, pen = [], False
     for point in points:
         if point is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of RGB-D frames and their labels: colours, a grid with a class legend, an animation."""
+"""Pictures of RGB-D frames and their labels: colors, a grid with a class legend, an animation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from cen_model.classes import colour_table, palette
+from cen_model.classes import color_table, palette
 from cen_model.utils.files import write_atomically
 
 GAP = 8
@@ -20,31 +20,31 @@ INK = (40, 40, 40)
 
 def colorize_labels(labels: np.ndarray, classes: int) -> np.ndarray:
     """Label ids uint8 (H, W) as uint8 (H, W, 3) RGB; every id that is no class (`VOID` among them) is black."""
-    return colour_table(classes)[labels]
+    return color_table(classes)[labels]
 
 
 def colorize_depth(depth: np.ndarray, nearest: float = 0.5, farthest: float = 6.0) -> np.ndarray:
     """Depth uint16 mm or float m (H, W) as uint8 (H, W, 3) RGB: near red, far blue (turbo), holes black."""
-    metres = depth * 1e-3 if depth.dtype == np.uint16 else depth
-    hole = ~(np.isfinite(metres) & (metres > 0))
-    nearness = (farthest - np.where(hole, farthest, metres)) / (farthest - nearest)
-    grey = (np.clip(nearness, 0, 1) * 255).astype(np.uint8)
-    colours = cv2.applyColorMap(grey, cv2.COLORMAP_TURBO)[..., ::-1].copy()
-    colours[hole] = 0
-    return colours
+    meters = depth * 1e-3 if depth.dtype == np.uint16 else depth
+    hole = ~(np.isfinite(meters) & (meters > 0))
+    nearness = (farthest - np.where(hole, farthest, meters)) / (farthest - nearest)
+    gray = (np.clip(nearness, 0, 1) * 255).astype(np.uint8)
+    colors = cv2.applyColorMap(gray, cv2.COLORMAP_TURBO)[..., ::-1].copy()
+    colors[hole] = 0
+    return colors
 
 
 def colorize(image: np.ndarray) -> np.ndarray:
     """An image of any modality as uint8 (H, W, 3) RGB; depth between the nearest and the farthest 2 % of it.
 
     Args:
-        image: colours uint8 (H, W, 3), grey uint8 (H, W), or depth uint16 mm or float m (H, W).
+        image: colors uint8 (H, W, 3), gray uint8 (H, W), or depth uint16 mm or float m (H, W).
     """
     if image.dtype != np.uint8:
-        metres = image * np.float32(1e-3) if image.dtype == np.uint16 else image
-        known = metres[np.isfinite(metres) & (metres > 0)]
+        meters = image * np.float32(1e-3) if image.dtype == np.uint16 else image
+        known = meters[np.isfinite(meters) & (meters > 0)]
         nearest, farthest = np.percentile(known, (2, 98)) if known.size else (0, 1)
-        return colorize_depth(metres, nearest, max(farthest, nearest + 1e-3))
+        return colorize_depth(meters, nearest, max(farthest, nearest + 1e-3))
     return np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image
 
 
@@ -52,20 +52,20 @@ def grid(
     titles: Sequence[str],
     rows: Sequence[Sequence[np.ndarray]],
     classes: Sequence[str],
-    colours: Sequence[tuple[int, int, int]] | None = None,
+    colors: Sequence[tuple[int, int, int]] | None = None,
 ) -> Image.Image:
     """Rows of equally large panels uint8 (H, W, 3) under their column titles, with a legend of class names below.
 
     Args:
         classes: names; none, and there is no legend.
-        colours: RGB of each; None takes `palette`.
+        colors: RGB of each; None takes `palette`.
     """
     height, width = rows[0][0].shape[:2]
     font = ImageFont.load_default(max(10, width // 18))
     line = int(font.size * 1.8)
     total = GAP + len(titles) * (width + GAP)
-    colours = palette(len(classes)).tolist() if colours is None else colours
-    legend = _legend(classes, colours, total, font) if classes else Image.new("RGB", (total, 0))
+    colors = palette(len(classes)).tolist() if colors is None else colors
+    legend = _legend(classes, colors, total, font) if classes else Image.new("RGB", (total, 0))
     picture = Image.new("RGB", (total, line + len(rows) * (height + GAP) + legend.height), BACKGROUND)
     draw = ImageDraw.Draw(picture)
     for column, title in enumerate(titles):
@@ -78,9 +78,9 @@ def grid(
 
 
 def _legend(
-    classes: Sequence[str], colours: Sequence[Sequence[int]], width: int, font: ImageFont.FreeTypeFont
+    classes: Sequence[str], colors: Sequence[Sequence[int]], width: int, font: ImageFont.FreeTypeFont
 ) -> Image.Image:
-    """Colour swatches with the class names beside them, in as many equal columns as fit into `width` pixels."""
+    """Color swatches with the class names beside them, in as many equal columns as fit into `width` pixels."""
     swatch, line = int(font.size), int(font.size * 1.8)
     cell = int(max(font.getlength(name) for name in classes)) + 2 * swatch + GAP
     columns = min(len(classes), max(1, (width - GAP) // cell))
@@ -89,17 +89,17 @@ def _legend(
     pitch = (width - GAP) // columns
     picture = Image.new("RGB", (width, rows * line + GAP), BACKGROUND)
     draw = ImageDraw.Draw(picture)
-    for k, (name, colour) in enumerate(zip(classes, colours, strict=True)):
+    for k, (name, color) in enumerate(zip(classes, colors, strict=True)):
         x, y = GAP + k % columns * pitch, k // columns * line + line // 2
-        draw.rectangle((x, y - swatch // 2, x + swatch, y + swatch // 2), tuple(colour))
+        draw.rectangle((x, y - swatch // 2, x + swatch, y + swatch // 2), tuple(color))
         draw.text((x + swatch * 1.5, y), name, INK, font, anchor="lm")
     return picture
 
 
-def save_animation(path: Path, frames: Sequence[np.ndarray], rate: float, colours: int = 192) -> None:
+def save_animation(path: Path, frames: Sequence[np.ndarray], rate: float, colors: int = 192) -> None:
     """Write uint8 (H, W, 3) frames as a GIF that repeats for ever at `rate` frames/s, atomically."""
     pictures = [Image.fromarray(frame) for frame in frames]
-    shared = Image.fromarray(np.concatenate([frame[::4, ::4] for frame in frames])).quantize(colours)  # one for all
+    shared = Image.fromarray(np.concatenate([frame[::4, ::4] for frame in frames])).quantize(colors)  # one for all
     indexed = [picture.quantize(palette=shared, dither=Image.Dither.NONE) for picture in pictures]
     options = {"save_all": True, "append_images": indexed[1:], "duration": round(1000 / rate), "loop": 0}
     write_atomically(path, lambda file: indexed[0].save(file, "GIF", **options))

@@ -76,7 +76,7 @@ def _toy(rng: Rng, size: float, material: Material) -> Item:
 def lamp(rng: Rng, height: float) -> Item:
     """Foot, pole and a shade that glows a little."""
     metal, width = materials.metal(rng), min(0.5, height * rng.uniform(0.3, 0.6))
-    shade = replace(materials.paint(rng, materials.any_colour(rng) * 0.5 + 0.4), emission=float(rng.choice([0.0, 0.8])))
+    shade = replace(materials.paint(rng, materials.any_color(rng) * 0.5 + 0.4), emission=float(rng.choice([0.0, 0.8])))
     parts = [
         part("cylinder", OBJECTS, metal, (width * 0.7, width * 0.7, 0.03), (0, 0, 0.015)),
         part("cylinder", OBJECTS, metal, (0.04, 0.04, height * 0.75), (0, 0, height * 0.375)),
@@ -89,7 +89,7 @@ _KINDS = (_carton, _carton, _ball, _bin, _vase, _bag, _plant, _toy)
 
 
 def thing(rng: Rng, size: float) -> Item:
-    """One object about `size` metres wide."""
+    """One object about `size` meters wide."""
     material = materials.fabric(rng) if rng.random() < 0.4 else materials.hard(rng)
     item = _KINDS[int(rng.integers(len(_KINDS)))](rng, size, material)
     reach = float(np.hypot(item.size[0], item.size[1]))

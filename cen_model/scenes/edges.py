@@ -9,13 +9,13 @@ import numpy as np
 from cen_model.scenes.raycast import dot
 
 FULL_STEP = 0.25
-"""A surface that starts this many metres behind its neighbour's plane is an edge of strength 1."""
+"""A surface that starts this many meters behind its neighbor's plane is an edge of strength 1."""
 
 
 def occlusion_edges(z: np.ndarray, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """float32 (H, W) in [0, 1]: how far a 4-neighbour lies off the pixel's tangent plane, beyond 4 % of its depth.
+    """float32 (H, W) in [0, 1]: how far a 4-neighbor lies off the pixel's tangent plane, beyond 4 % of its depth.
 
-    z (H, W), points and normals (H, W, 3) in the camera frame, metres.
+    z (H, W), points and normals (H, W, 3) in the camera frame, meters.
     """
     edge = np.zeros_like(z)
     for axis in (0, 1):
@@ -29,7 +29,7 @@ def occlusion_edges(z: np.ndarray, points: np.ndarray, normals: np.ndarray) -> n
 
 
 def texture_edges(display: np.ndarray) -> np.ndarray:
-    """float32 (H, W) in [0, 1]: Sobel magnitude of the grey noise-free picture (in [0, 1]); 1 = a step of 0.5."""
-    grey = (display[..., 0] + display[..., 1] + display[..., 2]) / np.float32(3)
-    dx, dy = cv2.Sobel(grey, cv2.CV_32F, 1, 0, ksize=3), cv2.Sobel(grey, cv2.CV_32F, 0, 1, ksize=3)
+    """float32 (H, W) in [0, 1]: Sobel magnitude of the gray noise-free picture (in [0, 1]); 1 = a step of 0.5."""
+    gray = (display[..., 0] + display[..., 1] + display[..., 2]) / np.float32(3)
+    dx, dy = cv2.Sobel(gray, cv2.CV_32F, 1, 0, ksize=3), cv2.Sobel(gray, cv2.CV_32F, 0, 1, ksize=3)
     return np.clip(np.sqrt(dx * dx + dy * dy) / 2, 0, 1)

@@ -16,7 +16,7 @@ TRIES = 12
 class Floorplan:
     """The parts of a room, item by item, and where people like to look.
 
-    The room spans [0, width] × [0, depth] × [0, height] metres. Wall k's inward normal is +y turned by 90°·k.
+    The room spans [0, width] × [0, depth] × [0, height] meters. Wall k's inward normal is +y turned by 90°·k.
     `items` holds each item's range of indices into `parts`.
     """
 
@@ -32,7 +32,7 @@ class Floorplan:
         return self.width if wall % 2 == 0 else self.depth
 
     def wall_point(self, wall: int, along: float, out: float, z: float = 0.0) -> np.ndarray:
-        """World point `along` metres from the wall's middle, `out` metres into the room."""
+        """World point `along` meters from the wall's middle, `out` meters into the room."""
         w, d = self.width, self.depth
         middle = ((w / 2, 0), (w, d / 2), (w / 2, d), (0, d / 2))[wall]
         return turn(wall * np.pi / 2) @ np.array([along, out, 0.0]) + (*middle, z)
@@ -44,7 +44,7 @@ class Floorplan:
         self.targets.append(offset + (0.0, 0.0, item.size[2] / 2))
 
     def stand_at_wall(self, rng: Rng, item: Item, gap: float = 0.03, front: float = 0.0) -> Spot | None:
-        """Stand the item with its back to some wall and `front` metres before it free; (wall, floor point) or None."""
+        """Stand the item with its back to some wall and `front` meters before it free; (wall, floor point) or None."""
         width, depth, height = item.size
         for _ in range(TRIES):
             wall = int(rng.integers(4))

@@ -16,14 +16,14 @@ EYE = np.eye(3)
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """Two linear colours mixed by a tiled pattern, or a decal.
+    """Two linear colors mixed by a tiled pattern, or a decal.
 
-    `tile` is the edge of one pattern tile in metres. `gloss` in [0, 1] is the mirror share, `emission` adds light.
+    `tile` is the edge of one pattern tile in meters. `gloss` in [0, 1] is the mirror share, `emission` adds light.
     `decal` (h, w, 3) float32 in [0, 1] covers the part's front (+y) face instead of the pattern.
     """
 
-    colour: np.ndarray
-    colour2: np.ndarray
+    color: np.ndarray
+    color2: np.ndarray
     pattern: int = 0
     tile: float = 1.0
     gloss: float = 0.0
@@ -33,25 +33,25 @@ class Material:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A unit mesh (extent 1 around the origin) scaled to `size`, rotated, then moved to `centre` (metres)."""
+    """A unit mesh (extent 1 around the origin) scaled to `size`, rotated, then moved to `center` (meters)."""
 
     mesh: str
     size: np.ndarray
-    centre: np.ndarray
+    center: np.ndarray
     label: int
     material: Material
     rotation: np.ndarray = field(default_factory=lambda: EYE)
 
     def moved(self, rotation: np.ndarray, offset: np.ndarray) -> Part:
         """The same part after the rigid motion x → rotation·x + offset."""
-        return replace(self, rotation=rotation @ self.rotation, centre=rotation @ self.centre + offset)
+        return replace(self, rotation=rotation @ self.rotation, center=rotation @ self.center + offset)
 
 
 @dataclass(frozen=True, eq=False)
 class Item:
     """A piece of furniture. Local frame: z up from the floor, x along the wall, back at y = −depth/2, front towards +y.
 
-    `size` is (width, depth, height) in metres of the space it takes.
+    `size` is (width, depth, height) in meters of the space it takes.
     """
 
     parts: list[Part]
@@ -61,13 +61,13 @@ class Item:
         return [part.moved(rotation, offset) for part in self.parts]
 
 
-def part(mesh: str, label: int, material: Material, size, centre, rotation: np.ndarray = EYE) -> Part:
+def part(mesh: str, label: int, material: Material, size, center, rotation: np.ndarray = EYE) -> Part:
     """A `Part` from plain sequences."""
-    return Part(mesh, np.asarray(size, float), np.asarray(centre, float), label, material, rotation)
+    return Part(mesh, np.asarray(size, float), np.asarray(center, float), label, material, rotation)
 
 
-def box(label: int, material: Material, size, centre, rotation: np.ndarray = EYE) -> Part:
-    return part("box", label, material, size, centre, rotation)
+def box(label: int, material: Material, size, center, rotation: np.ndarray = EYE) -> Part:
+    return part("box", label, material, size, center, rotation)
 
 
 def turn(angle: float) -> np.ndarray:

@@ -16,12 +16,12 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True, eq=False)
 class Light:
-    """A parallelogram centre ± u ± v (metres) that shines `power` (3,) linear RGB, falling off with distance.
+    """A parallelogram center ± u ± v (meters) that shines `power` (3,) linear RGB, falling off with distance.
 
     `facing` is the unit direction of a window's light (none behind it), or zero for a lamp that shines all around.
     """
 
-    centre: np.ndarray
+    center: np.ndarray
     u: np.ndarray
     v: np.ndarray
     power: np.ndarray
@@ -29,7 +29,7 @@ class Light:
 
 
 def _warmth(rng: Rng) -> np.ndarray:
-    """Colour of a light between candle and daylight."""
+    """Color of a light between candle and daylight."""
     t = rng.uniform(-1, 1)
     return np.array([1 + 0.14 * t, 1.0, 1 - 0.18 * t])
 
@@ -41,10 +41,10 @@ def room_lights(rng: Rng, plan: Floorplan, windows: list[np.ndarray]) -> tuple[l
         x, y = rng.uniform(0.25, 0.75, 2) * (plan.width, plan.depth)
         lamp, drop = _ceiling_lamp(rng, x, y, plan.height)
         radius = rng.uniform(0.05, 0.3)
-        centre = np.array([x, y, plan.height - drop - 0.05])
+        center = np.array([x, y, plan.height - drop - 0.05])
         u, v = np.array([radius, 0, 0]), np.array([0, radius, 0])
         parts += lamp
-        lights.append(Light(centre, u, v, _warmth(rng) * rng.uniform(0.5, 1.2)))
+        lights.append(Light(center, u, v, _warmth(rng) * rng.uniform(0.5, 1.2)))
     if windows and rng.random() < 0.7:
         lights.append(_daylight(rng, plan, windows[0]))
     if len(lights) == 1:

@@ -73,8 +73,8 @@ def _corner_normals(mesh: trimesh.Trimesh) -> np.ndarray:
     alike = np.einsum("fc,gc->fg", facets, facets) > SMOOTH
     normals = np.zeros((len(faces), 3, 3))
     for corner in range(3):
-        face, neighbour = np.nonzero(touches[faces[:, corner]] & alike)
-        np.add.at(normals[:, corner], face, weighted[neighbour])
+        face, neighbor = np.nonzero(touches[faces[:, corner]] & alike)
+        np.add.at(normals[:, corner], face, weighted[neighbor])
     return normals / np.linalg.norm(normals, axis=2, keepdims=True)
 
 

@@ -21,7 +21,7 @@ def _frame(label: int, material, width: float, height: float, thick: float, rim:
 
 
 def picture(rng: Rng) -> Item:
-    """A framed picture or a poster a few millimetres thick: a depth camera cannot tell it from the wall."""
+    """A framed picture or a poster a few millimeters thick: a depth camera cannot tell it from the wall."""
     width, height = rng.uniform(0.55, 1.4), rng.uniform(0.5, 1.0)
     thick = 0.006 if rng.random() < 0.5 else rng.uniform(0.012, 0.025)
     art = materials.decal(artwork.picture(rng))
@@ -61,8 +61,8 @@ def _curtains(rng: Rng, width: float, height: float) -> list[Part]:
 
 
 def _blind(rng: Rng, width: float, height: float) -> Part:
-    drop, colour = height * rng.uniform(0.3, 0.95), materials.any_colour(rng) * 0.6 + 0.3
-    slats = replace(materials.paint(rng, colour), colour2=colour * 0.45, pattern=patterns.INDEX["slats"], tile=0.7)
+    drop, color = height * rng.uniform(0.3, 0.95), materials.any_color(rng) * 0.6 + 0.3
+    slats = replace(materials.paint(rng, color), color2=color * 0.45, pattern=patterns.INDEX["slats"], tile=0.7)
     return box(WINDOW, slats, (width, 0.02, drop), (0, 0.05, height - drop / 2))
 
 

@@ -27,11 +27,11 @@ class Hits:
 
 
 class Caster:
-    """Casts rays at a list of parts. `sizes` (P, 3), `centres` (P, 3), `rotations` (P, 3, 3) keep the parts' order."""
+    """Casts rays at a list of parts. `sizes` (P, 3), `centers` (P, 3), `rotations` (P, 3, 3) keep the parts' order."""
 
     def __init__(self, parts: list[Part]):
         self.sizes = np.array([p.size for p in parts], np.float32)
-        self.centres = np.array([p.centre for p in parts], np.float32)
+        self.centers = np.array([p.center for p in parts], np.float32)
         self.rotations = np.array([p.rotation for p in parts], np.float32)
         self.labels = np.array([p.label for p in parts], np.uint8)
         groups = defaultdict(list)
@@ -49,7 +49,7 @@ class Caster:
         """World triangles, corner normals and part numbers of all parts that share a unit mesh."""
         unit = unit_mesh(mesh)
         scale, turned = self.sizes[members][:, None], self.rotations[members].transpose(0, 2, 1)
-        corners = np.matmul(unit.corners.reshape(-1, 3) * scale, turned) + self.centres[members][:, None]
+        corners = np.matmul(unit.corners.reshape(-1, 3) * scale, turned) + self.centers[members][:, None]
         normals = _unit(np.matmul(unit.normals.reshape(-1, 3) / scale, turned))
         return corners.reshape(-1, 3, 3), normals.reshape(-1, 3, 3), np.repeat(members, len(unit.corners))
 

@@ -18,17 +18,17 @@ from cen_model.scenes.virtual_camera import Camera, choose_camera, pixel_directi
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One view, H × W pixels; metres and the camera frame (x right, y down, z forward) throughout.
+    """One view, H × W pixels; meters and the camera frame (x right, y down, z forward) throughout.
 
-    rgb: uint8 (H, W, 3), with exposure, colour cast and noise.
-    depth: uint16 (H, W) millimetres as a depth camera measures them, 0 = hole.
+    rgb: uint8 (H, W, 3), with exposure, color cast and noise.
+    depth: uint16 (H, W) millimeters as a depth camera measures them, 0 = hole.
     label: uint8 (H, W), index into `cen_model.classes.NYU13`; exact.
-    z_depth, euclidean_depth: float32 (H, W) metres, noise-free.
+    z_depth, euclidean_depth: float32 (H, W) meters, noise-free.
     normals: float32 (H, W, 3), unit, towards the camera's side of the surface; smooth on curved furniture.
     shading: float32 (H, W) in [0, 1], the light on a white surface, gamma 2.2, 1 = the frame's brightest 2 %.
     albedo: uint8 (H, W, 3), gamma 2.2, without light.
     occlusion_edges, texture_edges: float32 (H, W) in [0, 1].
-    intrinsics: float64 (3, 3), integer pixel coordinates at pixel centres. pose: float64 (4, 4), to world (z up).
+    intrinsics: float64 (3, 3), integer pixel coordinates at pixel centers. pose: float64 (4, 4), to world (z up).
     """
 
     rgb: np.ndarray
@@ -52,7 +52,7 @@ class RoomRenderer:
         self.size = size
         self.room: Room = make_room(seed)
         self.caster = Caster(self.room.parts)
-        self._colour, self._depth = sensor.sample_sensors(np.random.default_rng([seed, 3]))
+        self._color, self._depth = sensor.sample_sensors(np.random.default_rng([seed, 3]))
 
     def render(self, camera: Camera, rng: np.random.Generator) -> Frame:
         """`rng` draws the sensors' noise."""
@@ -64,7 +64,7 @@ class RoomRenderer:
         length = np.sqrt(dot(directions, directions))
         surface = shading.surface(self.room.parts, self.caster, hits, hits.distance / np.float32(k[0, 0]))
         radiance, light = self._radiance(hits, surface, -directions / length[:, None])
-        display, shade = sensor.expose(radiance, light, self._colour)
+        display, shade = sensor.expose(radiance, light, self._color)
         label = self.caster.labels[hits.part].reshape(self.size)
         facing = -dot(directions, hits.facets) / length
         dull = self._dullness(surface, label)
@@ -73,7 +73,7 @@ class RoomRenderer:
         points = (pixel_directions(k, self.size) * z[..., None]).astype(np.float32)
         facets = (hits.facets @ rotation).reshape(*self.size, 3)
         return Frame(
-            rgb=sensor.photograph(rng, display, self._colour),
+            rgb=sensor.photograph(rng, display, self._color),
             depth=sensor.measure_depth(rng, z, facing.reshape(self.size), dull, k[0, 0], self._depth),
             label=label,
             z_depth=z,
@@ -90,7 +90,7 @@ class RoomRenderer:
     def _radiance(self, hits, surface: shading.Surface, towards_eye: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Linear radiance and diffuse irradiance, float32 (H, W, 3) each."""
         lights = self.room.lights
-        light, seen = shading.illumination(self.caster, hits, lights, self.size, self._colour.ambient)
+        light, seen = shading.illumination(self.caster, hits, lights, self.size, self._color.ambient)
         shine = shading.highlights(hits, surface.gloss, lights, seen, towards_eye)
         radiance = surface.albedo * (light + surface.emission[:, None]) + shine
         return radiance.reshape(*self.size, 3), light.reshape(*self.size, 3)

@@ -118,7 +118,7 @@ def _camouflage(rng: Rng, plan: Floorplan, shell: tuple[Material, ...]) -> None:
 
 
 def _rug(rng: Rng, plan: Floorplan) -> None:
-    """A carpet of 8 mm: only colour shows it."""
+    """A carpet of 8 mm: only color shows it."""
     size = np.minimum(rng.uniform(1.4, 3.0, 2), np.array([plan.width, plan.depth]) - 0.8)
     margin = size / 2 + 0.2
     x, y = rng.uniform(margin, np.array([plan.width, plan.depth]) - margin)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the cameras make of the scene: exposure, colour cast and noise; structured-light depth with its noise and holes.
+"""What the cameras make of the scene: exposure, color cast and noise; structured-light depth with its noise and holes.
 
-The depth model follows Khoshelham and Elberink (2012): disparity is quantised, so steps and noise grow with range
+The depth model follows Khoshelham and Elberink (2012): disparity is quantized, so steps and noise grow with range
 squared; and a point that the projector cannot see from its place beside the camera has no depth.
 """
 
@@ -19,8 +19,8 @@ MIN_RANGE = 0.4
 
 
 @dataclass(frozen=True)
-class ColourSensor:
-    """target: mean grey of the exposed image; gain: noise factor; cast: (3,) channel factors; ambient: light level."""
+class ColorSensor:
+    """target: mean gray of the exposed image; gain: noise factor; cast: (3,) channel factors; ambient: light level."""
 
     target: float
     gain: float
@@ -30,14 +30,14 @@ class ColourSensor:
 
 @dataclass(frozen=True)
 class DepthSensor:
-    """sigma: noise in m at 1 m; step: quantisation in m at 1 m (both grow with z²); baseline: m to the projector."""
+    """sigma: noise in m at 1 m; step: quantization in m at 1 m (both grow with z²); baseline: m to the projector."""
 
     sigma: float
     step: float
     baseline: float
 
 
-def sample_sensors(rng: Rng) -> tuple[ColourSensor, DepthSensor]:
+def sample_sensors(rng: Rng) -> tuple[ColorSensor, DepthSensor]:
     """15 % dark scenes, 15 % over-exposed ones."""
     kind = rng.random()
     if kind < 0.15:
@@ -47,15 +47,15 @@ def sample_sensors(rng: Rng) -> tuple[ColourSensor, DepthSensor]:
     else:
         target, gain = rng.uniform(0.14, 0.32), rng.uniform(0.6, 1.4)
     cast = tuple(float(c) for c in np.clip(rng.normal(1, 0.05, 3), 0.85, 1.15))
-    colour = ColourSensor(target, gain, cast, rng.uniform(0.08, 0.3))
-    return colour, DepthSensor(rng.uniform(0.0012, 0.0022), rng.uniform(0.0012, 0.0028), rng.uniform(0.025, 0.07))
+    color = ColorSensor(target, gain, cast, rng.uniform(0.08, 0.3))
+    return color, DepthSensor(rng.uniform(0.0012, 0.0022), rng.uniform(0.0012, 0.0028), rng.uniform(0.025, 0.07))
 
 
-def expose(radiance: np.ndarray, irradiance: np.ndarray, sensor: ColourSensor) -> tuple[np.ndarray, np.ndarray]:
+def expose(radiance: np.ndarray, irradiance: np.ndarray, sensor: ColorSensor) -> tuple[np.ndarray, np.ndarray]:
     """Noise-free display values in [0, 1] of linear (H, W, 3) radiance, and the light itself as (H, W) shading."""
     scale = sensor.target / max(float(np.minimum(radiance, 4 * np.median(radiance) + 0.1).mean()), 1e-6)
-    grey = (irradiance[..., 0] + irradiance[..., 1] + irradiance[..., 2]) / 3
-    shade = np.clip(grey / max(float(np.quantile(grey, 0.98)), 1e-6), 0, 1) ** (1 / 2.2)
+    gray = (irradiance[..., 0] + irradiance[..., 1] + irradiance[..., 2]) / 3
+    shade = np.clip(gray / max(float(np.quantile(gray, 0.98)), 1e-6), 0, 1) ** (1 / 2.2)
     return _display(radiance * np.float32(scale) * np.array(sensor.cast, np.float32)), shade.astype(np.float32)
 
 
@@ -65,7 +65,7 @@ def _display(linear: np.ndarray) -> np.ndarray:
     return np.clip(np.minimum(linear, 0.7) + 0.3 * over / (over + 0.5) * 1.15, 0, 1) ** np.float32(1 / 2.2)
 
 
-def photograph(rng: Rng, display: np.ndarray, sensor: ColourSensor) -> np.ndarray:
+def photograph(rng: Rng, display: np.ndarray, sensor: ColorSensor) -> np.ndarray:
     """uint8 (H, W, 3): a little lens blur, then noise that grows with gain and, relatively, in the dark."""
     soft = cv2.GaussianBlur(display, (3, 3), 0.55)
     noise = rng.standard_normal(soft.shape, dtype=np.float32)
@@ -90,7 +90,7 @@ def measure_depth(rng: Rng, z: np.ndarray, grazing: np.ndarray, dull: np.ndarray
 
 
 def _grain(rng: Rng, shape) -> np.ndarray:
-    """Unit-variance noise, half of it correlated over neighbouring pixels (matching windows overlap)."""
+    """Unit-variance noise, half of it correlated over neighboring pixels (matching windows overlap)."""
     fine = rng.standard_normal(shape, dtype=np.float32)
     wide = cv2.GaussianBlur(rng.standard_normal(shape, dtype=np.float32), (0, 0), 1.2) * np.float32(4.2)
     return np.clip(0.6 * fine + 0.8 * wide, -4, 4)

@@ -27,18 +27,18 @@ class Surface:
 
 
 def surface(parts: list[Part], caster: Caster, hits: Hits, footprint: np.ndarray) -> Surface:
-    """Materials looked up where rays hit. `footprint` (N,) is the width of a pixel there in metres."""
+    """Materials looked up where rays hit. `footprint` (N,) is the width of a pixel there in meters."""
     chosen = hits.part
     axes = caster.rotations.take(chosen, axis=0)
-    local, facing = _into(axes, hits.points - caster.centres.take(chosen, axis=0)), _into(axes, hits.normals)
+    local, facing = _into(axes, hits.points - caster.centers.take(chosen, axis=0)), _into(axes, hits.normals)
     table = [p.material for p in parts]
     tile = np.array([m.tile for m in table], np.float32)[chosen]
     u, v = _box_map(local, facing)
     offset = (chosen * 0.618).astype(np.float32)
     pattern = np.array([m.pattern for m in table])[chosen]
     mix = patterns.sample(pattern, u / tile + offset, v / tile + 0.5 * offset, footprint / tile)[:, None]
-    first = np.array([m.colour for m in table], np.float32).take(chosen, axis=0)
-    second = np.array([m.colour2 for m in table], np.float32).take(chosen, axis=0)
+    first = np.array([m.color for m in table], np.float32).take(chosen, axis=0)
+    second = np.array([m.color2 for m in table], np.float32).take(chosen, axis=0)
     albedo = first + (second - first) * mix
     _stamp_decals(albedo, table, chosen, local / caster.sizes.take(chosen, axis=0), facing)
     gloss = np.array([m.gloss for m in table], np.float32)[chosen]
@@ -52,7 +52,7 @@ def _into(axes: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 
 
 def _box_map(local: np.ndarray, facing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Texture coordinates in metres: the two local axes that the face spans."""
+    """Texture coordinates in meters: the two local axes that the face spans."""
     axis = np.abs(facing).argmax(axis=1)
     x, y, z = local.T
     return np.where(axis == 0, y, x), np.where(axis == 2, y, -z)
@@ -84,7 +84,7 @@ def illumination(caster: Caster, hits: Hits, lights: list[Light], size: tuple[in
     start = hits.points + 2e-3 * hits.facets
     raw, unit, gain = [_open_sky(caster, hits, start, a, b)], [], []
     for light in lights:
-        way = light.centre.astype(np.float32) - start
+        way = light.center.astype(np.float32) - start
         spread = (2 * a - 1)[:, None] * light.u.astype(np.float32) + (2 * b - 1)[:, None] * light.v.astype(np.float32)
         raw.append(~caster.blocked(start, way + spread, np.full(len(way), 0.999, np.float32)))
         square = dot(way, way)[:, None]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Contact sheets: everything a frame holds, side by side as colours."""
+"""Contact sheets: everything a frame holds, side by side as colors."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from cen_model.utils.files import write_atomically
 GAP = 4
 
 
-def depth_colours(depth_mm: np.ndarray, far_mm: float = 6000.0) -> np.ndarray:
+def depth_colors(depth_mm: np.ndarray, far_mm: float = 6000.0) -> np.ndarray:
     """uint8 (H, W, 3) RGB: near is bright, far is dark, holes are black."""
     scaled = (255 * (1 - np.clip(depth_mm / far_mm, 0, 1) * 0.9)).astype(np.uint8)
-    colours = cv2.applyColorMap(scaled, cv2.COLORMAP_VIRIDIS)[..., ::-1]
-    return np.where((depth_mm > 0)[..., None], colours, 0).astype(np.uint8)
+    colors = cv2.applyColorMap(scaled, cv2.COLORMAP_VIRIDIS)[..., ::-1]
+    return np.where((depth_mm > 0)[..., None], colors, 0).astype(np.uint8)
 
 
 def row(frame: Frame) -> np.ndarray:
     """rgb | depth | label | normals | shading | albedo | edges (occlusion red, texture green) of one frame."""
-    grey = (np.repeat(frame.shading[..., None], 3, axis=2) * 255).astype(np.uint8)
+    gray = (np.repeat(frame.shading[..., None], 3, axis=2) * 255).astype(np.uint8)
     normals = ((frame.normals * (1, -1, -1) + 1) * 127.5).astype(np.uint8)
     edges = np.stack([frame.occlusion_edges, frame.texture_edges, frame.occlusion_edges * 0], axis=-1)
-    tiles = [frame.rgb, depth_colours(frame.depth), palette(len(NYU13))[frame.label], normals, grey, frame.albedo]
+    tiles = [frame.rgb, depth_colors(frame.depth), palette(len(NYU13))[frame.label], normals, gray, frame.albedo]
     tiles.append((edges * 255).astype(np.uint8))
     return np.concatenate([np.pad(t, ((0, GAP), (0, GAP), (0, 0)), constant_values=255) for t in tiles], axis=1)
 

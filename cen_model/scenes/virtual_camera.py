@@ -20,7 +20,7 @@ PROBE = (24, 32)
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """intrinsics (3, 3), integer pixel coordinates at pixel centres; pose (4, 4) camera to world."""
+    """intrinsics (3, 3), integer pixel coordinates at pixel centers; pose (4, 4) camera to world."""
 
     intrinsics: np.ndarray
     pose: np.ndarray
@@ -34,7 +34,7 @@ class Camera:
 
 
 def pixel_directions(intrinsics: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """float64 (H, W, 3): the camera-frame point at z = 1 m behind each pixel centre."""
+    """float64 (H, W, 3): the camera-frame point at z = 1 m behind each pixel center."""
     v, u = np.mgrid[0 : size[0], 0 : size[1]]
     x = (u - intrinsics[0, 2]) / intrinsics[0, 0]
     y = (v - intrinsics[1, 2]) / intrinsics[1, 1]
@@ -42,7 +42,7 @@ def pixel_directions(intrinsics: np.ndarray, size: tuple[int, int]) -> np.ndarra
 
 
 def intrinsics(size: tuple[int, int], focal: float) -> np.ndarray:
-    """`focal` is in image widths: 0.82 is a Kinect, 0.95 a RealSense D435's colour camera."""
+    """`focal` is in image widths: 0.82 is a Kinect, 0.95 a RealSense D435's color camera."""
     f = focal * size[1]
     return np.array([[f, 0, (size[1] - 1) / 2], [0, f, (size[0] - 1) / 2], [0, 0, 1.0]])
 
@@ -61,7 +61,7 @@ def look_at(eye: np.ndarray, target: np.ndarray, roll: float = 0.0) -> np.ndarra
 
 
 def inside_free_space(caster: Caster, eye: np.ndarray, clearance: float) -> bool:
-    """Whether `eye` is outside every solid and at least `clearance` metres from all of them (probed along 18 rays)."""
+    """Whether `eye` is outside every solid and at least `clearance` meters from all of them (probed along 18 rays)."""
     k = np.arange(18)
     z = 1 - (2 * k + 1) / 18
     r, angle = np.sqrt(1 - z**2), k * 2.39996

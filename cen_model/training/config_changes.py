@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from cen_model.config import rename_keys
 from cen_model.training.run_config import TASKS, plain
 
 # What a continued run may change: none of it decides which step follows which.
@@ -36,7 +37,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tupl
 
     A key that came after one of them was written has its default there.
     """
-    a, b = (_flat(_completed(each, _defaults(each))) for each in (before, now))
+    a, b = (_flat(_completed(each, _defaults(each))) for each in map(rename_keys, (before, now)))
     return {key: (a.get(key), b.get(key)) for key in sorted((a.keys() | b.keys()) - _FREE) if a.get(key) != b.get(key)}
 
 

@@ -62,8 +62,8 @@ def print_plan(console: Console, config: AnyTrainConfig, task: Task, frames: int
     """The resolved configuration, the parameter groups and the steps of a run."""
     console.print(yaml.safe_dump(plain(asdict(config)), sort_keys=False), markup=False)
     table = Table("parameter group", "parameters", "learning rate", "weight decay")
-    for name, optimiser in task.optimisers.items():
-        for group in optimiser.param_groups:
+    for name, optimizer in task.optimizers.items():
+        for group in optimizer.param_groups:
             count = sum(parameter.numel() for parameter in group["params"])
             table.add_row(
                 f"{name}: {group['part']}", f"{count:,}", f"{group['initial_lr']:g}", f"{group['weight_decay']:g}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Optimisers with separate learning rates for encoder and decoder (§ 4.1), and their schedules."""
+"""Optimizers with separate learning rates for encoder and decoder (§ 4.1), and their schedules."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from cen_model.nn.conditional import ConditionalNorm
 from cen_model.nn.exchange import exchange_norms
 from cen_model.nn.modal import PrivateAffine, PrivateStatistics
 from cen_model.nn.network import MultimodalNetwork
-from cen_model.training.run_config import ExchangeTrainingConfig, OptimiserConfig, ScheduleConfig
+from cen_model.training.run_config import ExchangeTrainingConfig, OptimizerConfig, ScheduleConfig
 
 # Everything that holds γ and β itself.
 _NORMS = (_NormBase, PrivateAffine, PrivateStatistics, ConditionalNorm)
 
 
-def build_optimiser(
-    model: MultimodalNetwork, config: OptimiserConfig, exchange: ExchangeTrainingConfig
+def build_optimizer(
+    model: MultimodalNetwork, config: OptimizerConfig, exchange: ExchangeTrainingConfig
 ) -> torch.optim.Optimizer:
-    """An optimiser of the encoder, the decoder with α, and the exchanging norms' γ; groups are named after them.
+    """An optimizer of the encoder, the decoder with α, and the exchanging norms' γ; groups are named after them.
 
     Norms get no weight decay: it would pull γ under θ without asking the loss, in every channel alike.
     """
@@ -39,13 +39,13 @@ def build_optimiser(
     return make([_group(parameters, *key) for key, parameters in groups.items()], config)
 
 
-def build_discriminator_optimiser(discriminator: nn.Module, config: OptimiserConfig) -> torch.optim.Optimizer:
+def build_discriminator_optimizer(discriminator: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
     """The same kind, with the encoder's learning rate."""
     return make([_group(list(discriminator.parameters()), "encoder", config.encoder_lr, config.weight_decay)], config)
 
 
-def make(groups: list[dict[str, Any]], config: OptimiserConfig) -> torch.optim.Optimizer:
-    """An optimiser of the configured kind."""
+def make(groups: list[dict[str, Any]], config: OptimizerConfig) -> torch.optim.Optimizer:
+    """An optimizer of the configured kind."""
     if config.kind == "sgd":
         return torch.optim.SGD(groups, momentum=config.momentum)
     kind = torch.optim.Adam if config.kind == "adam" else torch.optim.AdamW
@@ -56,7 +56,7 @@ def _group(parameters: list[nn.Parameter], part: str, lr: float, weight_decay: f
     return {"params": parameters, "part": part, "lr": lr, "initial_lr": lr, "weight_decay": weight_decay}
 
 
-def initialise_gamma(model: nn.Module, value: float | None) -> None:
+def initialize_gamma(model: nn.Module, value: float | None) -> None:
     """Start every γ of the exchanging norms at `value`; None leaves them."""
     if value is None:
         return
@@ -84,7 +84,7 @@ def learning_rate_factor(step: int, steps_per_epoch: int, config: ScheduleConfig
 
 
 def set_learning_rates(
-    optimiser: torch.optim.Optimizer, step: int, steps_per_epoch: int, config: ScheduleConfig
+    optimizer: torch.optim.Optimizer, step: int, steps_per_epoch: int, config: ScheduleConfig
 ) -> None:
-    for group in optimiser.param_groups:
+    for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] * learning_rate_factor(step, steps_per_epoch, config, group["part"])

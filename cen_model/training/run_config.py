@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,14 +11,14 @@ from typing import Any, Literal
 import yaml
 from jsonargparse import auto_cli
 
-from cen_model.config import SegmentationConfig, TranslationConfig
+from cen_model.config import SegmentationConfig, TranslationConfig, refuse_renamed_keys
 from cen_model.data.data_config import DataConfig
 from cen_model.utils.names import look_up
 from cen_model.utils.ranges import AT_LEAST_0, AT_LEAST_1, DECAY, POSITIVE, SHARE, check
 
 
 @dataclass(frozen=True)
-class OptimiserConfig:
+class OptimizerConfig:
     """The defaults are the paper's for segmentation (§ 4.1)."""
 
     kind: Literal["sgd", "adam", "adamw"] = "sgd"
@@ -41,10 +41,10 @@ class OptimiserConfig:
     """Keep BatchNorm's running statistics instead of the batch's, as the published code does with ImageNet's."""
 
     def __post_init__(self) -> None:
-        check(self, "optimiser.", AT_LEAST_0, "encoder_lr", "decoder_lr", "weight_decay")
-        check(self, "optimiser.", DECAY, "momentum", "betas")
-        check(self, "optimiser.", AT_LEAST_1, "batch", "accumulate")
-        check(self, "optimiser.", POSITIVE, "clip")
+        check(self, "optimizer.", AT_LEAST_0, "encoder_lr", "decoder_lr", "weight_decay")
+        check(self, "optimizer.", DECAY, "momentum", "betas")
+        check(self, "optimizer.", AT_LEAST_1, "batch", "accumulate")
+        check(self, "optimizer.", POSITIVE, "clip")
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class HardwareConfig:
     """Processes to start on this machine, one for each GPU; under torchrun it tells how many there are."""
     strategy: Literal["ddp", "fsdp"] = "ddp"
     """Of several processes. "ddp": each has the whole network. "fsdp": each keeps its share of the weights, of the
-    gradients and of the optimiser's state, which saves memory where the network is large, and takes messages; with
+    gradients and of the optimizer's state, which saves memory where the network is large, and takes messages; with
     `ema` all weights at every step."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Of the forward and backward pass, in Lightning Fabric's words."""
@@ -149,7 +149,7 @@ class TrainConfig(RunConfig):
     task: Literal["segmentation"] = "segmentation"
     model: SegmentationConfig = field(default_factory=SegmentationConfig)
     """Its classes are those of the data."""
-    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
@@ -157,17 +157,17 @@ class TrainConfig(RunConfig):
         check(self, "", SHARE, "label_smoothing")
 
 
-def _pix2pix() -> OptimiserConfig:
-    return OptimiserConfig("adam", 2e-4, 2e-4, betas=(0.5, 0.999), weight_decay=0.0, batch=1)
+def _pix2pix() -> OptimizerConfig:
+    return OptimizerConfig("adam", 2e-4, 2e-4, betas=(0.5, 0.999), weight_decay=0.0, batch=1)
 
 
 @dataclass(frozen=True)
 class TranslationTrainConfig(RunConfig):
-    """Training of image-to-image translation (§ 4.2, pix2pix's optimiser)."""
+    """Training of image-to-image translation (§ 4.2, pix2pix's optimizer)."""
 
     task: Literal["translation"] = "translation"
     model: TranslationConfig = field(default_factory=TranslationConfig)
-    optimiser: OptimiserConfig = field(default_factory=_pix2pix)
+    optimizer: OptimizerConfig = field(default_factory=_pix2pix)
     """Of the generator and of the discriminator, which takes `encoder_lr`."""
     schedule: ScheduleConfig = field(default_factory=lambda: ScheduleConfig("constant"))
 
@@ -175,9 +175,9 @@ class TranslationTrainConfig(RunConfig):
         super().__post_init__()
         if self.hardware.recompute:
             raise ValueError("hardware.recompute: it is for segmentation alone, and task is translation; leave it out")
-        if self.optimiser.frozen_statistics:
+        if self.optimizer.frozen_statistics:
             raise ValueError(
-                "optimiser.frozen_statistics: it is for segmentation alone; translation's norms take every image's own "
+                "optimizer.frozen_statistics: it is for segmentation alone; translation's norms take every image's own "
                 "statistics, and have none to keep; leave it out"
             )
 
@@ -201,9 +201,16 @@ def parse(arguments: Sequence[str]) -> AnyTrainConfig:
     The key `task`, in a file or on the command line, says which of the two configurations it is.
 
     Unknown keys and values of the wrong type end the program with a message that names them.
+
+    Raises:
+        ValueError: an unknown task, or a key of version 0.1, whose spelling has changed.
     """
     dashed = [_dashed(text, before) for before, text in zip(["", *arguments], arguments, strict=False)]
-    return auto_cli(look_up("task", _task(dashed), TASKS), args=dashed, as_positional=False)
+    task = "segmentation"
+    for place, settings in _settings(dashed):
+        refuse_renamed_keys(settings, place)
+        task = settings.get("task", task)
+    return auto_cli(look_up("task", task, TASKS), args=dashed, as_positional=False)
 
 
 def _dashed(text: str, before: str) -> str:
@@ -213,16 +220,21 @@ def _dashed(text: str, before: str) -> str:
     return f"--{text}" if is_override else text
 
 
-def _task(arguments: Sequence[str]) -> str:
-    task = "segmentation"
+def _settings(arguments: Sequence[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield what every file and every override sets, each with the place that it comes from."""
     for text, following in zip(arguments, [*arguments[1:], ""], strict=True):
         name, _, value = text.partition("=")
-        if name == "--task":
-            task = value or following
-        elif name == "--config" and Path(value or following).is_file():
-            try:
-                stored = yaml.safe_load(Path(value or following).read_text(encoding="utf-8"))
-            except yaml.YAMLError:  # jsonargparse says it better
-                continue
-            task = stored.get("task", task) if isinstance(stored, Mapping) else task
-    return task
+        value = value or following
+        if name == "--config" and Path(value).is_file():
+            stored = _read_yaml(Path(value).read_text(encoding="utf-8"))
+            if isinstance(stored, Mapping):
+                yield value, stored
+        elif name.startswith("--") and name != "--config":
+            yield name, {name[2:]: _read_yaml(value)}
+
+
+def _read_yaml(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:  # jsonargparse says it better
+        return None

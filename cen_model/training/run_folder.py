@@ -20,7 +20,7 @@ from pathlib import Path
 import yaml
 from filelock import FileLock, Timeout
 from lightning.fabric import Fabric
-from safetensors.torch import save as serialise
+from safetensors.torch import save as serialize
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from torch import Tensor, nn
 
@@ -100,8 +100,8 @@ class Run:
     def log(self, terms: Mapping[str, Tensor]) -> None:
         """Losses, learning rates and the share of exchanged channels."""
         values = {f"loss/{name}": term.item() for name, term in terms.items()}
-        for name, optimiser in self.task.optimisers.items():
-            rates = {f"lr/{name}/{i}": group["lr"] for i, group in enumerate(optimiser.param_groups)}
+        for name, optimizer in self.task.optimizers.items():
+            rates = {f"lr/{name}/{i}": group["lr"] for i, group in enumerate(optimizer.param_groups)}
             values |= rates
         values["exchanged"] = self.task.network.exchanged_share()
         self.fabric.log_dict(values, self.progress.step)
@@ -143,7 +143,7 @@ class Run:
 
     def measured(self) -> MultimodalNetwork:
         """The network to be measured and written: the moving average where there is one; in every process at once."""
-        if not self.config.optimiser.frozen_statistics:
+        if not self.config.optimizer.frozen_statistics:
             average_statistics([self.task.network, *filter(None, [self.task.average])], self.fabric)
         return self.task.average.module if self.task.average else self.task.whole()
 
@@ -181,7 +181,7 @@ class Run:
         }
         if gamma:
             path = self.folder / "gamma" / f"{self.progress.step:08d}.safetensors"
-            write_atomically(path, lambda file: file.write_bytes(serialise(gamma)))
+            write_atomically(path, lambda file: file.write_bytes(serialize(gamma)))
 
 
 def exchanged_by_layer(model: nn.Module) -> dict[str, float]:

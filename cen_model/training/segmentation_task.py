@@ -20,13 +20,13 @@ from cen_model.data.data_config import DataConfig
 from cen_model.data.dataset import Dataset
 from cen_model.evaluation.dataset_scores import measure
 from cen_model.evaluation.inference_modes import InferenceConfig
-from cen_model.evaluation.labeler import NetworkLabeller
+from cen_model.evaluation.labeler import NetworkLabeler
 from cen_model.evaluation.metrics import Scores
 from cen_model.losses.segmentation import ENSEMBLE, inputs, losses
 from cen_model.models import build
 from cen_model.nn.network import MultimodalNetwork
 from cen_model.reporting.visualize import colorize_depth, colorize_labels
-from cen_model.training.optimizer import build_optimiser, initialise_gamma
+from cen_model.training.optimizer import build_optimizer, initialize_gamma
 from cen_model.training.recompute import recompute
 from cen_model.training.run_config import TrainConfig
 from cen_model.training.sharding import Whole
@@ -73,7 +73,7 @@ class SegmentationTask:
         self.network = build(_with_classes(config, dataset))
         _refuse_single_samples(config, fabric.world_size)
         self.inputs = self.network.config.modalities
-        initialise_gamma(self.network, config.exchange.gamma_init)
+        initialize_gamma(self.network, config.exchange.gamma_init)
         if config.hardware.strategy == "ddp":  # weights that are shared out have to be contiguous
             self.network.to(memory_format=torch.channels_last)
         if config.hardware.recompute:
@@ -84,13 +84,13 @@ class SegmentationTask:
         self.average = moving_average(self.network, config.ema, fabric)
         self.whole = Whole(self.network, config.hardware, fabric)
         self._loss = fabric.setup_module(loss)
-        optimiser = build_optimiser(self.network, config.optimiser, config.exchange)
-        self._optimiser = fabric.setup_optimizers(optimiser)
-        self.modules, self.optimisers = {"network": self.network}, {"network": optimiser}
+        optimizer = build_optimizer(self.network, config.optimizer, config.exchange)
+        self._optimizer = fabric.setup_optimizers(optimizer)
+        self.modules, self.optimizers = {"network": self.network}, {"network": optimizer}
 
     def step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        _training_mode(self._loss, self._config.optimiser.frozen_statistics)
-        fabric, count = self._fabric, self._config.optimiser.accumulate
+        _training_mode(self._loss, self._config.optimizer.frozen_statistics)
+        fabric, count = self._fabric, self._config.optimizer.accumulate
         # Void pixels are spread unevenly. Gradients of the processes are averaged; so are the pixels.
         pixels = fabric.all_reduce((batch["label"] != VOID).sum().float(), reduce_op="mean")
         total: dict[str, Tensor] = {}
@@ -99,9 +99,9 @@ class SegmentationTask:
                 terms = self._loss(part, pixels, 1 / count)
                 fabric.backward(sum(terms.values()))
             total = {name: total.get(name, 0) + term.detach() for name, term in terms.items()}
-        clip(fabric, self._loss, self._optimiser, self._config.optimiser.clip)
-        self._optimiser.step()
-        self._optimiser.zero_grad()
+        clip(fabric, self._loss, self._optimizer, self._config.optimizer.clip)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
         if self.average:
             self.average.update_parameters(self.whole())
         return total
@@ -114,10 +114,10 @@ class SegmentationTask:
 
     def pictures(self, network: MultimodalNetwork, dataset: Dataset, indices: Sequence[int]) -> Iterator[np.ndarray]:
         data: DataConfig = replace(self._config.data, workers=0)
-        labeller = NetworkLabeller(network, dataset, data, InferenceConfig())
+        labeler = NetworkLabeler(network, dataset, data, InferenceConfig())
         classes = len(network.config.classes)
         for index in indices:
-            frame, (labels, _) = dataset[index], labeller.label(index)
+            frame, (labels, _) = dataset[index], labeler.label(index)
             shown = [frame["rgb"]] if "rgb" in frame else []
             shown += [colorize_depth(frame["depth"])] if "depth" in frame else []
             yield np.hstack([*shown, colorize_labels(frame["label"], classes), colorize_labels(labels, classes)])
@@ -126,7 +126,7 @@ class SegmentationTask:
 def _with_classes(config: TrainConfig, dataset: Dataset) -> Any:
     """The network's configuration with the dataset's classes. Raises ValueError where it names other ones."""
     if dataset.labels is None:
-        raise ValueError(f"data: {config.data.dataset} has no labels; segmentation cannot be learnt from it")
+        raise ValueError(f"data: {config.data.dataset} has no labels; segmentation cannot be learned from it")
     own, names = config.model.classes, dataset.labels.names
     if own not in (names, type(config.model)().classes):
         raise ValueError(
@@ -137,13 +137,13 @@ def _with_classes(config: TrainConfig, dataset: Dataset) -> Any:
 
 
 def _refuse_single_samples(config: TrainConfig, processes: int) -> None:
-    optimiser = config.optimiser
-    refuse_unequal_parts(optimiser.batch, processes, optimiser.accumulate)
-    alone = optimiser.batch == processes * optimiser.accumulate
-    if config.model.decoder == "pspnet" and alone and not optimiser.frozen_statistics:
+    optimizer = config.optimizer
+    refuse_unequal_parts(optimizer.batch, processes, optimizer.accumulate)
+    alone = optimizer.batch == processes * optimizer.accumulate
+    if config.model.decoder == "pspnet" and alone and not optimizer.frozen_statistics:
         raise ValueError(
             "model.decoder='pspnet' cannot be trained on one sample at a time: its coarsest pool leaves one pixel, and "
-            "BatchNorm needs more than one value; raise optimiser.batch, or set optimiser.frozen_statistics=true"
+            "BatchNorm needs more than one value; raise optimizer.batch, or set optimizer.frozen_statistics=true"
         )
 
 

@@ -43,8 +43,8 @@ class Sentinel:
         if found:
             good = f"{self._good} is from before" if self._good.exists() else "nothing was saved before"
             raise ValueError(
-                f"{min(found)[1]}. {good}. Lower optimiser.encoder_lr and decoder_lr, clip gradients "
-                "(optimiser.clip), or look at these files"
+                f"{min(found)[1]}. {good}. Lower optimizer.encoder_lr and decoder_lr, clip gradients "
+                "(optimizer.clip), or look at these files"
             )
         self._steps.clear()
 

@@ -22,6 +22,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
+from cen_model.config import rename_keys
 from cen_model.training.config_changes import refuse_changes
 from cen_model.training.run_config import AnyTrainConfig, plain
 from cen_model.training.task import Task
@@ -32,7 +33,7 @@ from cen_model.utils.ranks import Ranks
 _SAVED = StateDictOptions(full_state_dict=True, cpu_offload=True)
 _LOADED = StateDictOptions(full_state_dict=True)
 _PARTIAL = StateDictOptions(full_state_dict=True, strict=False)
-"""Weights that never had a gradient have no state in an optimiser."""
+"""Weights that never had a gradient have no state in an optimizer."""
 
 
 @dataclass
@@ -58,11 +59,11 @@ def save_state(path: Path, task: Task, progress: RunProgress, config: AnyTrainCo
     """
     on_gpu = fabric.device.type == "cuda"
     rng = Ranks.current().each((torch.get_rng_state(), torch.cuda.get_rng_state(fabric.device) if on_gpu else None))
-    optimisers = task.optimisers.items()
+    optimizers = task.optimizers.items()
     state = {
         "modules": {name: get_model_state_dict(module, options=_SAVED) for name, module in task.modules.items()},
-        "optimisers": {
-            name: get_optimizer_state_dict(task.modules[name], each, options=_SAVED) for name, each in optimisers
+        "optimizers": {
+            name: get_optimizer_state_dict(task.modules[name], each, options=_SAVED) for name, each in optimizers
         },
         "average": task.average.state_dict() if task.average else None,
         "precision": fabric.strategy.precision.state_dict(),
@@ -73,9 +74,9 @@ def save_state(path: Path, task: Task, progress: RunProgress, config: AnyTrainCo
     }
     if fabric.is_global_zero:
         # By way of memory: torch.save itself makes of a full disk an error that does not say so.
-        serialised = BytesIO()
-        torch.save(state, serialised)
-        write_atomically(path, lambda temporary: temporary.write_bytes(serialised.getbuffer()))
+        serialized = BytesIO()
+        torch.save(state, serialized)
+        write_atomically(path, lambda temporary: temporary.write_bytes(serialized.getbuffer()))
 
 
 def load_state(path: Path, task: Task, config: AnyTrainConfig, fabric: Fabric) -> RunProgress:
@@ -86,16 +87,16 @@ def load_state(path: Path, task: Task, config: AnyTrainConfig, fabric: Fabric) -
     """
     state = _read(path)
     refuse_changes(state["config"], plain(asdict(config)), path)
-    if any(isinstance(key, int) for each in state["optimisers"].values() for key in each["state"]):
+    if any(isinstance(key, int) for each in state["optimizers"].values() for key in each["state"]):
         raise ValueError(f"{path}: an earlier version wrote it, by numbers of weights; move it away to begin anew")
     try:
         for name, module in task.modules.items():
             set_model_state_dict(module, state["modules"][name], options=_LOADED)
-            set_optimizer_state_dict(module, task.optimisers[name], state["optimisers"][name], options=_PARTIAL)
+            set_optimizer_state_dict(module, task.optimizers[name], state["optimizers"][name], options=_PARTIAL)
         if task.average:
             task.average.load_state_dict(state["average"])
     except (RuntimeError, ValueError, KeyError) as error:
-        raise ValueError(f"{path}: the training state is of another network or optimiser: {error}") from error
+        raise ValueError(f"{path}: the training state is of another network or optimizer: {error}") from error
     fabric.strategy.precision.load_state_dict(state["precision"])
     if fabric.global_rank < len(state["rng"]):
         torch.set_rng_state(state["rng"][fabric.global_rank])
@@ -107,9 +108,10 @@ def load_state(path: Path, task: Task, config: AnyTrainConfig, fabric: Fabric) -
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged file leads to
         raise ValueError(f"{path}: the training state cannot be read ({error}); move it away to begin anew") from error
+    return rename_keys(state)
 
 
 class StopRequest:

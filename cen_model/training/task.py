@@ -27,7 +27,7 @@ class Task(Protocol):
         inputs: modalities that the network takes.
         targets: further modalities that a batch needs.
         modules: by name, everything with weights.
-        optimisers: by the same names.
+        optimizers: by the same names.
         average: the moving average of the network's weights, where there is one.
     """
 
@@ -35,14 +35,14 @@ class Task(Protocol):
     inputs: Sequence[str]
     targets: Sequence[str]
     modules: Mapping[str, nn.Module]
-    optimisers: Mapping[str, Optimizer]
+    optimizers: Mapping[str, Optimizer]
     average: AveragedModel | None
 
     def whole(self) -> MultimodalNetwork:
         """The network with all of its weights in this process; to be called in every process at once."""
 
     def step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """One optimisation step; the weighted terms of the loss."""
+        """One optimization step; the weighted terms of the loss."""
 
     def measure(self, network: MultimodalNetwork, dataset: Dataset) -> Measured:
         """Scores of every output on a dataset."""
@@ -73,13 +73,13 @@ def gradients_kept_apart(fabric: Fabric, *modules: nn.Module, apart: bool) -> It
         yield
 
 
-def clip(fabric: Fabric, module: nn.Module, optimiser: Optimizer, norm: float | None) -> None:
+def clip(fabric: Fabric, module: nn.Module, optimizer: Optimizer, norm: float | None) -> None:
     """Shorten the gradient to a norm, if it is longer; None leaves it.
 
     One that is not finite stays so, for float16's loss scaling skips such steps; else `Sentinel` tells of it.
     """
     if norm is not None:
-        fabric.clip_gradients(module, optimiser, max_norm=norm, error_if_nonfinite=False)
+        fabric.clip_gradients(module, optimizer, max_norm=norm, error_if_nonfinite=False)
 
 
 def with_a_loss(outputs: Mapping[str, Tensor], config: NetworkConfig) -> dict[str, Tensor]:
@@ -98,6 +98,6 @@ def refuse_unequal_parts(batch: int, processes: int, accumulate: int) -> None:
     """Raise ValueError unless a batch can be shared by the processes, and each share by the passes."""
     if batch % (processes * accumulate):
         raise ValueError(
-            f"optimiser.batch: {batch} samples cannot be shared equally by {processes} processes and "
-            f"optimiser.accumulate={accumulate} passes"
+            f"optimizer.batch: {batch} samples cannot be shared equally by {processes} processes and "
+            f"optimizer.accumulate={accumulate} passes"
         )

@@ -24,7 +24,7 @@ from cen_model.modalities import image_to_8bit, measured, modality, to_image
 from cen_model.models import build
 from cen_model.nn.discriminator import Discriminator
 from cen_model.nn.network import MultimodalNetwork
-from cen_model.training.optimizer import build_discriminator_optimiser, build_optimiser, initialise_gamma
+from cen_model.training.optimizer import build_discriminator_optimizer, build_optimizer, initialize_gamma
 from cen_model.training.run_config import TranslationTrainConfig
 from cen_model.training.sharding import Whole
 from cen_model.training.task import (
@@ -72,14 +72,14 @@ class TranslationTask:
 
     def __init__(self, config: TranslationTrainConfig, dataset: Dataset, fabric: Fabric) -> None:
         self._config, self._fabric = config, fabric
-        refuse_unequal_parts(config.optimiser.batch, fabric.world_size, config.optimiser.accumulate)
+        refuse_unequal_parts(config.optimizer.batch, fabric.world_size, config.optimizer.accumulate)
         if config.hardware.precision == "16-mixed":
             raise ValueError(
                 "hardware.precision: 16-mixed scales one loss, and there are two; take bf16-mixed or 32-true"
             )
         self.network = build(config.model)
         self.inputs, self.targets = config.model.modalities, (config.model.target,)
-        initialise_gamma(self.network, config.exchange.gamma_init)
+        initialize_gamma(self.network, config.exchange.gamma_init)
         channels = config.model.out_channels or modality(config.model.target).channels
         # As wide as the generator: of two unequal players, one learns nothing.
         discriminator = Discriminator(self.network.in_channels, channels, config.model.filters)
@@ -91,31 +91,31 @@ class TranslationTask:
         self.whole = Whole(self.network, config.hardware, fabric)
         self._generator, self._judge = fabric.setup_module(generating), fabric.setup_module(discriminator)
         self.modules = {"network": self.network, "discriminator": discriminator}
-        self.optimisers = {
-            "network": build_optimiser(self.network, config.optimiser, config.exchange),
-            "discriminator": build_discriminator_optimiser(discriminator, config.optimiser),
+        self.optimizers = {
+            "network": build_optimizer(self.network, config.optimizer, config.exchange),
+            "discriminator": build_discriminator_optimizer(discriminator, config.optimizer),
         }
-        self._generator_optimiser, self._judge_optimiser = fabric.setup_optimizers(*self.optimisers.values())
+        self._generator_optimizer, self._judge_optimizer = fabric.setup_optimizers(*self.optimizers.values())
 
     def step(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A step of the discriminator, then one of the generator against it (pix2pix's order)."""
         self._generator.train()
-        parts = parts_of(batch, self._config.optimiser.accumulate)
+        parts = parts_of(batch, self._config.optimizer.accumulate)
         # The discriminator's loss leaves the generator's graph alone, so both players can share it. Of several parts
         # there is room for but one graph at a time: each is made again when the discriminator has seen all of them.
         only = self._generate(parts[0]) if len(parts) == 1 else None
         with nullcontext() if only else self._made_again():
             against = self._move(
                 self._judge,
-                self._judge_optimiser,
+                self._judge_optimizer,
                 parts,
                 lambda part: self._against(only or self._generate_alone(part)),
             )
         terms = self._move(
             self._generator,
-            self._generator_optimiser,
+            self._generator_optimizer,
             parts,
-            lambda part: self._in_favour(only or self._generate(part)),
+            lambda part: self._in_favor(only or self._generate(part)),
         )
         if self.average:
             self.average.update_parameters(self.whole())
@@ -124,7 +124,7 @@ class TranslationTask:
     def _move(
         self,
         player: nn.Module,
-        optimiser: Optimizer,
+        optimizer: Optimizer,
         parts: Sequence[Mapping[str, Tensor]],
         losses: Callable[[Mapping[str, Tensor]], dict[str, Tensor]],
     ) -> dict[str, Tensor]:
@@ -135,9 +135,9 @@ class TranslationTask:
                 terms = {name: loss / len(parts) for name, loss in losses(part).items()}
                 self._fabric.backward(sum(terms.values()))
             total = {name: total.get(name, 0) + term.detach() for name, term in terms.items()}
-        clip(self._fabric, player, optimiser, self._config.optimiser.clip)
-        optimiser.step()
-        optimiser.zero_grad()
+        clip(self._fabric, player, optimizer, self._config.optimizer.clip)
+        optimizer.step()
+        optimizer.zero_grad()
         return total
 
     def _generate(self, batch: Mapping[str, Tensor]) -> _Made:
@@ -150,7 +150,7 @@ class TranslationTask:
         return _Made(images, target, self._with_holes(outputs, target), penalty)
 
     def _with_holes(self, outputs: Mapping[str, Tensor], target: Tensor) -> dict[str, Tensor]:
-        """Generated images with the target's holes in them: where nothing was measured, nothing can be learnt."""
+        """Generated images with the target's holes in them: where nothing was measured, nothing can be learned."""
         known = measured(self._config.model.target, target)
         return {
             name: output if name == "alignment" else torch.where(known, output, target)
@@ -178,7 +178,7 @@ class TranslationTask:
         fake = judge(self._judge, made.inputs, _detached(self._judged(made)))
         return {"discriminator": discriminator_loss(real, fake)}
 
-    def _in_favour(self, made: _Made) -> dict[str, Tensor]:
+    def _in_favor(self, made: _Made) -> dict[str, Tensor]:
         """The terms of the generator's loss, of which the discriminator gets no gradient."""
         self._judge.requires_grad_(False)
         fake = judge(self._judge, made.inputs, self._judged(made))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Serialised messages to objects of the ROS 2 types, whichever ROS recorded them."""
+"""Serialized messages to objects of the ROS 2 types, whichever ROS recorded them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RENAMED = {"tf/msg/tfMessage": "tf2_msgs/msg/TFMessage"}
 
 class Decoder:
     """
-    Decodes messages of one bag. Types that ROS 2 does not bring are learnt from the definitions in the bag; those that
+    Decodes messages of one bag. Types that ROS 2 does not bring are learned from the definitions in the bag; those that
     have none there stay undecoded.
     """
 

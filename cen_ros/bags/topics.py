@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which topics of a bag are colour, depth, camera_info and truth: by type and by name."""
+"""Which topics of a bag are color, depth, camera_info and truth: by type and by name."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Streams:
     rgb: str
     depth: str
     info: str | None
-    """CameraInfo of the colour camera"""
+    """CameraInfo of the color camera"""
     truth: str | None
     """Label images to compare with"""
     why: str
@@ -40,11 +40,11 @@ def choose(
     bag: Bag, rgb: str | None = None, depth: str | None = None, info: str | None = None, truth: str | None = None
 ) -> Streams:
     """
-    The topics of `bag`; those given are taken as they are, the others are found. Depth that is registered to colour is
+    The topics of `bag`; those given are taken as they are, the others are found. Depth that is registered to color is
     preferred, raw images to compressed ones; where names do not decide, the most messages do.
 
     Raises:
-        BagError: colour or depth is not found, or a given topic is not in the bag, or is no image or camera_info.
+        BagError: color or depth is not found, or a given topic is not in the bag, or is no image or camera_info.
     """
     images = {name: topic for name, topic in bag.topics.items() if topic.type in (IMAGE, COMPRESSED)}
     infos = {name: topic for name, topic in bag.topics.items() if topic.type == INFO}
@@ -63,7 +63,7 @@ def choose(
         return best[0] if best else None
 
     depth = pick("depth", depth, images, _rank_depth, needed=True)
-    rgb = pick("colour", rgb, images, lambda topic: _rank_color(topic, depth), needed=True)
+    rgb = pick("color", rgb, images, lambda topic: _rank_color(topic, depth), needed=True)
     info = pick("camera_info", info, infos, lambda topic: _rank_info(topic, rgb), needed=False)
     truth = pick("truth", truth, images, lambda topic: _rank_truth(topic, bag), needed=False)
     return Streams(rgb, depth, info, truth, ", ".join(reasons))
@@ -82,7 +82,7 @@ def _best(ranks: Mapping[str, tuple | None], topics: Mapping[str, BagTopic]) -> 
 
 
 def _words(name: str) -> set[str]:
-    name = name.removesuffix("/compressedDepth")  # the transport, which image_transport offers for colour as well
+    name = name.removesuffix("/compressedDepth")  # the transport, which image_transport offers for color as well
     name = re.sub(r"_to_[a-z]+", "", re.sub(r"([a-z])([A-Z])", r"\1_\2", name))
     return set(re.split(r"[/_\W]+", name.lower()))
 
@@ -124,17 +124,17 @@ def _rank_truth(topic: BagTopic, bag: Bag) -> tuple | None:
         return None  # such as semantic_color/image_raw
     images = islice(bag.messages([topic.name]), 1)
     if not all(each.message.encoding in LABEL_ENCODINGS for each in images):
-        return None  # coloured labels
+        return None  # colored labels
     words = _words(topic.name)
     return (bool(words & {"truth", "gt", "groundtruth"}), bool(words & {"label", "labels"}))
 
 
 def _rank_info(topic: BagTopic, rgb: str) -> tuple | None:
-    """The camera_info in the same namespace as the image, as image_transport has it; else one of a colour camera."""
+    """The camera_info in the same namespace as the image, as image_transport has it; else one of a color camera."""
     image = rgb.removesuffix("/compressed")
     beside = topic.name.rpartition("/")[0] in (image.rpartition("/")[0], image)
-    colour = bool(_words(topic.name) & COLOR) and not _is_depth(topic.name)
-    return (beside, colour) if beside or colour else None
+    color = bool(_words(topic.name) & COLOR) and not _is_depth(topic.name)
+    return (beside, color) if beside or color else None
 
 
 def _listing(among: Mapping[str, BagTopic], bag: Bag) -> str:

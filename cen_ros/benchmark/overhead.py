@@ -53,7 +53,7 @@ def overhead(camera: Camera, frames: int) -> dict:
 
 
 def steady(camera: Camera, process: int, seconds: float) -> dict:
-    """A camera at RATE: what is labelled, and the node's share of one core."""
+    """A camera at RATE: what is labeled, and the node's share of one core."""
     camera.arrived()
     begun, used = time.monotonic(), cpu_seconds(process)
     frames = round(RATE * seconds)
@@ -61,7 +61,7 @@ def steady(camera: Camera, process: int, seconds: float) -> dict:
         camera.send()
         time.sleep(max(0.0, begun + (i + 1) / RATE - time.monotonic()))
     took, used = time.monotonic() - begun, cpu_seconds(process) - used
-    return {"sent": frames, "labelled": camera.arrived(), "seconds": took, "cpu_share": used / took}
+    return {"sent": frames, "labeled": camera.arrived(), "seconds": took, "cpu_share": used / took}
 
 
 def memory(camera: Camera, process: int, frames: int) -> dict:
@@ -136,12 +136,12 @@ def markdown(result: dict) -> str:
     copied = result["moved_megabytes"] / result["copy_gigabytes_per_second"]
     growth = memory_["late"] / memory_["early"] - 1
     rows = {
-        f"node alone, from the colour image's callback to the label, {width}x{height}, median": _ms(node["together"]),
+        f"node alone, from the color image's callback to the label, {width}x{height}, median": _ms(node["together"]),
         **{f"- {name}": _ms(node[name]) for name in NODE},
         "the same, p95 of each step added up": _ms(node["p95"]),
         "there and back, over DDS, median": _ms(trip["median"]),
         "there and back, p95": _ms(trip["p95"]),
-        f"labelled at {RATE:g} Hz for {flow['seconds']:.0f} s": f"{flow['labelled']} of {flow['sent']}",
+        f"labeled at {RATE:g} Hz for {flow['seconds']:.0f} s": f"{flow['labeled']} of {flow['sent']}",
         "processor, share of one core": f"{flow['cpu_share']:.0%}",
         f"memory after {memory_['early_frames']} frames": f"{memory_['early'] / 1e6:.1f} MB",
         f"memory after {memory_['frames']} frames": f"{memory_['late'] / 1e6:.1f} MB ({growth:+.1%})",

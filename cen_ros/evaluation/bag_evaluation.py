@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Evaluation of one bag: read, labelled, counted."""
+"""Evaluation of one bag: read, labeled, counted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cen_ros.bags.topics import Streams, choose
 from cen_ros.evaluation import bag_results
 from cen_ros.evaluation.camera_poses import Geometry
 from cen_ros.evaluation.gallery import Gallery
-from cen_ros.evaluation.labeled_bag import LabelledBag
+from cen_ros.evaluation.labeled_bag import LabeledBag
 from cen_ros.evaluation.pairing import Pairing
 from cen_ros.evaluation.source import Frame, PairingConfig, Source, Truth, prefetched
 from cen_ros.evaluation.tally import Tally
@@ -53,7 +53,7 @@ def evaluate(
     path: Path,
     predictor: Predictor,
     config: EvaluationConfig,
-    labelled: Path | None = None,
+    labeled: Path | None = None,
     start: Callable[[Streams, int], None] = lambda streams, frames: None,
     advance: Callable[[], None] = lambda: None,
 ) -> Evaluation:
@@ -61,9 +61,9 @@ def evaluate(
 
     Args:
         path: the bag.
-        predictor: labels its frames; it must give confidence if `labelled` is asked for.
+        predictor: labels its frames; it must give confidence if `labeled` is asked for.
         config: what of it is evaluated.
-        labelled: where to write a copy of the bag with labels, if anywhere.
+        labeled: where to write a copy of the bag with labels, if anywhere.
         start: told the topics, and how many frames to expect at most.
         advance: called after every frame.
 
@@ -74,7 +74,7 @@ def evaluate(
     with Bag(path) as bag:
         streams = _streams(bag, config)
         geometry = Geometry(bag, streams.info)
-        copy = LabelledBag(labelled, bag, len(predictor.classes)) if labelled else None
+        copy = LabeledBag(labeled, bag, len(predictor.classes)) if labeled else None
         start(streams, min(bag.topics[name].count for name in (streams.rgb, streams.depth)))
     folder = config.truth if isinstance(config.truth, TruthFolder) else None
     source = Source(path, streams, config.pairing, folder)
@@ -119,7 +119,7 @@ def _streams(bag: Bag, config: EvaluationConfig) -> Streams:
 
 
 class _Clock:
-    """Times the network; the first image of a size, for which an engine may be built, is labelled before its time."""
+    """Times the network; the first image of a size, for which an engine may be built, is labeled before its time."""
 
     def __init__(self, predictor: Predictor):
         self.frame_ms: list[float] = []
@@ -151,6 +151,6 @@ def _why_nothing(pairing: Pairing, streams: Streams) -> str:
     if offset is None:
         return text
     return (
-        f"{text}; depth is {offset / 1e6:+.1f} ms from the nearest colour image (median): "
+        f"{text}; depth is {offset / 1e6:+.1f} ms from the nearest color image (median): "
         f"try --stamp-offset {-offset / 1e9:g}, or a larger --slop"
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from cen_model.classes import palette
 from cen_model.reporting import plots
-from cen_model.reporting.html import colour, picture, save_page
+from cen_model.reporting.html import color, picture, save_page
 from cen_ros.evaluation.bag_page_template import PAGE
 from cen_ros.evaluation.gallery import Gallery, Picture
 from cen_ros.tools.demo_pictures import panels
@@ -22,7 +22,7 @@ def save_html(path: Path, report: dict[str, Any], gallery: Gallery | None = None
         PAGE,
         report=report,
         title=Path(report["bag"]).name if "bag" in report else f"{len(report['bags'])} bags",
-        colours=dict(zip(classes, map(colour, palette(len(classes))), strict=True)),
+        colors=dict(zip(classes, map(color, palette(len(classes))), strict=True)),
         plots=_plots(report),
         rows=_rows(gallery, len(classes)) if gallery else {},
     )
@@ -33,7 +33,7 @@ def _plots(report: dict[str, Any]) -> dict[str, str]:
     drawn = {}
     series, spread = report.get("series"), report.get("pairing", {}).get("histogram")
     if spread:
-        title = "Stamp of depth minus stamp of colour, pairs"
+        title = "Stamp of depth minus stamp of color, pairs"
         drawn[title] = plots.histogram(spread["edges_ms"], spread["counts"], "ms")
     if series and series["stamp_ns"]:
         seconds = [stamp / 1e9 for stamp in series["stamp_ns"]]

@@ -7,7 +7,7 @@ PAGE = """{% extends "base.html" %}
 {% if report.damage %}<p class="bad">The bag is damaged; what could be read was evaluated. {{ report.damage }}</p>
 {% endif %}
 <div class="figures">
-<div><b>{{ report.frames }}</b><span>frames labelled</span></div>
+<div><b>{{ report.frames }}</b><span>frames labeled</span></div>
 {% if report.scores %}
 <div><b>{{ report.scores.mean_iou|percent }}</b><span>mean IoU, {{ report.scores.frames }} frames
 with truth</span></div>
@@ -42,7 +42,7 @@ most)</span></div>
 <h2>IoU by class</h2>
 {% for name, iou in report.scores.iou.items() %}
 {% set mark = " *" if iou is not none and not report.scores.confusion[loop.index0]|sum else "" %}
-{{ parts.bar(name ~ mark, iou, colours[name]) }}
+{{ parts.bar(name ~ mark, iou, colors[name]) }}
 {% endfor %}
 <p class="soft">–: neither in the truth nor among the labels, and not in the mean.
 *: not in the truth; labels of that class are all wrong, and it counts as 0 in the mean.</p>
@@ -51,7 +51,7 @@ most)</span></div>
 <h2>Streams</h2>
 <p>{{ report.streams.why }}</p>
 <div class="scroll"><table>
-<tr><th></th><th>colour</th><th>depth</th><th>truth</th></tr>
+<tr><th></th><th>color</th><th>depth</th><th>truth</th></tr>
 <tr><th>topic</th><td>{{ report.streams.rgb }}</td><td>{{ report.streams.depth }}</td>
 <td>{{ report.streams.truth or "–" }}</td></tr>
 <tr><th>images</th>{% for n in report.pairing.messages.values() %}<td>{{ n }}</td>{% endfor %}</tr>
@@ -61,7 +61,7 @@ most)</span></div>
 <p>{{ report.pairing.pairs }} pairs
 {%- if report.pairing.skipped %}, {{ report.pairing.skipped }} left out on purpose{% endif %};
 {{ report.pairing.malformed.frames }} lost to malformed images.
-{% if report.pairing.difference_ms %}Depth is {{ report.pairing.difference_ms.signed_median|number }} ms after colour
+{% if report.pairing.difference_ms %}Depth is {{ report.pairing.difference_ms.signed_median|number }} ms after color
 (median; size {{ report.pairing.difference_ms.median|number }} ms median,
 {{ report.pairing.difference_ms.p95|number }} ms p95, {{ report.pairing.difference_ms.max|number }} ms at most).
 {% endif %}
@@ -74,7 +74,7 @@ stamp, at most {{ report.pairing.truth.difference_ms.max|number }} ms away.{% en
 {% for title, group in rows.items() %}
 <h2>{{ title }}</h2>
 {% if loop.first %}
-{{ parts.legend(colours) }}
+{{ parts.legend(colors) }}
 {% endif %}
 {% for row in group %}
 <div class="soft">frame {{ row.picture.index }}

@@ -8,10 +8,10 @@ A report of a bag, shares and scores in [0, 1], null where a thing is not define
                 `bag`, `error` and `run` are there
     damage      what of the bag could not be read, else null
     streams     topics rgb, depth, info, truth, and why they were chosen
-    frames      how many were labelled
+    frames      how many were labeled
     pairing     messages by stream, pairs, unpaired images by stream, frames lost to malformed images with the first
-                reasons, differences of stamps within pairs (depth minus colour, ms), offset_ms: the median distance of
-                the nearest depth stamp from every colour stamp, and how truth was found
+                reasons, differences of stamps within pairs (depth minus color, ms), offset_ms: the median distance of
+                the nearest depth stamp from every color stamp, and how truth was found
     scores      null without truth; frames, mean_iou, mean_accuracy, pixel_accuracy, iou by class,
                 confusion: rows the truth, columns the labels, the last one for labels that are no class
     flicker     plain and warped: changed, compared and seen pixels of consecutive frames, share = changed / compared,
@@ -55,7 +55,7 @@ def compare(truth: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     if known.size and known.max() >= classes:
         raise ValueError(
             f"it has class {known.max()}, but the network tells {classes} classes (0 to {classes - 1}, "
-            "255 = unlabelled); choose the weights that this truth is of, or evaluate without truth"
+            "255 = unlabeled); choose the weights that this truth is of, or evaluate without truth"
         )
     return confusion_matrix(truth, labels, classes)
 

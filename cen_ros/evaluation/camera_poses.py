@@ -33,7 +33,7 @@ class Geometry:
     Args:
         bag: its transforms and camera_info are all read here, before any image: what is between two transforms is
             known only with the later one.
-        info: topic of the colour image's camera_info, if there is one.
+        info: topic of the color image's camera_info, if there is one.
     """
 
     def __init__(self, bag: Bag, info: str | None):
@@ -45,7 +45,7 @@ class Geometry:
         topics = [name for name, topic in bag.topics.items() if topic.type == TRANSFORMS]  # a robot's have its name
         moving = any(not name.endswith(STATIC) for name in topics)
         if not moving or info is None:
-            self.missing = f"the bag has no {'camera_info of the colour images' if moving else '/tf'}"
+            self.missing = f"the bag has no {'camera_info of the color images' if moving else '/tf'}"
             return
         for each in bag.messages([*topics, info]):
             if each.topic == info:

@@ -19,10 +19,10 @@ from cen_ros.messages.paint import measured
 
 RELATIVE_TOLERANCE = 0.05
 ABSOLUTE_TOLERANCE = 0.05
-"""Metres. A point is taken for the same surface only where its depth differs by neither more than this nor than 5 %."""
+"""Meters. A point is taken for the same surface only where its depth differs by neither more than this nor than 5 %."""
 
 NEAREST = 1e-3
-"""Metres; what is not at least as far before the camera is behind it."""
+"""Meters; what is not at least as far before the camera is behind it."""
 
 
 class Change(NamedTuple):
@@ -36,7 +36,7 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True)
 class View:
-    """One labelled frame: where the camera was and what it saw."""
+    """One labeled frame: where the camera was and what it saw."""
 
     labels: np.ndarray
     """uint8 (H, W)"""
@@ -64,20 +64,20 @@ def warped(before: View, now: View) -> Change:
     motion = np.linalg.inv(before.pose) @ now.pose
     turn = (before.intrinsics @ motion[:3, :3] @ np.linalg.inv(now.intrinsics)).astype(np.float32)
     shift = (before.intrinsics @ motion[:3, 3]).astype(np.float32)
-    z, x, y = _metres(now.depth), np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
+    z, x, y = _meters(now.depth), np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
     u, v, w = ((turn[k, 0] * x + (turn[k, 1] * y + turn[k, 2])) * z + shift[k] for k in range(3))
     ahead = (z > 0) & (w > NEAREST)
     scale = np.divide(1, w, out=np.zeros_like(w), where=ahead)
     u, v = u * scale, v * scale
     there = {"map1": u, "map2": v, "interpolation": cv2.INTER_NEAREST, "borderMode": cv2.BORDER_CONSTANT}
-    found = cv2.remap(_metres(before.depth), **there)  # 0 outside
+    found = cv2.remap(_meters(before.depth), **there)  # 0 outside
     tolerance = np.minimum(RELATIVE_TOLERANCE * w, ABSOLUTE_TOLERANCE)
     same = ahead & (found > 0) & (np.abs(found - w) <= tolerance)
     changed = now.labels != cv2.remap(before.labels, **there)
     return Change(np.count_nonzero(changed & same), np.count_nonzero(same), now.labels.size)
 
 
-def _metres(depth: np.ndarray) -> np.ndarray:
-    """Depth as float32 metres, holes 0."""
-    metres = depth * np.float32(1e-3) if depth.dtype == np.uint16 else depth
-    return np.where(measured(depth), metres, np.float32(0))
+def _meters(depth: np.ndarray) -> np.ndarray:
+    """Depth as float32 meters, holes 0."""
+    meters = depth * np.float32(1e-3) if depth.dtype == np.uint16 else depth
+    return np.where(measured(depth), meters, np.float32(0))

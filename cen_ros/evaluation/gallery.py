@@ -18,7 +18,7 @@ WORST = 6
 
 @dataclass
 class Picture:
-    """A labelled frame; the figures that are not known are None."""
+    """A labeled frame; the figures that are not known are None."""
 
     index: int
     stamp_ns: int

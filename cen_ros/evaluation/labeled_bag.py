@@ -15,10 +15,10 @@ from cen_ros.evaluation.source import Frame
 LABEL, COLOR, CONFIDENCE = (f"/{OUR_OUTPUT}/{name}" for name in ("label", "color", "confidence"))
 
 
-class LabelledBag:
-    """Writes the messages of a bag as they are, and label (mono8), colour (rgb8) and confidence (mono8) of each frame.
+class LabeledBag:
+    """Writes the messages of a bag as they are, and label (mono8), color (rgb8) and confidence (mono8) of each frame.
 
-    The new images have the header of their colour image, and are recorded at its time. A context manager; the new bag
+    The new images have the header of their color image, and are recorded at its time. A context manager; the new bag
     is there once it is left without an error.
 
     Args:
@@ -39,7 +39,7 @@ class LabelledBag:
         latched = [name for name, topic in source.topics.items() if topic.latched]
         self._writer, self._classes = BagWriter(path, latched=latched, types=source.types), classes
 
-    def __enter__(self) -> LabelledBag:
+    def __enter__(self) -> LabeledBag:
         self._writer.__enter__()
         return self
 

@@ -25,15 +25,15 @@ class Pairing:
     """Counts while a bag is read; stamps in ns."""
 
     rgb: array = field(default_factory=stamps)
-    """Stamps of all colour images"""
+    """Stamps of all color images"""
     depth: array = field(default_factory=stamps)
     differences: array = field(default_factory=stamps)
-    """Depth minus colour, of the pairs, as the camera stamped them"""
+    """Depth minus color, of the pairs, as the camera stamped them"""
     truth: int = 0
     """True label images"""
     truth_exact: int = 0
     truth_near: int = 0
-    """Those that belong to a colour image by an equal and by the nearest stamp"""
+    """Those that belong to a color image by an equal and by the nearest stamp"""
     truth_differences: array = field(default_factory=stamps)
     skipped: int = 0
     """Pairs that were left out on purpose"""
@@ -48,7 +48,7 @@ class Pairing:
             self.reasons.append(f"stamp {stamp_ns / 1e9:.9f}: {error}")
 
     def offset_ns(self) -> int | None:
-        """Median of (nearest depth stamp - colour stamp) over all colour images, paired or not."""
+        """Median of (nearest depth stamp - color stamp) over all color images, paired or not."""
         if not self.rgb or not self.depth:
             return None
         depth, rgb = np.sort(np.array(self.depth)), np.array(self.rgb)

@@ -16,7 +16,7 @@ def lines(report: dict[str, Any]) -> list[str]:
     """What a report, or a total, says in a few lines."""
     if report.get("error") is not None:
         return [f"not evaluated: {report['error']}"]
-    said = [f"{report['frames']} frames labelled"]
+    said = [f"{report['frames']} frames labeled"]
     if report.get("damage"):
         said.append(f"damaged, evaluated as far as it reads: {report['damage']}")
     if "pairing" in report:
@@ -42,11 +42,11 @@ def classes(report: dict[str, Any]) -> Table | None:
 def _pairing(pairing: dict[str, Any]) -> list[str]:
     count, alone, malformed = pairing["messages"], pairing["unpaired"], pairing["malformed"]
     said = [
-        f"{count['rgb']} colour and {count['depth']} depth images, {pairing['pairs']} pairs, "
+        f"{count['rgb']} color and {count['depth']} depth images, {pairing['pairs']} pairs, "
         f"{alone['rgb']} and {alone['depth']} without partner"
     ]
     if difference := pairing["difference_ms"]:
-        said[0] += f"; depth {difference['signed_median']:+.1f} ms after colour, {difference['max']:.1f} ms at most"
+        said[0] += f"; depth {difference['signed_median']:+.1f} ms after color, {difference['max']:.1f} ms at most"
     truth = pairing["truth"]
     if count["truth"]:
         said.append(f"{count['truth']} truths: {truth['equal_stamp']} by equal stamp, {truth['nearest_stamp']} by the")

@@ -31,7 +31,7 @@ class Frame:
     """A pair of images that the network can take."""
 
     header: Any
-    """The colour image's."""
+    """The color image's."""
     stamp_ns: int
     receive_ns: int
     rgb: np.ndarray
@@ -42,11 +42,11 @@ class Frame:
 
 @dataclass(frozen=True)
 class Truth:
-    """True labels of the colour image with this stamp."""
+    """True labels of the color image with this stamp."""
 
     stamp_ns: int
     labels: np.ndarray
-    """uint8 (H, W), 255 = unlabelled"""
+    """uint8 (H, W), 255 = unlabeled"""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Source:
         self.damage: str | None = None
         self._path, self._streams, self._config, self._folder = path, streams, config, truth
         self._pairs = StampSynchronizer(config.slop_ns)
-        self._truths = StampSynchronizer(config.slop_ns)  # of colour images, paired with depth or not, and truth
+        self._truths = StampSynchronizer(config.slop_ns)  # of color images, paired with depth or not, and truth
         self._announced: int | None = None
 
     def events(self, everything: bool = False) -> Iterator[Frame | Truth | BagMessage]:
@@ -116,7 +116,7 @@ class Source:
         yield from self._truth_of(self._truths.add(1, stamp, (stamp, message.message)))
 
     def _announce_files(self, last_ns: int) -> Iterator[Truth]:
-        """Let files of the truth folder come like messages: each after the colour images up to its stamp."""
+        """Let files of the truth folder come like messages: each after the color images up to its stamp."""
         if self._folder is None:
             return
         if self._announced is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""True labels from a folder of PNG files that are named by the stamp of their colour image."""
+"""True labels from a folder of PNG files that are named by the stamp of their color image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NANOSECONDS = re.compile(r"\d+")
 
 
 class TruthFolder:
-    """The PNG files of a folder: class ids, grey or palette, 255 = unlabelled.
+    """The PNG files of a folder: class ids, gray or palette, 255 = unlabeled.
 
     A name is the stamp in seconds with up to nine decimals ("1305031102.175304000.png") or in nanoseconds
     ("1305031102175304000.png").
@@ -43,7 +43,7 @@ class TruthFolder:
         file = self._files[stamp_ns]
         try:
             with Image.open(file) as image:
-                labels = np.asarray(image)  # of a palette image its indices, which OpenCV would turn into colours
+                labels = np.asarray(image)  # of a palette image its indices, which OpenCV would turn into colors
         except (OSError, UnidentifiedImageError, SyntaxError) as error:
             raise ValueError(f"{file}: not a PNG file that can be read: {error}") from error
         if labels.ndim != 2 or labels.dtype.kind not in "ui":

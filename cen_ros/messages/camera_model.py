@@ -19,7 +19,7 @@ def intrinsics(info: Any, size: tuple[int, int]) -> np.ndarray:
     """The camera matrix of an image that shows what `info` describes, at another resolution or not.
 
     Taken from P, the matrix of the rectified image, as image_geometry does; from K where a driver leaves P empty.
-    Distortion is not looked at. Pixel centres have whole coordinates, as in ROS. Binning needs no care: it changes the
+    Distortion is not looked at. Pixel centers have whole coordinates, as in ROS. Binning needs no care: it changes the
     size alone.
 
     Args:

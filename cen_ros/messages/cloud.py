@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth, colours and labels of a frame as one organised PointCloud2.
+"""Depth, colors and labels of a frame as one organized PointCloud2.
 
 H W: height and width of the depth image.
 """
@@ -40,9 +40,9 @@ class CloudMaker:
 
     def __init__(self) -> None:
         self._camera: tuple | None = None
-        # Every uint16 millimetre in metres: a table is faster than arithmetic and a mask.
-        self._metres = (np.arange(65536) * 1e-3).astype(np.float32)
-        self._metres[0] = np.nan
+        # Every uint16 millimeter in meters: a table is faster than arithmetic and a mask.
+        self._meters = (np.arange(65536) * 1e-3).astype(np.float32)
+        self._meters[0] = np.nan
 
     def cloud(
         self,
@@ -55,12 +55,12 @@ class CloudMaker:
     ) -> PointCloud2:
         """A point per pixel of the depth image, row by row, in the optical frame (x right, y down, z forward).
 
-        The fields are x, y, z (float32, metres, NaN where depth has a hole), rgb (0x00RRGGBB as float32, as PCL has
+        The fields are x, y, z (float32, meters, NaN where depth has a hole), rgb (0x00RRGGBB as float32, as PCL has
         it), label (uint32) and confidence (uint8).
 
         Args:
-            depth: (H, W), uint16 in millimetres or float32 in metres.
-            rgb: uint8 (h, w, 3): the camera's image, or the labels' colours. This and the following may have another
+            depth: (H, W), uint16 in millimeters or float32 in meters.
+            rgb: uint8 (h, w, 3): the camera's image, or the labels' colors. This and the following may have another
                 size than depth, and are then taken at the nearest pixel.
             labels: uint8 (h, w).
             confidence: uint8 (h, w), 255 being certain; None makes every point certain.
@@ -68,21 +68,21 @@ class CloudMaker:
             header: kept as it is; frame_id has to be the optical frame.
         """
         self._meet(depth.shape, intrinsics)
-        points, z = self._points, self._depth_in_metres(depth)
+        points, z = self._points, self._depth_in_meters(depth)
         np.multiply(z, self._right, out=points["x"])
         np.multiply(z, self._down, out=points["y"])
         points["z"] = z
-        # Bytes b g r 0 are 0x00RRGGBB in little-endian order. Alpha stays 0: with 255, a colour could read as NaN.
+        # Bytes b g r 0 are 0x00RRGGBB in little-endian order. Alpha stays 0: with 255, a color could read as NaN.
         cv2.mixChannels([nearest(rgb, depth.shape)], [self._bgr0], [0, 2, 1, 1, 2, 0])
         points["rgb"] = self._bgr0.view("<f4")[..., 0]
         points["label"] = nearest(labels, depth.shape)
         points["confidence"] = 255 if confidence is None else nearest(confidence, depth.shape)
         return self._message(header)
 
-    def _depth_in_metres(self, depth: np.ndarray) -> np.ndarray:
+    def _depth_in_meters(self, depth: np.ndarray) -> np.ndarray:
         """float32 (H, W), NaN in holes; overwritten by the next call."""
         if depth.dtype == np.uint16:
-            return np.take(self._metres, depth, out=self._z, mode="clip")  # the default mode would buffer `out`
+            return np.take(self._meters, depth, out=self._z, mode="clip")  # the default mode would buffer `out`
         self._z[:] = depth
         self._z[~measured(depth)] = np.nan
         return self._z
@@ -109,7 +109,7 @@ class CloudMaker:
         ]
         create_cloud = _create_cloud()
         if create_cloud:
-            # Flat, with the size set below: it takes (W, H) for the shape of an organised cloud.
+            # Flat, with the size set below: it takes (W, H) for the shape of an organized cloud.
             msg = create_cloud(header, fields, self._points.reshape(-1), POINT.itemsize)
         else:
             msg = PointCloud2(header=header, fields=fields, point_step=POINT.itemsize, is_dense=False)

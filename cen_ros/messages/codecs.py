@@ -26,17 +26,17 @@ class CodedImage:
     Attributes:
         codec: "JPEG", "PNG" or "WebP".
         bits: per value.
-        grey: whether a pixel is one value (and no entry of a palette).
+        gray: whether a pixel is one value (and no entry of a palette).
     """
 
     codec: str
     width: int
     height: int
     bits: int = 8
-    grey: bool = False
+    gray: bool = False
 
     def __str__(self) -> str:
-        return f"a {self.codec} of {self.bits}-bit {'grey' if self.grey else 'colour'}"
+        return f"a {self.codec} of {self.bits}-bit {'gray' if self.gray else 'color'}"
 
 
 def inspect(data: bytes) -> CodedImage:
@@ -76,18 +76,18 @@ def _inspect_png(data: bytes) -> CodedImage:
     if at > len(data):
         raise ValueError(f"expected a whole PNG, got {len(data)} bytes without its end")
     width, height, bits, color_type = struct.unpack_from(">IIBB", data, len(PNG_SIGNATURE) + 8)
-    return CodedImage("PNG", width, height, bits, grey=color_type == 0)
+    return CodedImage("PNG", width, height, bits, gray=color_type == 0)
 
 
 def _inspect_jpeg(data: bytes) -> CodedImage:
-    if _JPEG_END not in data:  # some versions of OpenCV fill what is missing with grey
+    if _JPEG_END not in data:  # some versions of OpenCV fill what is missing with gray
         raise ValueError(f"expected a whole JPEG, got {len(data)} bytes without its end")
     at = 2
     while data[at] == 0xFF:
         marker = data[at + 1]
         if marker in _JPEG_FRAMES:
             bits, height, width, channels = struct.unpack_from(">BHHB", data, at + 4)
-            return CodedImage("JPEG", width, height, bits, grey=channels == 1)
+            return CodedImage("JPEG", width, height, bits, gray=channels == 1)
         # 0xFF may be repeated before a marker; all others that can come before a frame are followed by their length
         at += 1 if marker == 0xFF else 2 + struct.unpack_from(">H", data, at + 2)[0]
     raise ValueError("expected a JPEG, got one whose head is corrupt")

@@ -26,19 +26,19 @@ def is_compressed(msg: Any) -> bool:
 
 
 def compressed_color(msg: Any) -> np.ndarray:
-    """uint8 (H, W, 3) RGB of a colour JPEG, PNG or WebP; 16-bit values keep their upper 8 bits, alpha is dropped.
+    """uint8 (H, W, 3) RGB of a color JPEG, PNG or WebP; 16-bit values keep their upper 8 bits, alpha is dropped.
 
     Raises:
-        ValueError: the data are torn, corrupt or too large, or a 16-bit grey image, which is depth.
+        ValueError: the data are torn, corrupt or too large, or a 16-bit gray image, which is depth.
     """
     encoding = _original(msg.format)
     if encoding in DEPTH:
-        raise ValueError(f"expected compressed colour, got {msg.format!r}, which is depth")
+        raise ValueError(f"expected compressed color, got {msg.format!r}, which is depth")
     data = bytes(memoryview(msg.data))
     image = inspect(data)
-    if image.grey and image.bits > 8:
-        raise ValueError(f"expected compressed colour, got {image} ({msg.format!r}), which looks like depth")
-    if image.grey and encoding.startswith("bayer_") and encoding in COLOR:  # a mosaic, compressed as if it were grey
+    if image.gray and image.bits > 8:
+        raise ValueError(f"expected compressed color, got {image} ({msg.format!r}), which looks like depth")
+    if image.gray and encoding.startswith("bayer_") and encoding in COLOR:  # a mosaic, compressed as if it were gray
         COLOR[encoding].check_size(image.height, image.width, encoding)
         return to_rgb(decode(data, image, cv2.IMREAD_GRAYSCALE), COLOR[encoding])
     pixels = decode(data, image, cv2.IMREAD_COLOR)
@@ -50,7 +50,7 @@ def compressed_color(msg: Any) -> np.ndarray:
 def compressed_depth(msg: Any) -> np.ndarray:
     """uint16 mm or float32 m (H, W) of a depth PNG, with or without compressedDepth's header.
 
-    32FC1 was quantised as inverse depth; its 0 becomes NaN.
+    32FC1 was quantized as inverse depth; its 0 becomes NaN.
 
     Raises:
         ValueError: it is not a PNG of one 16-bit value per pixel, or is torn, corrupt or too large.
@@ -59,24 +59,24 @@ def compressed_depth(msg: Any) -> np.ndarray:
     if "rvl" in msg.format.lower():
         raise ValueError(f"expected depth compressed as PNG, got {msg.format!r}: set compressedDepth.format to png")
     headed = data.startswith(PNG_SIGNATURE, DEPTH_HEADER.size)
-    values = _grey_png(data[DEPTH_HEADER.size :] if headed else data, msg.format, "16-bit", (16,))
+    values = _gray_png(data[DEPTH_HEADER.size :] if headed else data, msg.format, "16-bit", (16,))
     if _original(msg.format) != "32FC1":
         return values
     _, a, b = DEPTH_HEADER.unpack_from(data)
     if not headed or not (0 < a < np.inf and np.isfinite(b)):
         got = f"a={a}, b={b}" if headed else "none"
-        raise ValueError(f"expected compressedDepth's header, with a quantisation, before a 32FC1 PNG, got {got}")
+        raise ValueError(f"expected compressedDepth's header, with a quantization, before a 32FC1 PNG, got {got}")
     with np.errstate(all="ignore"):  # a value equal to b is infinitely far
         return np.where(values == 0, np.float32(np.nan), np.float32(a) / (values - np.float32(b)))
 
 
 def compressed_labels(msg: Any) -> np.ndarray:
-    """uint8 (H, W) of a PNG of grey 8- or 16-bit values; those above 254 become 255, unlabelled.
+    """uint8 (H, W) of a PNG of gray 8- or 16-bit values; those above 254 become 255, unlabeled.
 
     Raises:
         ValueError: it is another image, or torn, corrupt or too large.
     """
-    return to_labels(_grey_png(bytes(memoryview(msg.data)), msg.format, "8- or 16-bit", (8, 16)))
+    return to_labels(_gray_png(bytes(memoryview(msg.data)), msg.format, "8- or 16-bit", (8, 16)))
 
 
 def _original(format_: str) -> str:
@@ -84,11 +84,11 @@ def _original(format_: str) -> str:
     return format_.partition(";")[0].strip()
 
 
-def _grey_png(data: bytes, format_: str, kind: str, bits: tuple[int, ...]) -> np.ndarray:
+def _gray_png(data: bytes, format_: str, kind: str, bits: tuple[int, ...]) -> np.ndarray:
     image = inspect(data)
-    expected = f"expected a PNG of {kind} grey, got {image} ({format_!r})"
+    expected = f"expected a PNG of {kind} gray, got {image} ({format_!r})"
     if image.codec != "PNG":
         raise ValueError(f"{expected}, which may alter depth and labels: {_PNG_TOPICS}")
-    if not image.grey or image.bits not in bits:
+    if not image.gray or image.bits not in bits:
         raise ValueError(expected)
     return decode(data, image, cv2.IMREAD_UNCHANGED)

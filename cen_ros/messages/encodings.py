@@ -21,9 +21,9 @@ class Layout:
         value: the type of one value.
         channels: values per pixel; 1 for planar YUV, whose planes are rows below one another.
         conversion: OpenCV's code from these pixels (as uint8) to RGB; None where the first three values are RGB.
-        multiple: what height and width must be multiples of, because pixels share colour.
-        smallest: the least of height and width: without neighbours, OpenCV makes a Bayer mosaic black.
-        rows: rows in memory for every two rows of the image; 3 where half as many rows of colour follow.
+        multiple: what height and width must be multiples of, because pixels share color.
+        smallest: the least of height and width: without neighbors, OpenCV makes a Bayer mosaic black.
+        rows: rows in memory for every two rows of the image; 3 where half as many rows of color follow.
     """
 
     value: type
@@ -43,7 +43,7 @@ class Layout:
             raise ValueError(f"expected an even {even} for {encoding}, got {size}")
 
 
-# Without a named order, OpenCV's own is blue first. "mono16" is depth: as a colour image it would be ambiguous.
+# Without a named order, OpenCV's own is blue first. "mono16" is depth: as a color image it would be ambiguous.
 # Bayer encodings are named by the first two rows of the mosaic; OpenCV's codes by the second and third pixel of the
 # second row, so that RGGB is "BG". (Its codes of four letters read alike, but Humble's OpenCV 4.5.4 lacks them.)
 COLOR = {
@@ -129,7 +129,7 @@ def to_depth(pixels: np.ndarray) -> np.ndarray:
 
 
 def to_labels(values: np.ndarray) -> np.ndarray:
-    """uint8 of integers of any type, same shape; what is outside 0..254 becomes 255, unlabelled."""
+    """uint8 of integers of any type, same shape; what is outside 0..254 becomes 255, unlabeled."""
     if values.dtype == np.uint8:
         return values
     return np.where((values >= 0) & (values < 255), values, 255).astype(np.uint8)

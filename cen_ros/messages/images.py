@@ -26,12 +26,12 @@ _LAYOUTS = {**COLOR, **DEPTH, **LABEL}
 
 
 def color_to_array(msg: Any) -> np.ndarray:
-    """uint8 (H, W, 3) RGB of a colour message; a view of `msg.data` (padded rows included) for rgb8 and rgba8.
+    """uint8 (H, W, 3) RGB of a color message; a view of `msg.data` (padded rows included) for rgb8 and rgba8.
 
     Encodings that are neither in COLOR_ENCODINGS nor in DEPTH_ENCODINGS are left to cv_bridge.
 
     Raises:
-        ValueError: the message is malformed, not colour, or of an encoding that nobody here can read.
+        ValueError: the message is malformed, not color, or of an encoding that nobody here can read.
     """
     if is_compressed(msg):
         return compressed_color(msg)
@@ -61,7 +61,7 @@ def depth_to_array(msg: Any) -> np.ndarray:
 
 
 def label_to_array(msg: Any) -> np.ndarray:
-    """uint8 (H, W) class ids of a label message; what is outside 0..254 becomes 255, unlabelled.
+    """uint8 (H, W) class ids of a label message; what is outside 0..254 becomes 255, unlabeled.
 
     Raises:
         ValueError: the message is malformed, of another encoding, or a JPEG, which alters labels.
@@ -95,11 +95,11 @@ def _kind(pixels: np.ndarray) -> str:
     return f"{pixels.dtype} of shape {pixels.shape}"
 
 
-NAMES = ("colour image", "depth image")
+NAMES = ("color image", "depth image")
 
 
 def sensor_arrays(rgb: Any, depth: Any | None, names: tuple[str, str] = NAMES) -> tuple[np.ndarray, np.ndarray | None]:
-    """The arrays of a colour and a depth message: uint8 (H, W, 3) RGB and uint16 mm or float32 m (h, w).
+    """The arrays of a color and a depth message: uint8 (H, W, 3) RGB and uint16 mm or float32 m (h, w).
 
     Args:
         depth: None where it is missing.
@@ -108,7 +108,7 @@ def sensor_arrays(rgb: Any, depth: Any | None, names: tuple[str, str] = NAMES) -
     Raises:
         ValueError: a message is malformed or not of its kind, or the two differ in aspect ratio.
     """
-    rgb_array = _named(color_to_array, rgb, f"{names[0]}: expected a colour image")
+    rgb_array = _named(color_to_array, rgb, f"{names[0]}: expected a color image")
     if depth is None:
         return rgb_array, None
     depth_array = _named(depth_to_array, depth, f"{names[1]}: expected a depth image")
@@ -122,13 +122,13 @@ def sensor_arrays(rgb: Any, depth: Any | None, names: tuple[str, str] = NAMES) -
 
 
 def rgbd_arrays(rgb: Any, depth: Any, names: tuple[str, str] = NAMES) -> tuple[np.ndarray, np.ndarray]:
-    """`sensor_arrays`, with depth at the colour image's size."""
+    """`sensor_arrays`, with depth at the color image's size."""
     rgb_array, depth_array = sensor_arrays(rgb, depth, names)
     return rgb_array, nearest(depth_array, rgb_array.shape[:2])
 
 
 def nearest(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """An image (h, w) or (h, w, C) at the size (H, W), by nearest neighbour.
+    """An image (h, w) or (h, w, C) at the size (H, W), by nearest neighbor.
 
     Blending would invent classes, and surfaces between an object and its background.
     """

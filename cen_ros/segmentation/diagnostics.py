@@ -60,14 +60,14 @@ class Diagnostics:
         if trouble and now - self._complained >= COMPLAINT_SECONDS:
             self._node.get_logger().warning(trouble)
             self._complained = now
-        state = "nobody listens" if counts[UNHEARD] and not counts["labels"] else "labelling"
+        state = "nobody listens" if counts[UNHEARD] and not counts["labels"] else "labeling"
         self._publish(trouble, state, self._values(summary, seconds))
 
     def _trouble(self, summary: Summary, counts: Counter[str], full: bool) -> str | None:
         """What the user should know of; None while all is well, or too little time has passed to tell."""
         pipeline, needs_depth = self._pipeline, self._networks.needs_depth
         if pipeline.depth_missing and needs_depth and counts["rgb"]:
-            return f"no depth on {pipeline.topics[1]}: RGB is labelled alone"
+            return f"no depth on {pipeline.topics[1]}: RGB is labeled alone"
         if counts[UNUSABLE] and not counts["labels"]:
             return f"no labels: {counts[UNUSABLE]} frames were not usable, the last for this: {summary.failure}"
         if counts["pairs"] or (counts["rgb"] and not needs_depth):

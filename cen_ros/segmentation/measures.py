@@ -53,7 +53,7 @@ class Measures:
         self._lock = Lock()
         self._counts: Counter[str] = Counter()
         self._drops: Counter[str] = Counter()
-        self._labelled, self._failure = 0, ""
+        self._labeled, self._failure = 0, ""
         self._stages: deque[tuple[float, ...]] = deque(maxlen=RECENT)
         self._differences: deque[int] = deque(maxlen=50)
         self._lags = (deque[int](maxlen=50), deque[int](maxlen=50))
@@ -74,7 +74,7 @@ class Measures:
         """A label has left; how long each of STAGES took."""
         with self._lock:
             self._counts["labels"] += 1
-            self._labelled += 1
+            self._labeled += 1
             self._stages.append(stages_ms)
 
     def drop(self, reason: str, frames: int = 1) -> None:
@@ -92,7 +92,7 @@ class Measures:
         """What came of all frames, in a line."""
         with self._lock:
             drops = ", ".join(f"{count} dropped: {reason}" for reason, count in self._drops.items())
-            return f"{self._labelled} frames labelled, {drops or 'none dropped'}"
+            return f"{self._labeled} frames labeled, {drops or 'none dropped'}"
 
     def forget_stamps(self) -> None:
         """Stamps mean something else from now on: time was set back, or the offset changed."""

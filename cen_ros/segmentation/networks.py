@@ -22,7 +22,7 @@ class Networks:
 
     Args:
         paired: by whether confidence is asked for: labels RGB and depth.
-        alone: the same for RGB images whose depth is missing; empty where such images are not to be labelled.
+        alone: the same for RGB images whose depth is missing; empty where such images are not to be labeled.
     """
 
     def __init__(self, paired: dict[bool, Predictor], alone: dict[bool, Predictor]):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the node publishes of a labelled frame: only what somebody listens to.
+"""What the node publishes of a labeled frame: only what somebody listens to.
 
 Axes: H W the pixels of the labels, at the RGB image's size or at the depth image's.
 """
@@ -20,7 +20,7 @@ from cen_ros.classes import class_ids, class_map, label_info
 from cen_ros.messages.camera_model import intrinsics
 from cen_ros.messages.cloud import CloudMaker
 from cen_ros.messages.images import array_to_image, nearest
-from cen_ros.messages.paint import Painter, mask, with_unlabelled
+from cen_ros.messages.paint import Painter, mask, with_unlabeled
 from cen_ros.segmentation.settings import Live, Settings
 
 TYPES = {
@@ -40,7 +40,7 @@ LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 @dataclass(frozen=True)
-class LabelledFrame:
+class LabeledFrame:
     """A frame as the network has seen it, and what it said.
 
     Attributes:
@@ -59,7 +59,7 @@ class LabelledFrame:
     confidence: np.ndarray | None
     info: CameraInfo | None
 
-    def resized(self, depth: np.ndarray) -> LabelledFrame:
+    def resized(self, depth: np.ndarray) -> LabeledFrame:
         """The frame at the size of another resolution of its depth image."""
         at = partial(nearest, size=depth.shape)
         confidence = None if self.confidence is None else at(self.confidence)
@@ -128,11 +128,11 @@ class Outputs:
             return False
         return self._present[0].min_confidence > 0 or not wanted.isdisjoint({"confidence", "points"})
 
-    def publish(self, wanted: frozenset[str], frame: LabelledFrame) -> None:
+    def publish(self, wanted: frozenset[str], frame: LabeledFrame) -> None:
         """Publish what is wanted; a cloud that cannot be made is said, and costs the cloud alone."""
         live, mask_ids = self._present
         holes = frame.depth if live.unlabel_missing_depth else None
-        labels = with_unlabelled(frame.labels, holes, frame.confidence, live.min_confidence)
+        labels = with_unlabeled(frame.labels, holes, frame.confidence, live.min_confidence)
         images = {
             "label": lambda: self._label(labels, frame.header),
             "confidence": lambda: array_to_image(frame.confidence, "mono8", frame.header, Image),
@@ -171,13 +171,13 @@ class Outputs:
         values = labels if self._encoding == "mono8" else labels.astype(np.int16)
         return array_to_image(values, self._encoding, header, Image)
 
-    def _publish_geometry(self, wanted: frozenset[str], frame: LabelledFrame) -> None:
+    def _publish_geometry(self, wanted: frozenset[str], frame: LabeledFrame) -> None:
         if "camera_info" in wanted:
             self._publishers["camera_info"].publish(_stamped(frame.info, frame.header))
         if "points" in wanted and frame.depth is not None:
             self._publish_points(frame)
 
-    def _publish_points(self, frame: LabelledFrame) -> None:
+    def _publish_points(self, frame: LabeledFrame) -> None:
         try:
             matrix = intrinsics(frame.info, frame.depth.shape)
         except ValueError as error:

@@ -63,7 +63,7 @@ PARAMETERS = {
     "image_size": Parameter(
         [480, 640],
         "Height and width, in pixels, of the camera's images. The engine for them is loaded, or built, when the node "
-        "is configured; images of another size are labelled without an engine, which is slower.",
+        "is configured; images of another size are labeled without an engine, which is slower.",
     ),
     "backend": Parameter(
         "auto",
@@ -108,7 +108,7 @@ PARAMETERS = {
     ),
     "depth_timeout": Parameter(
         0.0,
-        "Seconds without any depth image after which RGB images are labelled alone, by rgb_weights; 0 waits for depth "
+        "Seconds without any depth image after which RGB images are labeled alone, by rgb_weights; 0 waits for depth "
         f"for ever, unless weights are for RGB alone. {CONFIGURED}",
         most=3600.0,
     ),
@@ -124,20 +124,20 @@ PARAMETERS = {
     ),
     "min_confidence": Parameter(
         0.0,
-        f"Pixels with a less probable label are published as 255, unlabelled; needs confidence: true. {AT_ONCE}",
+        f"Pixels with a less probable label are published as 255, unlabeled; needs confidence: true. {AT_ONCE}",
         most=1.0,
     ),
     "unlabel_missing_depth": Parameter(
-        False, f"Whether pixels without depth are published as 255, unlabelled. {AT_ONCE}"
+        False, f"Whether pixels without depth are published as 255, unlabeled. {AT_ONCE}"
     ),
     "points_color": Parameter(
-        "camera", f"Colour of the points: camera, or label for their class's, as Kimera wants it. {CONFIGURED}"
+        "camera", f"Color of the points: camera, or label for their class's, as Kimera wants it. {CONFIGURED}"
     ),
     "mask_classes": Parameter(
         [""], f'Names of the classes that are white (255) on the topic mask; [""] for none. {AT_ONCE}'
     ),
     "overlay_alpha": Parameter(
-        0.5, f"Share of the class colours in the overlay, the rest is the camera's image. {AT_ONCE}", most=1.0
+        0.5, f"Share of the class colors in the overlay, the rest is the camera's image. {AT_ONCE}", most=1.0
     ),
     "run_without_subscribers": Parameter(
         False, f"Whether the network runs while nobody listens to anything that it is for. {AT_ONCE}"

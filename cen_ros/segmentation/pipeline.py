@@ -18,7 +18,7 @@ from cen_ros.errors import words
 from cen_ros.messages.images import nearest, sensor_arrays
 from cen_ros.segmentation.measures import UNHEARD, Measures
 from cen_ros.segmentation.networks import Networks
-from cen_ros.segmentation.outputs import COMPLAINT_SECONDS, LabelledFrame, Outputs
+from cen_ros.segmentation.outputs import COMPLAINT_SECONDS, LabeledFrame, Outputs
 from cen_ros.segmentation.settings import Live, Settings
 from cen_ros.segmentation.sync import StampSynchronizer, stamp_ns
 from cen_ros.segmentation.worker import Worker
@@ -107,7 +107,7 @@ class Pipeline:
 
     @property
     def depth_missing(self) -> bool:
-        """Whether RGB images are labelled alone for want of depth."""
+        """Whether RGB images are labeled alone for want of depth."""
         return self._patience > 0 and monotonic_ns() - self._depth_ns > self._patience * 1e9
 
     @property
@@ -179,7 +179,7 @@ class Pipeline:
         wanted = self._outputs.wanted()
         prediction = self._networks.predict(rgb, depth, self._outputs.needs_confidence(wanted))
         times.append(monotonic_ns())
-        frame = LabelledFrame(job.rgb.message.header, rgb, depth, prediction.labels, prediction.confidence, self._info)
+        frame = LabeledFrame(job.rgb.message.header, rgb, depth, prediction.labels, prediction.confidence, self._info)
         if self._settings.label_size == "depth" and own_depth is not None:
             frame = frame.resized(own_depth)
         self._outputs.publish(wanted, frame)

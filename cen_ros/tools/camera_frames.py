@@ -59,7 +59,7 @@ def render_with_progress(**tour) -> Tour:
 
 class FolderFrames(Sequence[CameraFrame]):
     """
-    The frames of a folder, in the order of the file names; colour (color/*.jpg or .png), depth (depth/*.png, uint16 mm)
+    The frames of a folder, in the order of the file names; color (color/*.jpg or .png), depth (depth/*.png, uint16 mm)
     and pose (pose/*.txt, 4x4) belong together by their stem. Without an intrinsics.txt (3x3) there is no camera_info;
     poses may be missing.
 
@@ -71,10 +71,10 @@ class FolderFrames(Sequence[CameraFrame]):
         self.color = sorted(path for path in folder.glob("color/*") if path.suffix in (".jpg", ".png"))
         self.depth = [folder / "depth" / f"{path.stem}.png" for path in self.color]
         if not self.color:
-            raise ValueError(f"{folder}: expected a folder with colour images in color/ (.jpg or .png), found none")
+            raise ValueError(f"{folder}: expected a folder with color images in color/ (.jpg or .png), found none")
         missing = [path for path in self.depth if not path.exists()]
         if missing:
-            raise ValueError(f"{missing[0]}: no depth image for the colour image of that name ({len(missing)} missing)")
+            raise ValueError(f"{missing[0]}: no depth image for the color image of that name ({len(missing)} missing)")
         file = folder / "intrinsics.txt"
         self.intrinsics = _matrix(file, 3) if file.exists() else None
 
@@ -87,7 +87,7 @@ class FolderFrames(Sequence[CameraFrame]):
         if bgr is None:
             raise ValueError(f"{self.color[i]}: not an image that OpenCV can read")
         if depth is None or depth.dtype != np.uint16 or depth.ndim != 2:
-            raise ValueError(f"{self.depth[i]}: expected a 16-bit grey PNG in millimetres")
+            raise ValueError(f"{self.depth[i]}: expected a 16-bit gray PNG in millimeters")
         file = self.folder / "pose" / f"{self.color[i].stem}.txt"
         pose = _matrix(file, 4) if file.exists() else None
         return CameraFrame(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), depth, self.intrinsics, pose=pose)

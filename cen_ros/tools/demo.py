@@ -113,8 +113,8 @@ def report(result: dict, frames: int, console: Console) -> None:
     if absent:
         console.print(f"not in the mean, neither in truth nor labels: {', '.join(absent)}")
     console.print(
-        f"frames: {result['sent']} sent, {result['received']} received, {result['labelled']} labelled, "
-        f"{frames - result['labelled']} dropped"
+        f"frames: {result['sent']} sent, {result['received']} received, {result['labeled']} labeled, "
+        f"{frames - result['labeled']} dropped"
     )
     if result["strays"]:
         console.print(f"{result['strays']} label images have a stamp that no camera image has")
@@ -123,8 +123,8 @@ def report(result: dict, frames: int, console: Console) -> None:
 def verdict(result: dict, frames: int) -> list[str]:
     """What is wrong with a result, in words; empty if nothing is."""
     wrong = []
-    if result["labelled"] < (1 - MAX_MISSING) * frames:
-        wrong.append(f"{frames - result['labelled']} of {frames} frames have no labels")
+    if result["labeled"] < (1 - MAX_MISSING) * frames:
+        wrong.append(f"{frames - result['labeled']} of {frames} frames have no labels")
     if result["strays"]:
         wrong.append("label images carry wrong stamps")
     if result["miou"] is None or result["miou"] < MIN_MIOU:
@@ -137,7 +137,7 @@ def last_line(result: dict, frames: int) -> str:
     number = {key: float("nan") if value is None else value for key, value in result["latency_ms"].items()}
     miou = float("nan") if result["miou"] is None else result["miou"]
     return (
-        f"demo: mIoU {miou:.3f}  labels {result['labelled']}/{frames}  "
+        f"demo: mIoU {miou:.3f}  labels {result['labeled']}/{frames}  "
         f"latency {number['median']:.0f} ms median {number['p95']:.0f} ms p95"
     )
 

@@ -38,7 +38,7 @@ def save_pictures(folder: Path, frames: Sequence[dict[str, np.ndarray]], classes
 
 
 def panels(frame: dict[str, np.ndarray], classes: int) -> dict[str, np.ndarray]:
-    """Coloured images uint8 (H, W, 3) by title."""
+    """Colored images uint8 (H, W, 3) by title."""
     draw = {
         "rgb": ("RGB", lambda image: image),
         "depth": ("depth", colorize_depth),

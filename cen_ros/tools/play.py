@@ -78,7 +78,7 @@ class Player(Node):
         return None
 
     def wait_for_subscribers(self, number: int) -> None:
-        """Return once colour and depth (all topics, where the bag has no such pair) have `number` subscribers each."""
+        """Return once color and depth (all topics, where the bag has no such pair) have `number` subscribers each."""
         if number <= 0:
             return
         names = list(self.outlets)
@@ -160,7 +160,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--loop", action="store_true", help="again and again; stamps jump back")
     parser.add_argument("--start-offset", type=float, default=0.0, metavar="SECONDS", help="of the bag to skip")
     parser.add_argument("--clock", action="store_true", help="publish the bag's time on /clock, for use_sim_time")
-    parser.add_argument("--subscribers", type=int, default=0, help="begin once colour and depth have so many each")
+    parser.add_argument("--subscribers", type=int, default=0, help="begin once color and depth have so many each")
     return parser.parse_args(argv)
 
 

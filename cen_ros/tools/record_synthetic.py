@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes synthetic rooms, or a recorded folder, as a bag: colour, depth, camera_info, truth and TF. Needs no ROS.
+"""Writes synthetic rooms, or a recorded folder, as a bag: color, depth, camera_info, truth and TF. Needs no ROS.
 
     python -m cen_ros.tools.record_synthetic OUTPUT --frames 100 --storage mcap
     python -m cen_ros.tools.record_synthetic OUTPUT --folder /path/to/recording --rate 30

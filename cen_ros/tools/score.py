@@ -6,7 +6,7 @@ the latency remain:
 
     python -m cen_ros.tools.score --ros-args -p truth:=false -p frames:=100 -p output:=seen
 
-Of a bag that is replayed the latency is counted from the arrival of the colour image (`latency_since:=image`), for its
+Of a bag that is replayed the latency is counted from the arrival of the color image (`latency_since:=image`), for its
 stamps are old, and depth is left out (`depth:=false`) where its stamps are its own.
 """
 
@@ -101,7 +101,7 @@ class Score:
         return {
             "sent": len(sent),
             "received": len(set.intersection(*cameras)),
-            "labelled": len(self.stamps["label"] & sent),
+            "labeled": len(self.stamps["label"] & sent),
             "strays": len(self.stamps["label"] - sent),
             "iou": {name: defined(iou) for name, iou in zip(self.classes, scores.iou, strict=True)},
             "miou": defined(scores.mean_iou),
@@ -114,7 +114,7 @@ def in_words(result: dict) -> str:
     miou = "" if result["miou"] is None else f"mIoU {result['miou']:.3f}, "
     median, p95 = result["latency_ms"].values()
     latency = "no labels" if median is None else f"latency {median:.0f} ms median, {p95:.0f} ms p95"
-    return f"{miou}{result['labelled']} of {result['sent']} frames labelled, {latency}"
+    return f"{miou}{result['labeled']} of {result['sent']} frames labeled, {latency}"
 
 
 class Scorer(Node):
@@ -159,7 +159,7 @@ class Scorer(Node):
         self._search = self.create_timer(0.1, self._look_for_listeners)
 
     def _look_for_listeners(self) -> None:
-        """Besides us, the network listens to colour."""
+        """Besides us, the network listens to color."""
         if self.count_subscribers(self.resolve_topic_name(RGB_TOPIC)) >= 2:
             self._search.cancel()
             self.get_logger().info(LISTENING)

@@ -85,9 +85,9 @@ def test_a_foreign_file_is_refused(tmp_path):
 
 
 def test_a_key_of_another_version_is_named(tmp_path, model):
-    config = json.dumps({**CONFIG.to_dict(), "colour": "red"})
+    config = json.dumps({**CONFIG.to_dict(), "color": "red"})
     save_file(model.state_dict(), tmp_path / "a.safetensors", {"config": config})
-    with pytest.raises(ValueError, match=r"a\.safetensors: .*the key 'colour' is unknown"):
+    with pytest.raises(ValueError, match=r"a\.safetensors: .*the key 'color' is unknown"):
         cen_model.load(tmp_path / "a.safetensors")
 
 

@@ -9,7 +9,7 @@ import torch
 
 from cen_model.data.derived import DERIVATIONS, derive
 from cen_model.data.formats.taskonomy import DOMAINS
-from cen_model.modalities import MODALITIES, from_image, modality, normalise, to_image
+from cen_model.modalities import MODALITIES, from_image, modality, normalize, to_image
 
 
 @pytest.mark.parametrize("name", [name for name in MODALITIES if name not in ("depth", "zbuffer")])
@@ -23,7 +23,7 @@ def test_bytes_come_back_from_an_image(name):
 
 @pytest.mark.parametrize("name", ["depth", "zbuffer"])
 def test_depth_is_encoded_as_taskonomys_is(name):
-    """The published code takes log(1 + d) of 16-bit depth, 512 units a metre, of at most 11.1."""
+    """The published code takes log(1 + d) of 16-bit depth, 512 units a meter, of at most 11.1."""
     units = np.array([1, 100, 512, 5120, 65534])
     image = to_image(name, torch.tensor(units / 512).float().view(1, 1, 5))
     expected = np.log(1 + units) / 11.1 * 2 - 1
@@ -40,11 +40,11 @@ def test_depth_beyond_the_scale_and_holes_stay_in_the_image():
     assert from_image("depth", torch.tensor([-3.0])).item() == 0
 
 
-def test_segmentation_takes_depth_in_metres_and_colour_by_imagenet():
-    assert normalise("depth", torch.tensor([[[1.5, float("nan")]]])).tolist() == [[[1.5, 0]]]
+def test_segmentation_takes_depth_in_meters_and_color_by_imagenet():
+    assert normalize("depth", torch.tensor([[[1.5, float("nan")]]])).tolist() == [[[1.5, 0]]]
     rgb = torch.tensor([0, 128, 255], dtype=torch.uint8).view(3, 1, 1)
     expected = (np.array([0, 128, 255]) / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
-    np.testing.assert_allclose(normalise("rgb", rgb).numpy().ravel(), expected, atol=1e-5)
+    np.testing.assert_allclose(normalize("rgb", rgb).numpy().ravel(), expected, atol=1e-5)
 
 
 def test_whatever_is_read_or_derived_is_a_modality_of_as_many_channels():

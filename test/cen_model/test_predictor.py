@@ -32,11 +32,11 @@ def frame():
     return rgb, depth
 
 
-def by_hand(model, rgb, metres, size):
+def by_hand(model, rgb, meters, size):
     image = TF.to_dtype(torch.from_numpy(rgb).permute(2, 0, 1), torch.float32, scale=False)
     image = TF.resize(image, size, antialias=True)
     image = TF.normalize(image / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-    depth = TF.resize(torch.from_numpy(metres)[None], size, interpolation=TF.InterpolationMode.NEAREST)
+    depth = TF.resize(torch.from_numpy(meters)[None], size, interpolation=TF.InterpolationMode.NEAREST)
     with torch.no_grad():
         logits = model({"rgb": image[None], "depth": depth[None]})["ensemble"][0]
     return TF.resize(logits, list(rgb.shape[:2]), antialias=False).argmax(0).numpy()
@@ -64,10 +64,10 @@ def test_images_are_taken_to_the_height_of_training(model, frame):
 @pytest.mark.parametrize("hole", [0.0, np.nan, np.inf, -np.inf, -1.0])
 def test_every_kind_of_hole_is_the_same_hole(model, frame, hole):
     rgb, depth = frame
-    metres = depth.astype(np.float32) / 1000
-    metres[depth == 0] = hole
+    meters = depth.astype(np.float32) / 1000
+    meters[depth == 0] = hole
     predictor = Predictor(model)
-    assert np.array_equal(predictor.predict(rgb, metres).labels, predictor.predict(rgb, depth).labels)
+    assert np.array_equal(predictor.predict(rgb, meters).labels, predictor.predict(rgb, depth).labels)
 
 
 def test_read_only_and_strided_arrays_are_taken(model, frame):

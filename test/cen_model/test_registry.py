@@ -14,7 +14,7 @@ import torch
 
 from cen_model import checkpoint
 from cen_model.config import SegmentationConfig, from_dict
-from cen_model.modalities import IN_METRES
+from cen_model.modalities import IN_METERS
 from cen_model.models import build
 from cen_model.nn.exchange import exchange_norms
 from cen_model.predictor import Predictor
@@ -82,7 +82,7 @@ def test_translation_trains_on_one_image_at_a_time(name):
 def never_used(name, model):
     """Weights of one modality alone, and the two norms that the published U-Net has but does not use."""
     alone = len(model.config.modalities) == 1 and name == "ensemble.alpha"
-    unused = getattr(model.config, "normalised", "") == "inner" and name.startswith(
+    unused = getattr(model.config, "normalized", "") == "inner" and name.startswith(
         ("encoder.stages.0", "encoder.stages.7")
     )
     return alone or unused
@@ -104,7 +104,7 @@ def test_arrays_in_and_out(model):
     rng = np.random.default_rng(0)
     model.eval()
     if model.config.task == "translation":
-        types = {name: np.uint16 if name in IN_METRES else np.uint8 for name in model.config.modalities}
+        types = {name: np.uint16 if name in IN_METERS else np.uint8 for name in model.config.modalities}
         arrays = {name: rng.integers(0, 256, (100, 120), kind) for name, kind in types.items()}
         assert Translator(model, "cpu").translate(arrays).image.shape == (100, 120, 3)
         return
@@ -138,15 +138,15 @@ ABLATIONS = {
 
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_ablations_do_what_their_names_say(name):
-    penalised, coupled, copies = ABLATIONS[name]
+    penalized, coupled, copies = ABLATIONS[name]
     torch.manual_seed(0)
     model = build(narrow(REGISTRY[name])).eval()
     gammas = [norm.weight for layer in exchange_norms(model) for norm in layer.norms]
     for gamma in gammas:  # every other one under θ
         gamma.data = torch.where(torch.arange(len(gamma)) % 2 == 0, 0.01, 1.0)
-    if penalised:
+    if penalized:
         total = sum(gamma.sum().item() for gamma in gammas)
-        assert model.sparsity().item() == pytest.approx(penalised * total, rel=0.05)
+        assert model.sparsity().item() == pytest.approx(penalized * total, rel=0.05)
     else:
         assert model.sparsity() == 0
 

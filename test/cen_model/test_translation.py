@@ -59,13 +59,13 @@ def test_losses_are_pix2pixs():
     torch.testing.assert_close(translation.discriminator_loss(real, fake), expected)
 
 
-def test_the_discriminator_sees_grey_inputs_as_its_generator_does():
+def test_the_discriminator_sees_gray_inputs_as_its_generator_does():
     """The published networks take three channels, whatever the modality has."""
     discriminator = Discriminator(3, 3, filters=4)
     inputs, outputs = {"shade": image(), "texture": image()}, {"shade": image(3), "texture": image(3)}
     logits = translation.judge(discriminator, inputs, outputs)
-    for name, grey in inputs.items():
-        torch.testing.assert_close(logits[name], discriminator(grey.expand(-1, 3, -1, -1), outputs[name]))
+    for name, gray in inputs.items():
+        torch.testing.assert_close(logits[name], discriminator(gray.expand(-1, 3, -1, -1), outputs[name]))
 
 
 def test_the_only_output_of_a_single_modality_counts_once():
@@ -147,7 +147,7 @@ def test_translator_answers_at_the_size_of_its_images(model):
 
 
 class View:
-    """One view of a dataset, its depth a wall that rises to the right, with holes, in millimetres."""
+    """One view of a dataset, its depth a wall that rises to the right, with holes, in millimeters."""
 
     modalities, labels = ("depth", "normal", "segment2d"), None
 
@@ -180,10 +180,10 @@ def test_a_network_of_depth_is_given_what_training_gives(deep, size):
     view = View(size)
     (batch,) = evaluation_loader(view, DataConfig(size=(256, 256)), View.modalities, 1)
     expected = {name: to_image(name, batch[name]) for name in View.modalities}
-    metres = view.frame["depth"] / 1000
-    unknown = metres.copy()
-    unknown[metres == 0] = np.resize([np.nan, np.inf, -1], (metres == 0).sum())
-    for depth in (view.frame["depth"], metres, metres.astype(np.float32), unknown):
+    meters = view.frame["depth"] / 1000
+    unknown = meters.copy()
+    unknown[meters == 0] = np.resize([np.nan, np.inf, -1], (meters == 0).sum())
+    for depth in (view.frame["depth"], meters, meters.astype(np.float32), unknown):
         Translator(network, "cpu").translate(view.frame | {"depth": depth})
         for name, image in given.pop().items():
             torch.testing.assert_close(image, expected[name], rtol=0, atol=1e-6)
@@ -204,7 +204,7 @@ def test_depth_is_given_as_its_logarithm_and_holes_do_not_spread(deep):
     "depth", [np.zeros((256, 256), np.uint8), np.zeros((256, 256, 1), np.uint16), np.zeros((256, 256), np.int32)]
 )
 def test_depth_that_was_scaled_is_refused(deep, depth):
-    with pytest.raises(ValueError, match=f"depth: expected uint16 millimetres or float metres .* got {depth.dtype}"):
+    with pytest.raises(ValueError, match=f"depth: expected uint16 millimeters or float meters .* got {depth.dtype}"):
         Translator(deep[0], "cpu").translate(View((256, 256)).frame | {"depth": depth})
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Class names and colours in every form that is handed out, and the command that writes them."""
+"""Class names and colors in every form that is handed out, and the command that writes them."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def drawn(classes: int, label: int) -> list[int]:
 
 
 @pytest.mark.parametrize("classes", [NYU13, NYU40])
-def test_class_map_names_every_label_and_the_colour_it_is_drawn_in(classes):
+def test_class_map_names_every_label_and_the_color_it_is_drawn_in(classes):
     got = json.loads(class_map(classes))
-    assert got.keys() == {"classes", "unlabelled"}
-    assert got["unlabelled"] == 255
+    assert got.keys() == {"classes", "unlabeled"}
+    assert got["unlabeled"] == 255
     assert [entry["name"] for entry in got["classes"]] == list(classes)
     for label, entry in enumerate(got["classes"]):
         assert entry["id"] == label
@@ -88,17 +88,17 @@ def test_without_vision_msgs_there_is_no_label_info(monkeypatch):
     assert label_info(NYU13) is None
 
 
-def test_kimera_csv_maps_drawn_colours_to_ids_of_its_own():
+def test_kimera_csv_maps_drawn_colors_to_ids_of_its_own():
     """As Kimera-Semantics reads it: six cells a row; 0, drawn black here, is what it does not know."""
     header, *rows = csv.reader(kimera_csv(NYU40).splitlines())
     assert header == ["name", "red", "green", "blue", "alpha", "id"]
     assert rows[0] == ["unknown", *map(str, drawn(40, 255)), "255", "0"]
     assert len(rows) == 41
-    for label, (name, *colour, alpha, number) in enumerate(rows[1:]):
+    for label, (name, *color, alpha, number) in enumerate(rows[1:]):
         assert name == NYU40[label]
-        assert list(map(int, colour)) == drawn(40, label)
+        assert list(map(int, color)) == drawn(40, label)
         assert (alpha, number) == ("255", str(label + 1))
-    assert len({tuple(row[1:4]) for row in rows}) == 41, "a colour is one class"
+    assert len({tuple(row[1:4]) for row in rows}) == 41, "a color is one class"
     assert [255, 255, 255] not in palette(40).tolist(), "Kimera-Semantics takes white for unknown"
     assert kimera_csv(["a, b"]).splitlines()[2] == "a  b,128,0,0,255,1"
 
@@ -122,7 +122,7 @@ def test_classes_of_weights_and_of_what_is_none(tmp_path):
 
 def test_command_writes_what_is_asked_for_without_pytorch(tmp_path):
     code = "import sys; from cen_ros.classes import main; main(); sys.exit('torch' in sys.modules)"
-    names = ["--json", "sub/map.json", "--kimera", "colours.csv"]
+    names = ["--json", "sub/map.json", "--kimera", "colors.csv"]
     done = subprocess.run(
         [
             sys.executable,
@@ -138,7 +138,7 @@ def test_command_writes_what_is_asked_for_without_pytorch(tmp_path):
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert (tmp_path / "sub" / "map.json").read_text(encoding="utf-8") == class_map(NYU13) + "\n"
-    assert (tmp_path / "colours.csv").read_text(encoding="utf-8") == kimera_csv(NYU13)
+    assert (tmp_path / "colors.csv").read_text(encoding="utf-8") == kimera_csv(NYU13)
 
 
 def test_command_prints_the_map_warns_of_kimeras_limit_and_ends_with_the_reason(tmp_path, capsys, monkeypatch):

@@ -59,10 +59,10 @@ def start(graph):
 
 def encodings(i, rgb, depth):
     """A pair in varying forms: (rgb, its encoding), (depth, its encoding), the depth that the network is to see."""
-    metres = np.where(depth == 0, np.nan, depth / 1000).astype(np.float32)
+    meters = np.where(depth == 0, np.nan, depth / 1000).astype(np.float32)
     return [
         ((rgb, "rgb8"), (depth, "16UC1"), depth),
-        ((np.ascontiguousarray(rgb[..., ::-1]), "bgr8"), (metres, "32FC1"), metres),
+        ((np.ascontiguousarray(rgb[..., ::-1]), "bgr8"), (meters, "32FC1"), meters),
         ((rgb, "rgb8"), (depth[::2, ::2], "16UC1"), depth),
     ][i % 3]
 
@@ -115,7 +115,7 @@ def test_engines_are_built_ahead_of_time_and_the_node_says_which_it_has(start, w
     node.rgb.publish(image(rgb, "rgb8", 500))
     node.depth.publish(image(depth, "16UC1", 500))
     assert labels.get(timeout=SECONDS).height == 96
-    node.wait_for_line("images are 96×128, engines are there for 48×64: labelling without an engine")
+    node.wait_for_line("images are 96×128, engines are there for 48×64: labeling without an engine")
     assert node.stop() == 0
 
 
@@ -134,7 +134,7 @@ def test_malformed_messages_are_reported_and_survived(start, weights):
     node.rgb.publish(truncated)
     node.depth.publish(image(depth, "16UC1", 0))
     line = node.wait_for_line("frame dropped")
-    expectation = "expected a colour image; expected 9216 bytes of data (48 rows, step 192), got 100"
+    expectation = "expected a color image; expected 9216 bytes of data (48 rows, step 192), got 100"
     assert f"{node.namespace}/rgb/image: {expectation}" in line
 
     bad = [Image(), image(depth, "16UC1", 100), image(rgb[:0], "rgb8", 200), image(rgb, "rgb8", 300)]
@@ -147,7 +147,7 @@ def test_malformed_messages_are_reported_and_survived(start, weights):
     good = node.send(seed=1, milliseconds=400)
     assert labels.get(timeout=SECONDS).header == good.header
     assert node.stop(signal.SIGTERM) == 0
-    line = node.wait_for_line("frames labelled")
+    line = node.wait_for_line("frames labeled")
     dropped = sum(int(count) for count in re.findall(r"(\d+) dropped: (?:not usable|a newer one came)", line))
     assert dropped == 1 + len(bad)
 

@@ -43,7 +43,7 @@ class Accounts:
     def wait_for(self, number):
         with self._changed:
             assert self._changed.wait_for(lambda: self._ended >= number, SECONDS), f"{self._ended} of {number}"
-            assert self._ended == number, "a pair is labelled or dropped, once"
+            assert self._ended == number, "a pair is labeled or dropped, once"
 
 
 def as_ros(msg, stamp):

@@ -39,7 +39,7 @@ def image(k: int, stamp: int, encoding: str, store=STORE):
 
 
 def script(frames: int = 12, store=STORE) -> list[tuple[str, int, object]]:
-    """(topic, receive time, message): colour, and 1 ms later depth, of each frame."""
+    """(topic, receive time, message): color, and 1 ms later depth, of each frame."""
     lines = []
     for k in range(frames):
         stamp = START + k * STEP

@@ -55,7 +55,7 @@ class Messages:
         return choices[int(self.random.integers(len(choices)))]
 
     def pair(self):
-        """A valid colour and depth message of one size, raw or compressed."""
+        """A valid color and depth message of one size, raw or compressed."""
         height, width = (2 * int(side) for side in self.random.integers(2, 9, 2))
         color = self._raw(COLOR_ENCODINGS, height, width) if self.pick((0, 1)) else self._color(height, width)
         depth = self._raw(DEPTH_ENCODINGS, height, width) if self.pick((0, 1)) else self._depth(height, width)

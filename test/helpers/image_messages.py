@@ -51,7 +51,7 @@ def random_image(random, encoding, height, width, padding=0, bigendian=0, **mess
 
 
 def values_at(msg, letter, row, column, count=1, pixel=None):
-    """`count` values of the pixel at (row, column), which starts `pixel` bytes after its left neighbour."""
+    """`count` values of the pixel at (row, column), which starts `pixel` bytes after its left neighbor."""
     form = f"{'>' if msg.is_bigendian else '<'}{count}{letter}"
     pixel = struct.calcsize(form) if pixel is None else pixel
     return struct.unpack_from(form, msg.data, row * msg.step + column * pixel)
@@ -97,7 +97,7 @@ def _bt601(y, u, v):
 
 
 def _mosaic(msg, row, column):
-    """A pixel's own colour, and of the other two the mean of those among its eight neighbours."""
+    """A pixel's own color, and of the other two the mean of those among its eight neighbors."""
     letter, pattern = "H" if msg.encoding.endswith("16") else "B", MOSAICS[msg.encoding]
     seen = {"r": [], "g": [], "b": []}
     for y in range(max(row - 1, 0), min(row + 2, msg.height)):

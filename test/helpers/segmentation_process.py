@@ -79,7 +79,7 @@ class Segmentation(Process):
 
 
 def frame(seed, size=(48, 64)):
-    """Coarse coloured blocks and depth with holes, so that even random weights see different things."""
+    """Coarse colored blocks and depth with holes, so that even random weights see different things."""
     random = np.random.default_rng(seed)
     blocks = np.ones((size[0] // 6, size[1] // 8), np.uint8)
     rgb = np.stack([np.kron(random.integers(0, 256, (6, 8)).astype(np.uint8), blocks) for _ in range(3)], axis=2)

@@ -24,7 +24,7 @@ CAMERA = np.array([[2262.52, 0, 1096.98], [0, 2265.3017905988554, 513.137], [0, 
 """Of most of its frames, at 2048×1024."""
 SIZE = (1024, 2048)
 BASELINE_FX = 0.209313 * CAMERA[0, 0]
-"""Metres times pixels, of most of its frames; used where the frame's own camera file is not there."""
+"""Meters times pixels, of most of its frames; used where the frame's own camera file is not there."""
 TRAIN_ID_OF_ID = dict(
     zip((7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33), range(19), strict=True)
 )
@@ -37,7 +37,7 @@ _PARTS = {"train": "train", "validation": "val", "test": "val"}
 
 
 def disparity_to_depth(path: Path, cameras: Path | None = None) -> np.ndarray:
-    """Depth, float32 metres, of a disparity image: d = (p - 1) / 256 pixels; below one pixel (0.5 km) a hole, as 0 is.
+    """Depth, float32 meters, of a disparity image: d = (p - 1) / 256 pixels; below one pixel (0.5 km) a hole, as 0 is.
 
     Args:
         cameras: the folder of the frames' camera files; None takes `BASELINE_FX`.
@@ -65,7 +65,7 @@ def _label(path: Path, train_ids: Reader) -> np.ndarray:
     """Of either kind, which the name tells: in some copies only some frames have both."""
     if path.name.endswith("_labelTrainIds.png"):
         return train_ids(path)
-    ids = to_ids(read_label(path), FROM_ZERO, IDS, path)  # 255: a licence plate, -1 in 8 bits
+    ids = to_ids(read_label(path), FROM_ZERO, IDS, path)  # 255: a license plate, -1 in 8 bits
     return merging([TRAIN_ID_OF_ID.get(value, VOID) for value in range(IDS)])[ids]
 
 

@@ -3,7 +3,7 @@
 
     classes: [floor, wall, person]        # names, or {name: [r, g, b]}
     labels: from_zero                     # or zero_is_void; or {first: 1, void: [0, 255]}
-    depth_scale: 1000                     # units a metre; unless told, 1000 of integers and 1 of floating-point files
+    depth_scale: 1000                     # units a meter; unless told, 1000 of integers and 1 of floating-point files
     intrinsics: [fx, fy, cx, cy]          # optional, in pixels
     train:
       rgb: images/train                   # a folder, or a list file with a path on each line
@@ -37,7 +37,7 @@ from cen_model.data.formats.file_dataset import (
     read_lines,
     refuse_missing,
 )
-from cen_model.data.formats.image_files import read_array, read_grey, read_plane, read_rgb
+from cen_model.data.formats.image_files import read_array, read_gray, read_plane, read_rgb
 from cen_model.data.formats.label_conventions import CONVENTIONS, Convention
 from cen_model.modalities import MODALITIES, modality
 from cen_model.utils.names import look_up, unknown
@@ -121,9 +121,9 @@ def _image_reader(name: str) -> Reader:
 
 
 def _depth(path: Path, scale: float | None) -> np.ndarray:
-    values = read_array(path) if path.suffix.lower() == ".npy" else read_grey(path)
+    values = read_array(path) if path.suffix.lower() == ".npy" else read_gray(path)
     if scale is None and values.dtype == np.uint8:
-        raise ValueError(f"{path}: depth of 8 bits: say with depth_scale how many of its steps make a metre")
+        raise ValueError(f"{path}: depth of 8 bits: say with depth_scale how many of its steps make a meter")
     if scale is None:
         scale = 1 if values.dtype.kind == "f" else 1000
     return values.astype(np.float32) / scale
@@ -132,13 +132,13 @@ def _depth(path: Path, scale: float | None) -> np.ndarray:
 def _label_set(described: Mapping[str, Any]) -> LabelSet:
     classes = described.get("classes")
     if isinstance(classes, Mapping):
-        for name, colour in classes.items():
-            if not isinstance(colour, list) or len(colour) != 3 or not all(_is_id(value) for value in colour):
-                raise ValueError(f"classes: expected [r, g, b] from 0 to 255 for {name}, got {colour!r}")
+        for name, color in classes.items():
+            if not isinstance(color, list) or len(color) != 3 or not all(_is_id(value) for value in color):
+                raise ValueError(f"classes: expected [r, g, b] from 0 to 255 for {name}, got {color!r}")
     if not isinstance(classes, (list, Mapping)) or not 0 < len(classes) <= VOID:
         raise ValueError(f"classes: expected the names of 1 to {VOID} classes, got {classes!r}")
     if isinstance(classes, Mapping):
-        return LabelSet(tuple(map(str, classes)), tuple(tuple(colour) for colour in classes.values()))
+        return LabelSet(tuple(map(str, classes)), tuple(tuple(color) for color in classes.values()))
     return LabelSet.of(tuple(map(str, classes)))
 
 

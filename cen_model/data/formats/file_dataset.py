@@ -110,8 +110,8 @@ def read_lines(path: Path) -> list[str]:
 def paired_lists(root: Path, part: str) -> list[Files]:
     """Frames of RGB/, Depth/ and HHA/ where they are there, and Label/ or labels/, that train.txt and test.txt name.
 
-    Each line is the path of a colour image, with that of its label behind it or without (SA-Gate, CMX, DFormer). Other
-    images have the colour image's path, but for the first folder and the ending.
+    Each line is the path of a color image, with that of its label behind it or without (SA-Gate, CMX, DFormer). Other
+    images have the color image's path, but for the first folder and the ending.
     """
     folders = {each.lower(): each for each in ("RGB", "Depth", "HHA") if (root / each).is_dir()}
     folders["label"] = next(
@@ -119,8 +119,8 @@ def paired_lists(root: Path, part: str) -> list[Files]:
     )
     frames = []
     for line in read_lines(root / f"{part}.txt"):
-        colour, *named = columns(line)
-        path = Path(colour)
+        color, *named = columns(line)
+        path = Path(color)
         inner = Path(*path.parts[1:]) if path.parts[0] == "RGB" else path
         frame = {}
         for name, each in folders.items():

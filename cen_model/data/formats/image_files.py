@@ -11,13 +11,13 @@ from PIL import Image
 
 
 def read_rgb(path: Path) -> np.ndarray:
-    """Colour: uint8 (H, W, 3) RGB; grey images are repeated, transparency is left out."""
+    """Color: uint8 (H, W, 3) RGB; gray images are repeated, transparency is left out."""
     # Not rotated by EXIF: depth and labels are not either.
     image = _decoded(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     return np.ascontiguousarray(image[..., ::-1])
 
 
-def read_grey(path: Path) -> np.ndarray:
+def read_gray(path: Path) -> np.ndarray:
     """One channel, 8 or 16 bits, as it is stored: (H, W).
 
     Raises:
@@ -25,35 +25,35 @@ def read_grey(path: Path) -> np.ndarray:
     """
     image = _decoded(path, cv2.IMREAD_UNCHANGED)
     if image.ndim == 3:
-        colours = image[..., :3]
-        if (colours != colours[..., :1]).any():
-            raise ValueError(f"{path}: expected one channel, found a colour image")
-        image = colours[..., 0]
+        colors = image[..., :3]
+        if (colors != colors[..., :1]).any():
+            raise ValueError(f"{path}: expected one channel, found a color image")
+        image = colors[..., 0]
     return np.ascontiguousarray(image)
 
 
 def read_label(path: Path) -> np.ndarray:
-    """Label values as they are stored (H, W), before any convention; of a palette PNG its indices, not its colours."""
+    """Label values as they are stored (H, W), before any convention; of a palette PNG its indices, not its colors."""
     if path.suffix.lower() == ".npy":
         return read_array(path)
     try:
         with Image.open(path) as image:
-            if image.mode in ("P", "1"):  # of which OpenCV makes colours, and 0 and 255
+            if image.mode in ("P", "1"):  # of which OpenCV makes colors, and 0 and 255
                 return np.asarray(image).astype(np.uint8)
     except (OSError, SyntaxError, ValueError) as error:  # Pillow raises each of them for damaged files
         raise _unreadable(path) from error
-    return read_grey(path)
+    return read_gray(path)
 
 
 def read_depth(path: Path) -> np.ndarray:
-    """Depth (H, W): uint16 as it is stored, or of a .npy file float32 metres.
+    """Depth (H, W): uint16 as it is stored, or of a .npy file float32 meters.
 
     Raises:
         ValueError: it cannot be read, or has 8 bits: a picture of depth, whose scale nobody knows.
     """
     if path.suffix.lower() == ".npy":
         return read_array(path).astype(np.float32)
-    values = read_grey(path)
+    values = read_gray(path)
     if values.dtype != np.uint16:
         raise ValueError(
             f"{path}: expected depth of 16 bits, found {values.dtype}: made to be looked at, without a scale"
@@ -62,14 +62,14 @@ def read_depth(path: Path) -> np.ndarray:
 
 
 def read_scaled_depth(path: Path, scale: float | None) -> np.ndarray:
-    """Depth as of `read_depth`, or of a picture of 8 bits float32 metres, of which `scale` steps make one; 0 = hole.
+    """Depth as of `read_depth`, or of a picture of 8 bits float32 meters, of which `scale` steps make one; 0 = hole.
 
     Raises:
         ValueError: it cannot be read, or has 8 bits and there is no scale.
     """
     if path.suffix.lower() == ".npy":
         return read_depth(path)
-    values = read_grey(path)
+    values = read_gray(path)
     if values.dtype == np.uint16:
         return values
     if scale is None:
@@ -93,7 +93,7 @@ def image_size(path: Path) -> tuple[int, int]:
 
 def read_plane(path: Path) -> np.ndarray:
     """One channel of 8 bits (H, W). Raises ValueError for others: nobody knows what their values go up to."""
-    values = read_grey(path)
+    values = read_gray(path)
     if values.dtype != np.uint8:
         raise ValueError(f"{path}: expected one channel of 8 bits, found {values.dtype}; scale it to 0 to 255")
     return values

@@ -68,7 +68,7 @@ def explain(values: Sequence[int], classes: int) -> str:
             f"twice. Map {largest} to void."
         )
     if largest > classes:
-        return f"{largest} is far above {classes} classes: is this another label set, or a picture of colours?"
+        return f"{largest} is far above {classes} classes: is this another label set, or a picture of colors?"
     if largest == classes and 0 in known:
         return f"They go from 0 to {largest}{' and 255' * (255 in known)}: {_either(classes, 255 in known)}."
     if largest == classes and 255 in known:

@@ -33,7 +33,7 @@ def open_layout(config: DataConfig, split: Split, layouts: Mapping[str, Layout])
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: it is organised in none of these ways; what each would have, and what is there, is named.
+        ValueError: it is organized in none of these ways; what each would have, and what is there, is named.
     """
     root = folder(config)
     if config.layout is not None:

@@ -25,14 +25,14 @@ from cen_model.data.formats.file_dataset import (
     read_lines,
     refuse_missing,
 )
-from cen_model.data.formats.image_files import read_depth, read_grey, read_rgb, read_scaled_depth
+from cen_model.data.formats.image_files import read_depth, read_gray, read_rgb, read_scaled_depth
 from cen_model.data.formats.label_conventions import FROM_ZERO, ZERO_IS_VOID, Convention
 from cen_model.data.formats.layouts import Layout, folder
 from cen_model.data.formats.nyudv2_raw import RawNYUDv2, open_raw
 from cen_model.utils.names import look_up
 
 CAMERA = np.array([[518.857901, 0, 325.58245], [0, 519.469611, 253.73617], [0, 0, 1]])
-"""The Kinect's colour camera at 640×480 (the authors' toolbox), to which depth is registered."""
+"""The Kinect's color camera at 640×480 (the authors' toolbox), to which depth is registered."""
 SIZE = (480, 640)
 
 _PARTS = {"train": "train", "validation": "test", "test": "test"}
@@ -65,21 +65,21 @@ def _numbered(config: DataConfig, split: Split) -> FileDataset:
 
 
 def depth_of_any_bits(path: Path) -> np.ndarray:
-    """16 bits are millimetres; 8 bits 25.5 levels a metre, in the middle of each, without holes."""
-    values = read_grey(path)
+    """16 bits are millimeters; 8 bits 25.5 levels a meter, in the middle of each, without holes."""
+    values = read_gray(path)
     return values if values.dtype == np.uint16 else np.rint((values + 0.5) / 25.5 * 1000).astype(np.uint16)
 
 
 def _lists(config: DataConfig, split: Split) -> FileDataset:
-    """Lists of tab-separated paths of colour, label and depth (light-weight RefineNet, CEN, TokenFusion)."""
+    """Lists of tab-separated paths of color, label and depth (light-weight RefineNet, CEN, TokenFusion)."""
     root, frames = folder(config), []
     path = _list_of(root, split)
     for line in read_lines(path):
         paths = [root / each for each in columns(line)]
         if len(paths) != 3:
-            raise ValueError(f"{path}: expected three columns (colour, label, depth) between tabs, found {line!r}")
+            raise ValueError(f"{path}: expected three columns (color, label, depth) between tabs, found {line!r}")
         frames.append(dict(zip(("rgb", "label", "depth"), paths, strict=True)))
-    return _dataset(config, frames, partial(metres, units=5000), FROM_ZERO)
+    return _dataset(config, frames, partial(meters, units=5000), FROM_ZERO)
 
 
 def _list_of(root: Path, split: Split) -> Path:
@@ -94,8 +94,8 @@ def _list_of(root: Path, split: Split) -> Path:
     raise FileNotFoundError(f"{root}: no list {' or '.join(f'*{name}*.txt' for name in names)}")
 
 
-def metres(path: Path, units: float) -> np.ndarray:
-    """Depth of a 16-bit image with so many units a metre: float32 metres, 0 = hole."""
+def meters(path: Path, units: float) -> np.ndarray:
+    """Depth of a 16-bit image with so many units a meter: float32 meters, 0 = hole."""
     return read_depth(path).astype(np.float32) / units
 
 

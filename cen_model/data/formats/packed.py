@@ -3,7 +3,7 @@
 
 Tensors by split and name: ``train/rgb`` are the images of all frames one after the other, ``train/rgb.offsets`` where
 each begins, JPEG or PNG. Depth has 16 bits in mm, or 8 bits, and ``depth.levels`` says which mm each of them is. The
-metadata holds a JSON object: version, classes, colours, modalities, size, names of the frames, intrinsics, and the
+metadata holds a JSON object: version, classes, colors, modalities, size, names of the frames, intrinsics, and the
 CRC-32 of every tensor.
 """
 
@@ -18,6 +18,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from cen_model.classes import LABEL_SETS, NYU13_OF_NYU40, LabelSet, merging
+from cen_model.config import rename_keys
 from cen_model.data.data_config import DataConfig, Split
 from cen_model.utils.names import look_up
 
@@ -38,7 +39,7 @@ class Packed:
         self.path, self.split = path, split
         try:
             with safe_open(path, "np") as file:
-                described = json.loads((file.metadata() or {}).get(KEY, "null"))
+                described = rename_keys(json.loads((file.metadata() or {}).get(KEY, "null")))
                 if described is None or described["version"] != VERSION:
                     raise ValueError(f"{path}: not a dataset packed by this version; pack it again")
                 part = _part(described["frames"], split, path)
@@ -54,8 +55,8 @@ class Packed:
         self._prefix, self._names = prefix, described["frames"][part]
         self._intrinsics = described["intrinsics"]
         self.modalities = tuple(described["modalities"])
-        classes, colours = described["classes"], described["colours"]
-        self.labels = LabelSet(tuple(classes), tuple(map(tuple, colours))) if classes else None
+        classes, colors = described["classes"], described["colors"]
+        self.labels = LabelSet(tuple(classes), tuple(map(tuple, colors))) if classes else None
         self._merged = None
         if label_set is not None and self.labels != look_up("data.label_set", label_set, LABEL_SETS):
             self._merged = _nyu13_of(self.labels, label_set, path)

@@ -21,12 +21,12 @@ import numpy as np
 
 from cen_model.data.data_config import DataConfig, Split
 from cen_model.data.formats.file_dataset import FileDataset, Files, Reader, read_lines
-from cen_model.data.formats.image_files import read_depth, read_grey, read_rgb
+from cen_model.data.formats.image_files import read_depth, read_gray, read_rgb
 from cen_model.data.formats.layouts import Layout, folder
 
 MISSING = 65535
 """Of 16-bit images: nothing was measured there."""
-UNITS_PER_METRE = 512
+UNITS_PER_METER = 512
 # The greatest values of the data set, by which the published code makes images of 8 bits.
 _MAX_TEXTURE, _MAX_OCCLUSION = 11355, 11584
 
@@ -37,11 +37,11 @@ _LISTS = {"train": ("train.txt",), "validation": ("val.txt", "test.txt"), "test"
 
 def _depth(path: Path) -> np.ndarray:
     values = read_depth(path)
-    return np.where(values == MISSING, 0, values).astype(np.float32) / UNITS_PER_METRE
+    return np.where(values == MISSING, 0, values).astype(np.float32) / UNITS_PER_METER
 
 
 def _scaled(path: Path, maximum: int) -> np.ndarray:
-    values = read_grey(path)
+    values = read_gray(path)
     if values.dtype == np.uint8:  # somebody has scaled it already
         return values
     shares = np.where(values == MISSING, 0, values).astype(np.float32) / maximum

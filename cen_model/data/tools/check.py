@@ -16,20 +16,20 @@ from torch.utils.data import Dataset as TorchDataset
 
 from cen_model.classes import VOID
 from cen_model.data.dataset import Dataset
-from cen_model.data.geometry import metres
+from cen_model.data.geometry import meters
 
 DEPTHS = np.concatenate([[0.0], np.geomspace(1e-4, 1e5, 1000), [np.inf]])
-"""Edges of the depth histogram, in metres."""
+"""Edges of the depth histogram, in meters."""
 LEVELS = 256
 _FACTORS = (1000, 100, 10, 5, 0.2, 0.1, 0.01, 0.001)
-"""Of units that are mistaken for each other: metres, millimetres, 1/5000 m, …"""
+"""Of units that are mistaken for each other: meters, millimeters, 1/5000 m, …"""
 _ROOM = 2.5
 _WORTH_A_WORKER = 50
 """Frames."""
 _MANY, _FEW = 50, 20
 """Frames that show most classes of a set, and classes of a set that may well not have more."""
 ROOMS, ANYWHERE = (0.8, 7.0), (0.3, 60.0)
-"""Median depth in metres between which a unit is believable: in rooms, and where it may be a street, too."""
+"""Median depth in meters between which a unit is believable: in rooms, and where it may be a street, too."""
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Found:
     """Known depths, by `DEPTHS`."""
     holes: int = 0
     hashes: dict[str, str] = field(default_factory=dict)
-    """Of colour images: the first frame with it."""
+    """Of color images: the first frame with it."""
     levels: set[float] | None = field(default_factory=set)
     """Different values of depth; None if there are more than 8 bits can number."""
     twice: list[str] = field(default_factory=list)
@@ -74,7 +74,7 @@ class _Readings(TorchDataset):
         if "label" in frame:
             reading["pixels"] = np.bincount(frame["label"].ravel(), minlength=VOID + 1)
         if "depth" in frame:
-            depth = metres(frame["depth"])
+            depth = meters(frame["depth"])
             known = depth[depth > 0]
             levels = np.unique(known)
             reading |= {
@@ -138,7 +138,7 @@ def leaks(splits: Mapping[str, Found]) -> list[str]:
 
 
 def depth_statistics(found: Found) -> dict[str, float] | None:
-    """Percentiles of known depth in metres, and the share of holes; None without depth."""
+    """Percentiles of known depth in meters, and the share of holes; None without depth."""
     known = int(found.depths.sum())
     if not known + found.holes:
         return None
@@ -151,7 +151,7 @@ def doubts(found: Found, classes: int, believable: tuple[float, float] = ANYWHER
     """What is readable and yet looks wrong.
 
     Args:
-        believable: median depths in metres, least and greatest.
+        believable: median depths in meters, least and greatest.
     """
     said: list[str] = []
     statistics = depth_statistics(found)
@@ -161,17 +161,17 @@ def doubts(found: Found, classes: int, believable: tuple[float, float] = ANYWHER
         factor = min(_FACTORS, key=lambda each: abs(np.log(median / each / _ROOM)))
         said.append(
             f"depth: the median is {median:.3g} m, which is hard to believe: is the unit another one? With {factor:g} "
-            f"times as many units a metre it would be {median / factor:.3g} m"
+            f"times as many units a meter it would be {median / factor:.3g} m"
         )
-    labelled, used = found.pixels.sum(), np.flatnonzero(found.pixels[:classes])
-    if labelled and found.pixels[VOID] == labelled:
+    labeled, used = found.pixels.sum(), np.flatnonzero(found.pixels[:classes])
+    if labeled and found.pixels[VOID] == labeled:
         said.append("labels: every pixel is void")
     elif found.frames >= _MANY and classes > _FEW and used.size and used[-1] < classes // 2:
         said.append(
             f"labels: of {classes} classes, none after class {used[-1]} occurs in {found.frames} frames: are they of a "
             "set of fewer classes? (data.label_set)"
         )
-    elif labelled and used.tolist() == list(range(classes - 1)) and classes > 2:
+    elif labeled and used.tolist() == list(range(classes - 1)) and classes > 2:
         said.append(
             f"labels: class {classes - 1} alone never occurs, the last one: do the files number classes from 0 on, so "
             "that every class is read as the one before it? (convention from_zero or zero_is_void)"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save as serialise
+from safetensors.numpy import save as serialize
 
 from cen_model.data.dataset import Dataset
 from cen_model.data.formats.packed import KEY, VERSION
@@ -29,7 +29,7 @@ def pack(
 
     Args:
         splits: by name.
-        size: height and width of what is stored; colour is averaged, depth and labels are taken from the nearest pixel.
+        size: height and width of what is stored; color is averaged, depth and labels are taken from the nearest pixel.
         watch: is called for every frame.
 
     Raises:
@@ -42,7 +42,7 @@ def pack(
     }
     tensors = encode(frames)
     checksums = {"crc32": {name: zlib.crc32(tensor) for name, tensor in tensors.items()}}
-    content = serialise(tensors, {KEY: json.dumps(_described(splits, size, modalities) | checksums)})
+    content = serialize(tensors, {KEY: json.dumps(_described(splits, size, modalities) | checksums)})
     write_atomically(path, lambda file: file.write_bytes(content))
 
 
@@ -61,7 +61,7 @@ def _described(splits: Mapping[str, Dataset], size: tuple[int, int], modalities:
         "modalities": list(modalities),
         "size": list(size),
         "classes": list(labels.names) if labels else [],
-        "colours": [list(colour) for colour in labels.colours] if labels else [],
+        "colors": [list(color) for color in labels.colors] if labels else [],
         "frames": {
             split: _names([dataset.describe(index) for index in range(len(dataset))])
             for split, dataset in splits.items()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images of a packed dataset as bytes: colour as JPEG, all others as PNG, without loss.
+"""Images of a packed dataset as bytes: color as JPEG, all others as PNG, without loss.
 
 Depth takes 8 bits, as numbers of levels, where no more than 256 different values occur.
 """
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from cen_model.modalities import IN_METRES
+from cen_model.modalities import IN_METERS
 
 JPEG_QUALITY = 95
 
@@ -35,15 +35,15 @@ def _depth_levels(frames: Frames) -> np.ndarray | None:
     """Return all values of depth in mm, rising, uint16 (≤ 256,); None if there are none, or too many for 8 bits."""
     occurs = np.zeros(65536, bool)
     for frame in (frame for some in frames.values() for frame in some if "depth" in frame):
-        occurs[millimetres(frame["depth"])] = True
+        occurs[millimeters(frame["depth"])] = True
     values = np.flatnonzero(occurs).astype(np.uint16)
     return values if 0 < len(values) <= 256 else None
 
 
 def _encoded(name: str, image: np.ndarray, levels: np.ndarray | None) -> np.ndarray:
     """Return the bytes, uint8 (N,), of an image (H, W) or (H, W, 3)."""
-    if name in IN_METRES:
-        image = millimetres(image)
+    if name in IN_METERS:
+        image = millimeters(image)
     if name == "depth" and levels is not None:
         image = np.searchsorted(levels, image).astype(np.uint8)
     image = np.ascontiguousarray(image[..., ::-1] if image.ndim == 3 else image)
@@ -52,8 +52,8 @@ def _encoded(name: str, image: np.ndarray, levels: np.ndarray | None) -> np.ndar
     return cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1]
 
 
-def millimetres(depth: np.ndarray) -> np.ndarray:
-    """Depth uint16 mm; float metres lose what is below a millimetre or beyond 65 m, and holes become 0."""
+def millimeters(depth: np.ndarray) -> np.ndarray:
+    """Depth uint16 mm; float meters lose what is below a millimeter or beyond 65 m, and holes become 0."""
     if depth.dtype == np.uint16:
         return depth
     known = np.nan_to_num(depth, nan=0, posinf=0, neginf=0)

@@ -13,19 +13,19 @@ import yaml
 
 from cen_model.data.data_config import Split
 from cen_model.data.dataset import Dataset
-from cen_model.data.tools.packed_encodings import millimetres
-from cen_model.modalities import IN_METRES
+from cen_model.data.tools.packed_encodings import millimeters
+from cen_model.modalities import IN_METERS
 from cen_model.utils.files import write_atomically
 
 DEPTH_UNITS = 1000
-"""A metre, in the files written."""
+"""A meter, in the files written."""
 _STAMP = ".prepared"
 
 
 def prepare(splits: Mapping[Split, Dataset], folder: Path, watch: Callable[[], object]) -> Path:
     """Write ``<split>/<modality>/<number>.png`` and dataset.yaml, which a "custom" dataset reads.
 
-    Without loss, but for depth beyond 65 m or below a millimetre. What is there already is not written again, so that
+    Without loss, but for depth beyond 65 m or below a millimeter. What is there already is not written again, so that
     it can be interrupted.
 
     Raises:
@@ -51,8 +51,8 @@ def _description(splits: Mapping[Split, Dataset], names: Mapping[Split, Sequence
     first = next(iter(splits.values()))
     head: dict[str, object] = {"depth_scale": DEPTH_UNITS}
     if first.labels:
-        colours = [list(colour) for colour in first.labels.colours]
-        head |= {"classes": dict(zip(first.labels.names, colours, strict=True)), "labels": "from_zero"}
+        colors = [list(color) for color in first.labels.colors]
+        head |= {"classes": dict(zip(first.labels.names, colors, strict=True)), "labels": "from_zero"}
     if (camera := first.intrinsics(0)) is not None:
         head["intrinsics"] = [float(camera[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2))]
     return yaml.safe_dump({**head, **described}, sort_keys=False, allow_unicode=True)
@@ -73,8 +73,8 @@ def _refuse_others(stamp: Path, splits: Mapping[Split, Dataset], text: str) -> N
 
 
 def _storable(name: str, image: np.ndarray) -> np.ndarray:
-    if name in IN_METRES:
-        return millimetres(image)
+    if name in IN_METERS:
+        return millimeters(image)
     return image[..., ::-1] if image.ndim == 3 else image
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TensorRT through Torch-TensorRT: on Jetsons and data-centre GPUs, and as TensorRT for RTX on those of desktops.
+"""TensorRT through Torch-TensorRT: on Jetsons and data-center GPUs, and as TensorRT for RTX on those of desktops.
 
 Bytes stay outside the engine: TensorRT lets nothing but a cast touch uint8, Torch-TensorRT converts no cast to it, and
 its runtime, up to 2.14 at least, binds no such tensors. Two small kernels of PyTorch convert them.
@@ -23,7 +23,7 @@ from cen_model.deploy.graph import aten
 
 ENGINE = "engine.ep"
 
-# One engine or none. TF32 keeps ten bits of a float32, which would cost depth its millimetres; for speed there is fp16.
+# One engine or none. TF32 keeps ten bits of a float32, which would cost depth its millimeters; for speed there is fp16.
 SETTINGS = {"require_full_compilation": True, "min_block_size": 1, "disable_tf32": True}
 
 _DISTRIBUTIONS = ("torch-tensorrt", "torch-tensorrt-rtx", "tensorrt", "tensorrt-rtx")

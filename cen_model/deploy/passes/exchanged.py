@@ -132,7 +132,7 @@ class _Features:
     def take(self, picks: Sequence[int], order: Sequence[int]) -> Node:
         """The channels in that order, each from the source picked for it. What was made once is used again."""
         places = [(picks[c], self._channels[picks[c]].index(c)) for c in order]
-        # Neighbours in a source stay together: position minus index is the same for all of a run.
+        # Neighbors in a source stay together: position minus index is the same for all of a run.
         runs = groupby(enumerate(places), key=lambda item: (item[1][0], item[1][1] - item[0]))
         runs = [[place for _, place in run] for _, run in runs]
         if len(runs) > _MAX_SLICES:

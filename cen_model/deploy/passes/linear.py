@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Neighbouring linear operations change places or become one: the broadened stem, the ensemble, chains of 1×1.
+"""Neighboring linear operations change places or become one: the broadened stem, the ensemble, chains of 1×1.
 
 Axes: M modalities, C channels.
 """

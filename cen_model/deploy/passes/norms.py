@@ -62,6 +62,6 @@ def _affine(norm: Node) -> tuple[Tensor, Tensor]:
 
 
 def _output(norm: Node) -> Node:
-    """The normalised tensor: the norm itself, or the first of its results."""
+    """The normalized tensor: the norm itself, or the first of its results."""
     items = [user for user in norm.users if is_call(user, operator.getitem)]
     return items[0] if items else norm

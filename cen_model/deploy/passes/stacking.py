@@ -53,10 +53,10 @@ def unstack(graph_module: GraphModule) -> None:
 
 
 def _worth_parting(split: Node) -> bool:
-    """Whether its parts are normalised each in its own way, or not all of them are used."""
+    """Whether its parts are normalized each in its own way, or not all of them are used."""
     items = list(split.users)
-    normalised = any(is_call(user, *NORMS) for item in items for user in item.users)
-    return normalised or len(items) < len(split.meta["val"])
+    normalized = any(is_call(user, *NORMS) for item in items for user in item.users)
+    return normalized or len(items) < len(split.meta["val"])
 
 
 def _is_batchwise(node: Node) -> bool:

@@ -26,7 +26,7 @@ from cen_model.data.data_config import DataConfig, SyntheticConfig
 from cen_model.losses.segmentation import inputs, losses
 from cen_model.models import build
 from cen_model.nn.exchange import exchange_norms
-from cen_model.training.run_config import OptimiserConfig, TrainConfig, plain
+from cen_model.training.run_config import OptimizerConfig, TrainConfig, plain
 
 CLASSES = ("a", "b", "c")
 
@@ -74,19 +74,19 @@ def test_a_history_is_what_the_run_wrote(run):
     half = history.gamma[first].shape[2] // 2
     assert shares[first].tolist() == pytest.approx([1 / half, 0])
     assert all(not shares[name].any() for name in shares if name != first)
-    assert "Of 2 penalised γ that were below θ at an earlier note, 1 are at the end." in explanation([history])
+    assert "Of 2 penalized γ that were below θ at an earlier note, 1 are at the end." in explanation([history])
 
 
 def test_the_explanation_tells_when_and_how_far(run):
     folder, first = run
     history = read(folder)
-    total = sum(int(each.sum()) for each in history.penalised.values())
+    total = sum(int(each.sum()) for each in history.penalized.values())
     text = explanation([history])
     assert f"by step: 0: 0%, 10: {2 / total:.0%}, 20: {1 / total:.0%}." in text
     line = next(line for line in text.splitlines() if line.startswith(f"| {first} |"))
     values = [0.5] * (2 * (history.gamma[first].shape[2] // 2) - 2) + [0.001, 0.3]
-    penalised = ", ".join(f"{np.percentile(values, q):.3f}" for q in (5, 50, 95))
-    assert line.endswith(f"| {penalised} | 0.500, 0.500, 0.500 |")
+    penalized = ", ".join(f"{np.percentile(values, q):.3f}" for q in (5, 50, 95))
+    assert line.endswith(f"| {penalized} | 0.500, 0.500, 0.500 |")
 
 
 def test_a_folder_without_exchange_is_refused(tmp_path):
@@ -203,7 +203,7 @@ def test_sensitivity_to_one_setting_needs_the_other_to_be_the_same():
                 "model": model,
                 "seed": seed,
                 "output": f"runs/{penalty}-{threshold}-{seed}",
-                "optimiser": {"batch": epochs},
+                "optimizer": {"batch": epochs},
             }
         }
 
@@ -213,7 +213,7 @@ def test_sensitivity_to_one_setting_needs_the_other_to_be_the_same():
     assert not _differing_in("penalty", runs[:1])
     assert not _differing_in("penalty", [result(1, 1), result(2, 1, epochs=4)])
     written_before_that_key = [result(1, 1), result(2, 1)]
-    written_before_that_key[1]["config"]["optimiser"]["momentum"] = OptimiserConfig().momentum
+    written_before_that_key[1]["config"]["optimizer"]["momentum"] = OptimizerConfig().momentum
     assert _differing_in("penalty", written_before_that_key) == written_before_that_key
 
 

@@ -113,7 +113,7 @@ def test_depth_of_another_unit(tmp_path, capsys, depth, hint):
 
 @pytest.mark.parametrize(("units", "hint"), [(5, "5 times"), (0.2, "0.2 times"), (1, None)])
 def test_units_that_datasets_are_known_to_mix_up_are_found_in_rooms(units, hint):
-    """Depth / 5000 m that is read as millimetres, and the other way round."""
+    """Depth / 5000 m that is read as millimeters, and the other way round."""
     found = Found(frames=1)
     depth = np.random.default_rng(0).uniform(1.5, 4.5, 10000)
     found.depths += np.histogram(depth * units, DEPTHS)[0]
@@ -225,7 +225,7 @@ def test_what_is_prepared_is_what_was_read(data, capsys):
     assert main(["prepare", *options, "--modalities", "rgb,depth,normal"]) == 0
     names = ("rgb", "depth", "normal")
     again = open_dataset(DataConfig(dataset="custom", root=root / "prepared" / "dataset.yaml"), "test", names)
-    assert again.labels.names == ("floor", "wall", "chair") and again.labels.colours[1] == (200, 0, 0)
+    assert again.labels.names == ("floor", "wall", "chair") and again.labels.colors[1] == (200, 0, 0)
     assert set(again.modalities) == set(names)
     assert again.intrinsics(0)[1, 1] == 31.0
     for index, frame in enumerate(frames["test"]):
@@ -279,9 +279,9 @@ def test_a_contact_sheet_shows_every_modality(data, augmented):
     with Image.open(output) as sheet:
         pixels = np.asarray(sheet)
     assert pixels.shape[1] > 9 * 256 and pixels.shape[0] > 3 * 192
-    if not augmented:  # the label's colours are there, in its own column
+    if not augmented:  # the label's colors are there, in its own column
         column = pixels[:, 7 * 264 + 8 : 8 * 264]
-        assert all((column == colour).all(2).any() for colour in ((10, 20, 30), (200, 0, 0), (0, 200, 0)))
+        assert all((column == color).all(2).any() for color in ((10, 20, 30), (200, 0, 0), (0, 200, 0)))
 
 
 def test_packing_by_command(data, capsys):

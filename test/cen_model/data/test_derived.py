@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Modalities made of depth and colour: planes and rooms whose geometry is known, and slow loops."""
+"""Modalities made of depth and color: planes and rooms whose geometry is known, and slow loops."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_normals_stay_on_their_side_of_an_edge():
         assert angles.max() < 0.1
 
 
-def test_depth_in_millimetres_is_the_same_depth():
+def test_depth_in_millimeters_is_the_same_depth():
     depth = np.rint(plane(unit(0.1, 0.2, -1), 2.0) * 1000)
     assert np.allclose(normals(depth.astype(np.uint16), CAMERA), normals(depth / 1000, CAMERA))
 
@@ -149,7 +149,7 @@ def test_hha_of_a_room():
 def test_height_of_a_camera_that_sees_no_floor():
     """The authors' rule: 1.3 m, unless something lies 0.9 m below it."""
     wall = plane(unit(0, 0, -1), 1.5)
-    for depth, camera_cm in ((wall, 130), (wall * 2, 119)):  # at 3 m, 23.5 pixels below the centre are 1.175 m
+    for depth, camera_cm in ((wall, 130), (wall * 2, 119)):  # at 3 m, 23.5 pixels below the center are 1.175 m
         image = derive("hha", {"depth": depth}, CAMERA)
         assert image[[23, 24], 30, 1].mean() == pytest.approx(camera_cm, abs=3)
 

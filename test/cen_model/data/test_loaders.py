@@ -21,7 +21,7 @@ INPUTS = ("rgb", "depth", "normal")
 
 
 class Noise:
-    """Ten frames of three sizes, one after another, half of the depth in metres."""
+    """Ten frames of three sizes, one after another, half of the depth in meters."""
 
     modalities = ("rgb", "depth", "normal", "shade")
     labels = None
@@ -134,8 +134,8 @@ def test_every_frame_is_evaluated_once_in_order_with_its_likes(workers: int) -> 
             frame = Noise()[index]
             assert np.array_equal(batch["rgb"][position].permute(1, 2, 0).numpy(), frame["rgb"])
             assert np.array_equal(batch["label"][position].numpy(), frame["label"])
-            metres = frame["depth"] / 1000 if frame["depth"].dtype == np.uint16 else frame["depth"]
-            np.testing.assert_allclose(batch["depth"][position, 0].numpy(), metres, rtol=1e-6)
+            meters = frame["depth"] / 1000 if frame["depth"].dtype == np.uint16 else frame["depth"]
+            np.testing.assert_allclose(batch["depth"][position, 0].numpy(), meters, rtol=1e-6)
         assert not isinstance(batch["depth"], Depth)
 
 

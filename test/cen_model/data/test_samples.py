@@ -111,5 +111,5 @@ def test_too_few_samples_and_unequal_shares_are_refused() -> None:
         steps_per_epoch(2, 3)
     with pytest.raises(ValueError, match="fewer than one batch"):
         shuffled_batches(2, 3, 0, range(1))
-    with pytest.raises(ValueError, match=r"optimiser\.batch: 6 samples cannot be shared equally by 4 processes"):
+    with pytest.raises(ValueError, match=r"optimizer\.batch: 6 samples cannot be shared equally by 4 processes"):
         shuffled_batches(10, 6, 0, range(1), 0, 4)

@@ -14,7 +14,7 @@ from cen_model.data.data_config import DataConfig
 from cen_model.data.transforms import Sample, to_sample, training_transform
 
 HEIGHT, WIDTH = 40, 60
-GREY = (124, 116, 104)  # ImageNet's mean in 8 bits
+GRAY = (124, 116, 104)  # ImageNet's mean in 8 bits
 AS_IT_IS = DataConfig(crop=(HEIGHT, WIDTH), scale=(1.0, 1.0), mirror=0.0, jitter=0.0)
 NAMES = ("rgb", "depth", "normal", "hha", "shade", "edge", "texture", "curvature")
 
@@ -54,12 +54,12 @@ def test_geometry_is_joint(scale: tuple[float, float], seed: int) -> None:
 
     y, x = np.divmod(np.round(depth[~padding] * 1000).astype(int) - 1, WIDTH)
     assert np.array_equal(label[~padding], label_of(x, y)), "depth and label show different pixels"
-    # Images are bilinear, 4 grey values to the pixel of the frame: they may differ from the nearest by an output pixel.
+    # Images are bilinear, 4 gray values to the pixel of the frame: they may differ from the nearest by an output pixel.
     tolerance = 4 * max(1.0, 1 / scale[0]) + 1
     for name in set(NAMES) - {"depth"}:
         image = sample[name].numpy().astype(int)
         assert image.shape[1:] == (32, 48)
-        assert ((GREY if name == "rgb" else 128) == image[:, padding].T).all(), name
+        assert ((GRAY if name == "rgb" else 128) == image[:, padding].T).all(), name
         expected = [4 * x, 4 * y] if len(image) == 3 else [2 * x + 2 * y]
         for plane, values in zip(image, expected, strict=False):
             assert np.abs(plane[~padding] - values).max() <= tolerance, name
@@ -96,12 +96,12 @@ def test_targets_are_moved_but_neither_jittered_nor_blanked() -> None:
     assert torch.equal(moved["rgb"], view(AS_IT_IS)["rgb"].flip(-1))
 
 
-def test_depth_is_metres_from_either_unit() -> None:
-    millimetres = coordinate_frame()["depth"]
-    for depth in (millimetres, millimetres.astype(np.float32) / 1000):
+def test_depth_is_meters_from_either_unit() -> None:
+    millimeters = coordinate_frame()["depth"]
+    for depth in (millimeters, millimeters.astype(np.float32) / 1000):
         moved = training_transform(AS_IT_IS, ["depth"])(to_sample({"depth": depth}, ["depth"]))["depth"]
         assert moved.dtype == torch.float32
-        np.testing.assert_allclose(moved[0].numpy(), millimetres / 1000, rtol=1e-6)
+        np.testing.assert_allclose(moved[0].numpy(), millimeters / 1000, rtol=1e-6)
 
 
 def test_a_cutout_is_one_rectangle_of_every_input() -> None:
@@ -117,7 +117,7 @@ def test_a_cutout_is_one_rectangle_of_every_input() -> None:
         starts.add((rows.min(), columns.min()))
         for name in NAMES:
             expected = original[name].numpy().copy()
-            neutral = {"rgb": np.array(GREY)[:, None, None], "depth": 0}.get(name, 128)
+            neutral = {"rgb": np.array(GRAY)[:, None, None], "depth": 0}.get(name, 128)
             expected[(slice(None), *rectangle)] = neutral
             assert np.array_equal(sample[name].numpy(), expected), name
         assert torch.equal(sample["label"], original["label"])
@@ -130,7 +130,7 @@ def test_dropout_blanks_one_modality_at_a_time_and_each_in_turn(names: tuple[str
     for seed in range(30):
         sample = view(replace(AS_IT_IS, modality_dropout=1.0), seed, names, names)
         (name,) = changed(sample, view(AS_IT_IS, 0, names, names))
-        neutral = {"rgb": torch.tensor(GREY)[:, None, None], "depth": torch.tensor(0.0)}.get(name, torch.tensor(128))
+        neutral = {"rgb": torch.tensor(GRAY)[:, None, None], "depth": torch.tensor(0.0)}.get(name, torch.tensor(128))
         assert (sample[name] == neutral).all()
         dropped.append(name)
     assert set(dropped) == set(names)
@@ -149,13 +149,13 @@ def test_probabilities_are_probabilities(key: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["segment2d", "segment25d"])
-def test_no_colour_is_made_between_two_segments(name: str) -> None:
-    colours = np.array([[10, 20, 30], [200, 100, 0]], np.uint8)
-    segments = np.repeat(colours, 20, axis=0)[None].repeat(20, axis=0)
+def test_no_color_is_made_between_two_segments(name: str) -> None:
+    colors = np.array([[10, 20, 30], [200, 100, 0]], np.uint8)
+    segments = np.repeat(colors, 20, axis=0)[None].repeat(20, axis=0)
     transform = training_transform(replace(AS_IT_IS, crop=(20, 40), scale=(1.5, 1.7), jitter=0.5), [name])
     moved = transform(to_sample({name: segments}, [name], (30, 60)))[name]
     seen = {tuple(pixel) for pixel in moved.flatten(1).T.tolist()}
-    assert seen == {tuple(colour) for colour in colours.tolist()}
+    assert seen == {tuple(color) for color in colors.tolist()}
 
 
 def test_frames_are_resized_first() -> None:

@@ -120,8 +120,8 @@ def test_the_predictor_keeps_its_engine_and_takes_every_encoding(small, tmp_path
     assert prediction.confidence.shape == (96, 128) and prediction.confidence.dtype == np.uint8
     assert str(predictor.target) == "eager in fp32 on cpu (as asked for)"
 
-    metres = np.where(depth == 0, np.nan, depth / 1000).astype(np.float32)
-    assert np.array_equal(predictor.predict(rgb, metres).labels, prediction.labels)
+    meters = np.where(depth == 0, np.nan, depth / 1000).astype(np.float32)
+    assert np.array_equal(predictor.predict(rgb, meters).labels, prediction.labels)
     caplog.clear()
     again = Predictor(small, device="cpu", deployment=deployment)
     with caplog.at_level("INFO", "cen_model.deploy"):

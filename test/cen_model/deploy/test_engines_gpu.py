@@ -58,11 +58,11 @@ def test_labels_are_the_networks(engine):
 @pytest.mark.parametrize("hole", [torch.nan, torch.inf, -torch.inf, -1.0])
 def test_every_kind_of_hole_is_the_same_hole(engine, hole):
     each, _, run, _ = engine
-    rgb, depth, per_metre = on_gpu(each)
+    rgb, depth, per_meter = on_gpu(each)
     depth[20:40, 30:60] = 0
-    expected = run(rgb, depth, per_metre)
+    expected = run(rgb, depth, per_meter)
     depth[20:40, 30:60] = hole
-    assert all(torch.equal(x, y) for x, y in zip(run(rgb, depth, per_metre), expected, strict=True))
+    assert all(torch.equal(x, y) for x, y in zip(run(rgb, depth, per_meter), expected, strict=True))
 
 
 def test_another_process_loads_it(engine):
@@ -78,8 +78,8 @@ def test_a_whole_frame_is_one_cuda_graph(engine):
     """Captured with one frame, replayed with others."""
     each, _, run, _ = engine
     captured = CudaEngine(run, each.example())
-    rgb, depth, per_metre = sample_frame(each)
-    for arrays in ((rgb, depth, per_metre), (rgb[::-1], depth[::-1], per_metre)):
+    rgb, depth, per_meter = sample_frame(each)
+    for arrays in ((rgb, depth, per_meter), (rgb[::-1], depth[::-1], per_meter)):
         expected = run(*(torch.from_numpy(x.copy()).to(DEVICE) for x in arrays))
         for actual, x in zip(captured(*arrays), expected, strict=True):
             assert torch.equal(torch.from_numpy(actual), x.cpu())

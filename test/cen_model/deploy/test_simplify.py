@@ -216,12 +216,12 @@ def test_other_convolutions_are_left_to_the_backend(conv):
     assert step.after == step.before
 
 
-def test_a_network_that_never_learnt_to_exchange_is_told():
+def test_a_network_that_never_learned_to_exchange_is_told():
     model = network("cen-light18")
     for norm in exchange_norms(model):
         for single in norm.norms:
             single.weight.data.fill_(0.5)
-    assert "never learnt to exchange" in rewriting_report.pruning(model, {}, {})
+    assert "never learned to exchange" in rewriting_report.pruning(model, {}, {})
     assert "does not exchange" in rewriting_report.pruning(network("rgb"), {}, {})
 
 

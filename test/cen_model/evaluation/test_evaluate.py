@@ -24,7 +24,7 @@ from cen_model.evaluate import main, measure
 from cen_model.evaluation import dataset_evaluation as run_module
 from cen_model.evaluation.inference_modes import InferenceConfig
 from cen_model.evaluation.results import RESULTS
-from cen_model.modalities import normalise
+from cen_model.modalities import normalize
 from cen_model.models import build
 from cen_model.utils.ranks import Ranks
 from helpers.paths import REPOSITORY
@@ -103,7 +103,7 @@ def opened(monkeypatch):
     return asked
 
 
-def labelled(network, frame, size=None):
+def labeled(network, frame, size=None):
     """Labels (H, W) of every output of one frame, resized as stated."""
     depth = torch.from_numpy(frame["depth"].astype(np.float32) / 1000)[None, None]
     images = {"rgb": torch.from_numpy(frame["rgb"]).permute(2, 0, 1)[None].float(), "depth": depth}
@@ -111,7 +111,7 @@ def labelled(network, frame, size=None):
         images["rgb"] = F.interpolate(images["rgb"], size, mode="bilinear", antialias=True)
         images["depth"] = F.interpolate(depth, size, mode="nearest")
     with torch.no_grad():
-        outputs = network({name: normalise(name, image) for name, image in images.items()})
+        outputs = network({name: normalize(name, image) for name, image in images.items()})
     shape = frame["label"].shape
     return {name: F.interpolate(x, shape, mode="bilinear")[0].argmax(0).numpy() for name, x in outputs.items()}
 
@@ -121,7 +121,7 @@ def slow_confusions(network, dataset, size=None):
     total = {name: np.zeros((5, 5), np.int64) for name in ("rgb", "depth", "ensemble")}
     for index in range(len(dataset)):
         frame = dataset[index]
-        for name, labels in labelled(network, frame, size).items():
+        for name, labels in labeled(network, frame, size).items():
             for truth, said in zip(frame["label"].flat, labels.flat, strict=True):
                 if truth != VOID:
                     total[name][truth, said] += 1
@@ -161,7 +161,7 @@ def test_a_missing_modality_is_holes_or_neutral(model, missing):
 
 
 def test_frames_that_lack_a_modality_can_be_measured_without_it(model):
-    class Colour(Frames):
+    class Color(Frames):
         modalities = ("rgb",)
 
         def __getitem__(self, index):
@@ -169,7 +169,7 @@ def test_frames_that_lack_a_modality_can_be_measured_without_it(model):
             del frame["depth"]
             return frame
 
-    assert measure(model, Colour(), DATA, drop=("depth",)) == measure(model, Frames(), DATA, drop=("depth",))
+    assert measure(model, Color(), DATA, drop=("depth",)) == measure(model, Frames(), DATA, drop=("depth",))
 
 
 def test_a_model_in_training_is_measured_in_evaluation(model):
@@ -220,7 +220,7 @@ def test_the_command_writes_what_it_measured(model, weights, opened, tmp_path, c
     for index, each in enumerate(results["frames"]):
         frame = Frames()[index]
         known = frame["label"] != VOID
-        said_labels = labelled(model, frame, (24, 40))["ensemble"]
+        said_labels = labeled(model, frame, (24, 40))["ensemble"]
         right = said_labels == frame["label"]
         confusion = np.histogram2d(frame["label"][known], said_labels[known], bins=range(6))[0].astype(int)
         assert each["iou"] == pytest.approx(expected(confusion)[0], rel=1e-5)

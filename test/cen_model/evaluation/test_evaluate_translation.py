@@ -156,7 +156,7 @@ def test_a_model_in_training_is_measured_in_evaluation(model):
     assert all(map(torch.equal, statistics, model.buffers()))
 
 
-def test_a_missing_modality_is_mid_grey(model):
+def test_a_missing_modality_is_mid_gray(model):
     without = measure(model, Frames(), DATA, drop=("texture",))
     assert without == measure(model, Frames(blank=("texture",)), DATA)
     assert without != measure(model, Frames(), DATA)

@@ -108,7 +108,7 @@ def test_the_page_says_what_was_measured(report, tmp_path):
         attributes["style"] for tag, attributes in parsed.tags if tag == "i" and "width" in attributes.get("style", "")
     ]
     assert [float(re.search(r"width: ([\d.]+)%", style)[1]) for style in bars] == pytest.approx(
-        [100 * 90 / 105, 100 * 40 / 60, 0.0]  # sorted; the last class is in no truth, and labelled where it is not
+        [100 * 90 / 105, 100 * 40 / 60, 0.0]  # sorted; the last class is in no truth, and labeled where it is not
     )
     assert "<b>chair</b> *" in parsed.text
 
@@ -128,27 +128,27 @@ def test_pictures_show_the_truth_the_labels_and_their_errors(report, tmp_path):
     assert all(picture.shape == (height, width, 3) for picture in pictures.values())
     truth, errors = pictures["truth of frame 2"], pictures["errors of frame 2"]
     assert not truth[20].any() and not errors[20].any()  # void
-    for column, colour, wrong in ((80, (255, 0, 0), False), (240, (0, 255, 0), True)):
-        assert tuple(truth[200, column]) == colour
+    for column, color, wrong in ((80, (255, 0, 0), False), (240, (0, 255, 0), True)):
+        assert tuple(truth[200, column]) == color
         assert tuple(pictures["labels of frame 2"][200, column]) == (255, 0, 0)
         assert (tuple(errors[200, column]) == tuple(examples.WRONG)) == wrong
-    assert {tuple(colour) for colour in truth.reshape(-1, 3)} == {(0, 0, 0), *LABELS.colours[:2]}  # none is blended
+    assert {tuple(color) for color in truth.reshape(-1, 3)} == {(0, 0, 0), *LABELS.colors[:2]}  # none is blended
     np.testing.assert_allclose(pictures["rgb of frame 2"][120, 160], (200, 150, 100), atol=3)
     assert "frame 2 (2.png), mean IoU" in parsed.text
 
 
 def test_a_contact_sheet_has_a_row_for_each_frame_whatever_its_size():
-    colours = {"rgb": [(250, 0, 0), (0, 0, 250)], "truth": [(0, 250, 0), (250, 250, 0)]}
+    colors = {"rgb": [(250, 0, 0), (0, 0, 250)], "truth": [(0, 250, 0), (250, 250, 0)]}
     sizes = [(60, 80), (48, 48)]
     frames = [
-        {title: np.full((*size, 3), each[row], np.uint8) for title, each in colours.items()}
+        {title: np.full((*size, 3), each[row], np.uint8) for title, each in colors.items()}
         for row, size in enumerate(sizes)
     ]
     sheet = np.asarray(examples.contact_sheet(frames))
     height, width = examples.PANEL * 3 // 4, examples.PANEL
-    found = {colour: np.argwhere((sheet == colour).all(2)) for each in colours.values() for colour in each}
+    found = {color: np.argwhere((sheet == color).all(2)) for each in colors.values() for color in each}
     assert all(len(pixels) == height * width for pixels in found.values())
-    red, green, blue = (found[colour].mean(0) for colour in [(250, 0, 0), (0, 250, 0), (0, 0, 250)])
+    red, green, blue = (found[color].mean(0) for color in [(250, 0, 0), (0, 250, 0), (0, 0, 250)])
     assert red[0] == green[0] < blue[0] and red[1] == blue[1] < green[1]
 
 

@@ -55,7 +55,7 @@ def slow_logits(network, rgb, depth):
 
 
 def slow_resize(planes, height, width):
-    """Bilinear between pixel centres, clamped at the border: (K, h, w) → (K, height, width), a pixel at a time."""
+    """Bilinear between pixel centers, clamped at the border: (K, h, w) → (K, height, width), a pixel at a time."""
     h, w = planes.shape[1:]
     result = np.empty((len(planes), height, width))
     for i, j in product(range(height), range(width)):
@@ -98,10 +98,10 @@ def test_scales_and_mirrored_views_equal_one_view_at_a_time(average, flip):
     for scale, mirrored in product(scales, (False, True)[: 1 + flip]):
         height, width = round(30 * scale), round(42 * scale)
         image = rgb.astype(float) if scale == 1 else slow_image_resize(rgb, height, width)
-        metres = slow_depth_resize(depth, height, width)
+        meters = slow_depth_resize(depth, height, width)
         if mirrored:
-            image, metres = image[:, ::-1], metres[:, ::-1]
-        logits = slow_logits(network, image, metres)
+            image, meters = image[:, ::-1], meters[:, ::-1]
+        logits = slow_logits(network, image, meters)
         logits = slow_resize(logits[..., ::-1] if mirrored else logits, *size)
         views.append(softmax(logits) if average == "probabilities" else logits)
     assert len(views) == len(network.seen) / 2 == 3 * (1 + flip)  # both versions ran the network as often

@@ -20,7 +20,7 @@ from cen_model.training.run_config import parse, plain
 from helpers.paths import REPOSITORY
 
 TINY = [
-    *("model.encoder_width=0.125", "model.decoder_width=8", "optimiser.batch=4", "hardware.precision=32-true"),
+    *("model.encoder_width=0.125", "model.decoder_width=8", "optimizer.batch=4", "hardware.precision=32-true"),
     *("data.synthetic={size: [32, 48], train_scenes: 4, validation_scenes: 1, test_scenes: 2}", "data.crop=[32, 32]"),
     *("schedule.epochs=2", "schedule.warmup_steps=0"),
 ]

@@ -18,7 +18,7 @@ from cen_model.training.segmentation_task import Loss
 
 
 def slow_resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Bilinear interpolation between pixel centres of (K, h, w), clamped at the border, one pixel at a time."""
+    """Bilinear interpolation between pixel centers of (K, h, w), clamped at the border, one pixel at a time."""
     _, h, w = image.shape
     result = np.empty((image.shape[0], height, width))
     for i in range(height):

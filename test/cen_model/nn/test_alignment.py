@@ -103,11 +103,11 @@ def test_descending_the_alignment_loss_aligns():
     align, x = Align(8), torch.randn(4, 8, 8, 8)
     y = (torch.randn(4, 8, 8, 8) + 2).requires_grad_()
     before = align([x, y]).item()
-    optimiser = torch.optim.Adam([y], lr=0.1)
+    optimizer = torch.optim.Adam([y], lr=0.1)
     for _ in range(20):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         align([x, y]).backward()
-        optimiser.step()
+        optimizer.step()
     assert align([x, y]).item() < before / 2
 
 

@@ -178,7 +178,7 @@ def test_building_needs_no_values(name):
 
 @pytest.mark.parametrize("name", ["resnet18", "efficientnet_b0"])
 def test_measuring_leaves_no_trace(name):
-    """Random numbers are drawn by torchvision's initialisation alone; modes and BatchNorm statistics are untouched."""
+    """Random numbers are drawn by torchvision's initialization alone; modes and BatchNorm statistics are untouched."""
     torch.manual_seed(0)
     network = get_model(name)
     expected = torch.get_rng_state()

@@ -43,17 +43,17 @@ def parts_of(channels, modalities):
 
 def reference(xs, norms, scope):
     """Eq. 5 and 6, channel by channel."""
-    normalised = [norm(x) for norm, x in zip(norms, xs, strict=True)]
+    normalized = [norm(x) for norm, x in zip(norms, xs, strict=True)]
     outputs = []
     for m, norm in enumerate(norms):
         channels = []
         for c in range(norm.num_features):
             allowed = scope == "all" or c in parts_of(norm.num_features, len(norms))[m]
             if allowed and abs(norm.weight[c].item()) < THETA:
-                others = [normalised[k][:, c] for k in range(len(norms)) if k != m]
+                others = [normalized[k][:, c] for k in range(len(norms)) if k != m]
                 channels.append(torch.stack(others).mean(0))
             else:
-                channels.append(normalised[m][:, c])
+                channels.append(normalized[m][:, c])
         outputs.append(torch.stack(channels, dim=1))
     return outputs
 
@@ -82,11 +82,11 @@ def test_values_and_gradients_agree_with_the_reference(modalities, scope, kind):
 
 
 @pytest.mark.parametrize("modalities", [2, 3, 4])
-@pytest.mark.parametrize("penalised", ["none", "own", "all"])
-def test_sparsity_is_the_l1_norm_of_the_penalised_part(modalities, penalised):
+@pytest.mark.parametrize("penalized", ["none", "own", "all"])
+def test_sparsity_is_the_l1_norm_of_the_penalized_part(modalities, penalized):
     norms = norms_with_small_gammas(modalities, 10)
-    layer = ExchangeNorm(norms, ExchangeConfig(penalised=penalised))
-    parts = {"none": [[]] * modalities, "own": parts_of(10, modalities), "all": [range(10)] * modalities}[penalised]
+    layer = ExchangeNorm(norms, ExchangeConfig(penalized=penalized))
+    parts = {"none": [[]] * modalities, "own": parts_of(10, modalities), "all": [range(10)] * modalities}[penalized]
     expected = sum(abs(norm.weight[c].item()) for norm, part in zip(norms, parts, strict=True) for c in part)
     assert layer.sparsity().item() == pytest.approx(expected)
 
@@ -148,7 +148,7 @@ def test_the_first_convolution_counts_on_demand():
 
 def test_no_scope_leaves_the_private_norms_but_keeps_the_penalty():
     norms = norms_with_small_gammas(2, 6)
-    layer = ExchangeNorm(norms, ExchangeConfig(scope="none", penalised="all"))
+    layer = ExchangeNorm(norms, ExchangeConfig(scope="none", penalized="all"))
     x = torch.randn(4, 6, 3, 3)
     assert torch.equal(layer(x), PrivateNorm(norms)(x))
     assert layer.sparsity() > 0

@@ -15,14 +15,14 @@ C = 20
 
 
 def layer_and_parts(policy, modalities=2, **settings):
-    """An exchanging layer of which every other γ is under θ, its input, and the M normalised parts."""
+    """An exchanging layer of which every other γ is under θ, its input, and the M normalized parts."""
     torch.manual_seed(3)
     norms = [nn.BatchNorm2d(C) for _ in range(modalities)]
     for m, norm in enumerate(norms):
         norm.weight.data = torch.where((torch.arange(C) + m) % 2 == 0, 1e-3, 0.5 + torch.rand(C))
     layer = ExchangeNorm(norms, ExchangeConfig(policy=policy, **settings))
     x = torch.randn(modalities * 2, C, 4, 4)
-    return layer, x, layer.normalise(x)
+    return layer, x, layer.normalize(x)
 
 
 def scope(m, modalities=2):
@@ -49,7 +49,7 @@ def test_sum_adds_the_mean_of_the_others_in_scope(modalities):
     assert not layer.replaced().any()
 
 
-def test_soft_gate_is_learnt_and_starts_half_open():
+def test_soft_gate_is_learned_and_starts_half_open():
     layer, x, parts = layer_and_parts("soft_gate")
     output = layer(x).chunk(2)[0]
     torch.testing.assert_close(output[:, 3], parts[0][:, 3] + 0.5 * parts[1][:, 3])
@@ -65,7 +65,7 @@ def test_fixed_exchanges_its_portion_whatever_gamma_is():
     layer, x, parts = layer_and_parts("fixed")
     for norm in layer.norms:
         norm.weight.data.fill_(1.0)
-    parts = layer.normalise(x)
+    parts = layer.normalize(x)
     rgb, depth = layer(x).chunk(2)
     assert layer.replaced().sum(1).tolist() == [6, 6], "30 % of 20 channels"
     torch.testing.assert_close(rgb, torch.cat([parts[1][:, :6], parts[0][:, 6:]], dim=1))

@@ -29,7 +29,7 @@ def image(channels=1, size=(256, 256)):
 
 
 @torch.no_grad()
-def randomise_norms(model):
+def randomize_norms(model):
     """Scaling factors of which about a third lie under the threshold, and shifts."""
     for module in model.modules():
         if isinstance(module, InstanceNorm):
@@ -37,7 +37,7 @@ def randomise_norms(model):
             module.bias.normal_(0, 0.3)
 
 
-def normalised(x, norm):
+def normalized(x, norm):
     """γ (x − μ) / σ + β by hand; without μ and σ for a single pixel."""
     if x[0, 0].numel() > 1:
         variance = x.var((2, 3), correction=0, keepdim=True)
@@ -61,13 +61,13 @@ def slow_generator(model, inputs):
     x, features = list(inputs), []
     for i, stage in enumerate(model.encoder.stages):
         x = [F.conv2d(F.leaky_relu(y, 0.2) if i else y, stage.conv.weight, stage.conv.bias, 2, 1) for y in x]
-        x = [normalised(y, norm) for y, norm in zip(x, stage.norm.norms, strict=True)]
+        x = [normalized(y, norm) for y, norm in zip(x, stage.norm.norms, strict=True)]
         x = exchanged(x, stage.norm.norms, threshold=1e-2)
         features.append(x)
     for i, block in enumerate(model.decoder.blocks):
         x = [F.conv_transpose2d(y.relu(), block.conv.weight, block.conv.bias, 2, 1) for y in x]
         if i < 7:
-            x = [torch.cat([normalised(y, block.norm), skip], 1) for y, skip in zip(x, features[6 - i], strict=True)]
+            x = [torch.cat([normalized(y, block.norm), skip], 1) for y, skip in zip(x, features[6 - i], strict=True)]
     return [y.tanh() for y in x]
 
 
@@ -76,10 +76,10 @@ def test_the_papers_generator_agrees_with_a_slow_one():
     torch.manual_seed(0)
     names = ("depth", "normal", "texture")
     model = build(TranslationConfig(names, exchange=ExchangeConfig(threshold=1e-2), filters=3)).eval()
-    for module in model.modules():  # from pix2pix's start, all images would be nearly grey
+    for module in model.modules():  # from pix2pix's start, all images would be nearly gray
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.kaiming_normal_(module.weight)
-    randomise_norms(model)
+    randomize_norms(model)
     assert 0.2 < model.exchanged_share() < 0.5
     inputs = [image(), image(3), image()]
     with torch.no_grad():
@@ -92,11 +92,11 @@ def test_the_papers_generator_agrees_with_a_slow_one():
 
 @pytest.mark.parametrize(("config", "changing"), [(PAPER, range(8)), (PUBLISHED, range(1, 7))])
 def test_which_convolutions_exchange(config, changing):
-    """All eight in the paper, the second to the seventh in the published code; all eight are penalised in both."""
+    """All eight in the paper, the second to the seventh in the published code; all eight are penalized in both."""
     model = build(config)
     assert all(isinstance(stage.norm, ExchangeNorm) for stage in model.encoder.stages)
     features = sum(stage.norm.norms[0].num_features for stage in model.encoder.stages)
-    assert model.sparsity() == features  # γ starts at 1, and each modality's half is penalised
+    assert model.sparsity() == features  # γ starts at 1, and each modality's half is penalized
     for stage in model.encoder.stages:
         for norm in stage.norm.norms:
             nn.init.constant_(norm.weight, 1e-3)
@@ -179,7 +179,7 @@ def test_images_of_another_size_are_refused_in_words(config, size):
 def test_an_exported_generator_gives_the_same_images(config, widths, exported_at, run_at):
     """At 256×256, where the last norm has a single pixel, in a graph of its own; all larger widths share one."""
     model = build(config).eval()
-    randomise_norms(model)
+    randomize_norms(model)
     example = {name: image(size=(256, exported_at)) for name in config.modalities}
     shapes = ({name: {3: widths} if widths else None for name in config.modalities},)
     exported = torch.export.export(model, (example,), dynamic_shapes=shapes).module()

@@ -18,26 +18,26 @@ def test_labels_have_the_palette_and_everything_else_is_black():
 
 
 def test_depth_is_red_near_blue_far_and_black_in_holes_in_both_units():
-    millimetres = np.array([[0, 600, 5900]], np.uint16)
-    metres = np.array([[np.nan, 0.6, 5.9]], np.float32)
-    hole, near, far = colorize_depth(millimetres)[0].astype(int)
+    millimeters = np.array([[0, 600, 5900]], np.uint16)
+    meters = np.array([[np.nan, 0.6, 5.9]], np.float32)
+    hole, near, far = colorize_depth(millimeters)[0].astype(int)
     assert hole.tolist() == [0, 0, 0]
     assert near[0] > 2 * max(near[1:])
     assert far[2] > far[0]
-    np.testing.assert_array_equal(colorize_depth(metres), colorize_depth(millimetres))
+    np.testing.assert_array_equal(colorize_depth(meters), colorize_depth(millimeters))
     np.testing.assert_array_equal(colorize_depth(np.array([[np.inf, -1]], np.float32)), np.zeros((1, 2, 3)))
 
 
-def test_label_sets_have_their_own_colours_and_everything_else_is_black():
+def test_label_sets_have_their_own_colors_and_everything_else_is_black():
     table = LabelSet(("floor", "wall"), ((1, 2, 3), (200, 0, 0))).table()
     assert table.dtype == np.uint8 and table[:2].tolist() == [[1, 2, 3], [200, 0, 0]]
     assert table.shape == (256, 3) and not table[2:].any()
 
 
-def test_images_of_every_modality_become_colours():
-    colours = np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8)
-    np.testing.assert_array_equal(colorize(colours), colours)
-    np.testing.assert_array_equal(colorize(colours[..., 0]), colours[..., [0, 0, 0]])
+def test_images_of_every_modality_become_colors():
+    colors = np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8)
+    np.testing.assert_array_equal(colorize(colors), colors)
+    np.testing.assert_array_equal(colorize(colors[..., 0]), colors[..., [0, 0, 0]])
     street = np.linspace(20, 80, 100, dtype=np.float32).reshape(10, 10)
     street[0, 0] = np.inf
     image = colorize(street).astype(int)
@@ -59,9 +59,9 @@ def test_pictures_hold_what_was_seen(tmp_path):
         pixels = np.asarray(table.convert("RGB"))
     assert pixels.shape[1] > 4 * size[1]
     assert pixels.shape[0] > ROWS * size[0]
-    colours = {tuple(colour) for colour in pixels.reshape(-1, 3).tolist()}
-    assert {tuple(colour) for colour in palette(13).tolist()} <= colours  # the legend
-    assert len(colours & {tuple(colour) for colour in rgb[:, 0, 0].tolist()}) == ROWS
+    colors = {tuple(color) for color in pixels.reshape(-1, 3).tolist()}
+    assert {tuple(color) for color in palette(13).tolist()} <= colors  # the legend
+    assert len(colors & {tuple(color) for color in rgb[:, 0, 0].tolist()}) == ROWS
 
     with Image.open(tmp_path / "demo.gif") as animation:
         assert animation.n_frames == count

@@ -62,10 +62,10 @@ def test_empty_room_agrees_with_closed_form():
     parts = []
     for axis in range(3):
         for end in (0, 1):
-            size, centre = room + 1, room / 2
-            size[axis], centre[axis] = 0.2, room[axis] * end + (0.1 if end else -0.1)
+            size, center = room + 1, room / 2
+            size[axis], center[axis] = 0.2, room[axis] * end + (0.1 if end else -0.1)
             label = WALL if axis < 2 else (CEILING if end else FLOOR)
-            parts.append(box(label, material, size, centre))
+            parts.append(box(label, material, size, center))
     caster = Caster(parts)
     camera = Camera(intrinsics(SMALL, 0.8), look_at(np.array([1.0, 1.5, 1.4]), np.array([3.5, 4.0, 0.8]), roll=0.1))
     origins, directions = camera.rays(SMALL)
@@ -128,7 +128,7 @@ def test_types_and_ranges(frame):
 
 
 def test_measured_depth_is_a_hole_or_within_the_noise_model(frame):
-    """Noise is at most 4 × 0.0022 z² m, quantisation half of 0.0028 z² m."""
+    """Noise is at most 4 × 0.0022 z² m, quantization half of 0.0028 z² m."""
     z, measured = frame.z_depth.astype(np.float64), frame.depth / 1000.0
     valid = frame.depth > 0
     noise = 4 * 0.0022 * z**2
@@ -150,13 +150,13 @@ def test_depth_error_grows_with_range_and_holes_gather_at_edges():
     assert (depth[z > 8] == 0).all()
 
 
-def test_pictures_show_in_colour_alone():
+def test_pictures_show_in_color_alone():
     """Where wall meets picture there is texture but hardly a step in depth."""
     occlusion, texture, plain = [], [], []
     for seed in range(30, 40):
         frame = scene_dataset.render_scene(seed)
-        neighbours = cv2.dilate((frame.label == PICTURE).astype(np.uint8), np.ones((3, 3))) > 0
-        border = neighbours & (frame.label == WALL)
+        neighbors = cv2.dilate((frame.label == PICTURE).astype(np.uint8), np.ones((3, 3))) > 0
+        border = neighbors & (frame.label == WALL)
         occlusion.append(frame.occlusion_edges[border])
         texture.append(frame.texture_edges[border])
         plain.append(frame.texture_edges[(frame.label == WALL) & ~border])

@@ -30,7 +30,7 @@ TINY = [
     "data.synthetic.train_scenes=4",
     "data.synthetic.validation_scenes=2",
     "data.synthetic.test_scenes=2",
-    "optimiser.batch=4",
+    "optimizer.batch=4",
     "schedule.epochs=2",
     "hardware.precision=32-true",
     "half_weights=false",
@@ -61,7 +61,7 @@ def same(left: Path, right: Path) -> None:
         for key in a:
             assert torch.equal(a[key], b[key]), (name, key)
     a, b = (torch.load(each / "last.state.pt", weights_only=True) for each in (left, right))
-    for part in ("modules", "optimisers", "average", "rng"):
+    for part in ("modules", "optimizers", "average", "rng"):
         equal(a[part], b[part], part)
     a, b = (json.loads((each / "results.json").read_text()) for each in (left, right))
     assert a["scores"] == b["scores"]
@@ -130,7 +130,7 @@ def test_a_file_that_the_disk_does_not_take_costs_no_checkpoint(tmp_path: Path) 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_poisons_nothing(tmp_path: Path) -> None:
     output = tmp_path / "run"
-    rates = ["optimiser.encoder_lr=1e25", "optimiser.decoder_lr=1e25"]
+    rates = ["optimizer.encoder_lr=1e25", "optimizer.decoder_lr=1e25"]
     common = [*TINY, *rates, "schedule.kind=constant", "schedule.warmup_steps=0", f"output={output}"]
     [(status, _, printed)] = runs((None, common))
     assert status == 1

@@ -37,11 +37,11 @@ TINY = [
     "data.synthetic.train_scenes=20",
     "data.synthetic.validation_scenes=3",
     "data.synthetic.test_scenes=3",
-    "optimiser.batch=4",
-    "optimiser.frozen_statistics=true",
-    "optimiser.encoder_lr=0.003",
-    "optimiser.decoder_lr=0.003",
-    "optimiser.clip=1.0",
+    "optimizer.batch=4",
+    "optimizer.frozen_statistics=true",
+    "optimizer.encoder_lr=0.003",
+    "optimizer.decoder_lr=0.003",
+    "optimizer.clip=1.0",
     "schedule.epochs=3",
     "schedule.kind=constant",
     "hardware.precision=32-true",
@@ -55,14 +55,14 @@ TRANSLATION = [
     "model.modalities=[depth, normal]",
     "model.filters=4",
     "model.exchange={scope: all, threshold: 0.01}",
-    "model.normalised=inner",
+    "model.normalized=inner",
     "model.decoder_norms=private",
     "model.dropout=0",
     "data.dataset=synthetic",
     "data.synthetic={size: [64, 64], train_scenes: 4, validation_scenes: 2, test_scenes: 2}",
     "data.workers=0",
-    "optimiser.kind=sgd",
-    "optimiser.batch=2",
+    "optimizer.kind=sgd",
+    "optimizer.batch=2",
     "schedule.epochs=2",
     "validate_every=2",
 ]
@@ -102,7 +102,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory, scene_cache: None):
 
 WAYS = {
     "torchrun": ((), ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")),
-    "devices, and each share in two passes": (("hardware.devices=2", "optimiser.accumulate=2"), ()),
+    "devices, and each share in two passes": (("hardware.devices=2", "optimizer.accumulate=2"), ()),
 }
 
 
@@ -131,9 +131,9 @@ def test_the_published_translation_takes_the_same_steps(tmp_path: Path) -> None:
 
 
 def test_what_is_measured_together_is_the_network_that_is_written(tmp_path: Path) -> None:
-    """Even though each process has normalised other samples; and a stream alone has no weights of an ensemble."""
-    single = ("model.modalities=[depth]", "model.exchange=null", "optimiser.frozen_statistics=false", "ema=null")
-    train_together(tmp_path, *single, "hardware.devices=2", "optimiser.encoder_lr=0.03")
+    """Even though each process has normalized other samples; and a stream alone has no weights of an ensemble."""
+    single = ("model.modalities=[depth]", "model.exchange=null", "optimizer.frozen_statistics=false", "ema=null")
+    train_together(tmp_path, *single, "hardware.devices=2", "optimizer.encoder_lr=0.03")
     together = json.loads((tmp_path / "results.json").read_text())["scores"]
     config = parse([*TINY, *single, f"output={tmp_path}"])
     network, frames = checkpoint.load(tmp_path / "last.safetensors"), open_split(config, "test")

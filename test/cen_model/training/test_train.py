@@ -28,8 +28,8 @@ from cen_model.evaluation.dataset_scores import measure
 from cen_model.models import build
 from cen_model.nn.exchange import exchange_norms
 from cen_model.train import open_split, train
-from cen_model.training.optimizer import build_optimiser, initialise_gamma, learning_rate_factor
-from cen_model.training.run_config import ExchangeTrainingConfig, OptimiserConfig, ScheduleConfig, TrainConfig, parse
+from cen_model.training.optimizer import build_optimizer, initialize_gamma, learning_rate_factor
+from cen_model.training.run_config import ExchangeTrainingConfig, OptimizerConfig, ScheduleConfig, TrainConfig, parse
 from helpers.paths import REPOSITORY
 
 pytestmark = pytest.mark.usefixtures("scene_cache")
@@ -39,7 +39,7 @@ TINY = [
     "model.decoder_width=8",
     "data.synthetic={size: [48, 64], train_scenes: 8, validation_scenes: 2, test_scenes: 3}",
     "data.crop=[40,48]",
-    "optimiser.batch=4",
+    "optimizer.batch=4",
     "schedule.kind=halving",
     "schedule.every=1",
     "schedule.warmup_steps=2",
@@ -65,7 +65,7 @@ def assert_same_run(left: Path, right: Path) -> None:
     assert a["progress"] | {"seconds": 0} == b["progress"] | {"seconds": 0}
     for name, tensor in a["modules"]["network"].items():
         assert torch.equal(tensor, b["modules"]["network"][name]), name
-    first, second = (each["optimisers"]["network"]["state"] for each in (a, b))
+    first, second = (each["optimizers"]["network"]["state"] for each in (a, b))
     for index, slots in first.items():
         assert torch.equal(slots["momentum_buffer"], second[index]["momentum_buffer"])
 
@@ -126,12 +126,25 @@ def test_resuming_equals_never_stopping(tmp_path: Path, overrides: tuple[str, ..
     assert list(outputs) == [*finished.model.streams, "ensemble"]
 
 
+def test_a_run_of_version_0_1_continues(tmp_path: Path) -> None:
+    """Its state has the keys of that version: optimisers, and in the configuration optimiser and penalised."""
+    run(tiny(tmp_path, "schedule.epochs=1"))
+    stored = state(tmp_path)
+    stored["optimisers"] = stored.pop("optimizers")
+    stored["config"]["optimiser"] = stored["config"].pop("optimizer")
+    exchange = stored["config"]["model"]["exchange"]
+    exchange["penalised"] = exchange.pop("penalized")
+    torch.save(stored, tmp_path / "last.state.pt")
+    assert run(tiny(tmp_path, "schedule.epochs=2"))
+    assert state(tmp_path)["progress"]["step"] == 2 * stored["progress"]["step"]
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
         ("model.classes=[wall, floor]", r"13 classes \(bed, .* got 2 other ones"),
         ("model.modalities=[rgb, curvature]", "has no curvature: it has rgb, depth"),
-        ("optimiser.accumulate=3", "4 samples cannot be shared equally by 1 processes and optimiser.accumulate=3"),
+        ("optimizer.accumulate=3", "4 samples cannot be shared equally by 1 processes and optimizer.accumulate=3"),
     ],
 )
 def test_what_the_scenes_do_not_have_is_refused(tmp_path: Path, override: str, message: str) -> None:
@@ -197,8 +210,8 @@ def test_a_network_that_was_lost_comes_again_of_its_state(tmp_path: Path, lose: 
 
 def test_resuming_with_another_configuration_is_refused(tmp_path: Path) -> None:
     assert run(tiny(tmp_path, "schedule.epochs=1"))
-    with pytest.raises(ValueError, match=r"optimiser\.encoder_lr was .* is 0\.5; repeat its overrides"):
-        run(tiny(tmp_path, "schedule.epochs=2", "optimiser.encoder_lr=0.5"))
+    with pytest.raises(ValueError, match=r"optimizer\.encoder_lr was .* is 0\.5; repeat its overrides"):
+        run(tiny(tmp_path, "schedule.epochs=2", "optimizer.encoder_lr=0.5"))
 
 
 @pytest.mark.parametrize(
@@ -218,9 +231,9 @@ def test_unknown_keys_and_wrong_values_are_refused_by_name(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["optimiser.accumulate=0"], r"optimiser\.accumulate: expected at least 1, got 0"),
-        (["optimiser.betas=[0.9,1]"], r"optimiser\.betas: expected at least 0 and less than 1, got \(0\.9, 1\.0\)"),
-        (["optimiser.clip=0"], r"optimiser\.clip: expected more than 0, got 0"),
+        (["optimizer.accumulate=0"], r"optimizer\.accumulate: expected at least 1, got 0"),
+        (["optimizer.betas=[0.9,1]"], r"optimizer\.betas: expected at least 0 and less than 1, got \(0\.9, 1\.0\)"),
+        (["optimizer.clip=0"], r"optimizer\.clip: expected more than 0, got 0"),
         (["exchange.penalty=-1"], r"exchange\.penalty: expected at least 0, got -1"),
         (["schedule.every=0"], r"schedule\.every: expected at least 1, got 0"),
         (["hardware.devices=0"], r"hardware\.devices: expected at least 1, got 0"),
@@ -234,7 +247,7 @@ def test_unknown_keys_and_wrong_values_are_refused_by_name(
         (["task=translation", "save_every=-2"], "save_every: expected at least 0, got -2"),
         (["hardware={recompute: true, compile: true}"], "recompute=true and hardware.compile=true cannot go together"),
         (["task=translation", "hardware.recompute=true"], "recompute: it is for segmentation alone"),
-        (["task=translation", "optimiser.frozen_statistics=true"], "frozen_statistics: it is for segmentation alone"),
+        (["task=translation", "optimizer.frozen_statistics=true"], "frozen_statistics: it is for segmentation alone"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -264,11 +277,11 @@ def small_model() -> torch.nn.Module:
 
 def test_parameter_groups_follow_the_paper() -> None:
     model = small_model()
-    initialise_gamma(model, 0.3)
-    optimiser = build_optimiser(model, OptimiserConfig(weight_decay=1e-5), ExchangeTrainingConfig(lr_factor=10))
+    initialize_gamma(model, 0.3)
+    optimizer = build_optimizer(model, OptimizerConfig(weight_decay=1e-5), ExchangeTrainingConfig(lr_factor=10))
     settings = {
         id(parameter): (group["lr"], group["weight_decay"])
-        for group in optimiser.param_groups
+        for group in optimizer.param_groups
         for parameter in group["params"]
     }
     assert settings.keys() == {id(parameter) for parameter in model.parameters()}
@@ -283,20 +296,20 @@ def test_parameter_groups_follow_the_paper() -> None:
 
 def test_the_penalty_alone_moves_gamma_by_lr_lambda_over_one_minus_momentum() -> None:
     model = small_model()
-    rates = OptimiserConfig(encoder_lr=0.01, momentum=0.9)
+    rates = OptimizerConfig(encoder_lr=0.01, momentum=0.9)
     exchange = ExchangeTrainingConfig(penalty=0.02)
-    optimiser = build_optimiser(model, rates, exchange)
+    optimizer = build_optimizer(model, rates, exchange)
     steps = 200
     for _ in range(steps):
         (exchange.penalty * model.sparsity()).backward()
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
     layer = next(exchange_norms(model))
     gamma = layer.scaling_factors().detach()
     per_step = 0.01 * 0.02 / (1 - 0.9)
     moved = per_step * (steps - 9 * (1 - 0.9**steps))  # momentum needs about nine steps to build up
-    assert gamma[layer.penalised_MC].tolist() == [pytest.approx(1 - moved, rel=1e-4)] * layer.penalised_MC.sum()
-    assert (gamma[~layer.penalised_MC] == 1).all()
+    assert gamma[layer.penalized_MC].tolist() == [pytest.approx(1 - moved, rel=1e-4)] * layer.penalized_MC.sum()
+    assert (gamma[~layer.penalized_MC] == 1).all()
 
 
 def test_schedules() -> None:
@@ -315,7 +328,7 @@ def test_schedules() -> None:
 
 
 def test_frozen_statistics_do_not_move(tmp_path: Path) -> None:
-    assert run(tiny(tmp_path, "schedule.epochs=1", "optimiser.frozen_statistics=true"))
+    assert run(tiny(tmp_path, "schedule.epochs=1", "optimizer.frozen_statistics=true"))
     stored = state(tmp_path)["modules"]["network"]
     means = [tensor for name, tensor in stored.items() if name.endswith("running_mean")]
     assert means
@@ -401,9 +414,9 @@ def test_the_average_is_the_one_of_its_formula(tmp_path: Path) -> None:
 
 
 def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path: Path) -> None:
-    frozen = ("schedule.epochs=2", "optimiser.frozen_statistics=true")
+    frozen = ("schedule.epochs=2", "optimizer.frozen_statistics=true")
     assert run(tiny(tmp_path / "whole", *frozen))
-    assert run(tiny(tmp_path / "parts", *frozen, "optimiser.accumulate=2"))
+    assert run(tiny(tmp_path / "parts", *frozen, "optimizer.accumulate=2"))
     whole, parts = (state(tmp_path / name)["modules"]["network"] for name in ("whole", "parts"))
     for name, tensor in whole.items():
         assert torch.allclose(tensor, parts[name], atol=1e-5), name
@@ -411,7 +424,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path: Path) -> N
 
 def test_pspnet_on_single_samples_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="'pspnet' cannot be trained on one sample at a time"):
-        run(tiny(tmp_path, "model.decoder=pspnet", "optimiser.batch=1"))
+        run(tiny(tmp_path, "model.decoder=pspnet", "optimizer.batch=1"))
 
 
 def test_more_steps_than_the_schedule_has_are_refused(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ TRANSLATION = CONFIG / "train" / "translation.yaml"
 TINY = [
     *("data.dataset=synthetic", "model.modalities=[depth, normal]", "model.filters=4", "data.workers=0"),
     "data.synthetic={size: [64, 64], train_scenes: 4, validation_scenes: 1, test_scenes: 1}",
-    *("validate_every=1", "schedule.epochs=1", "optimiser.batch=2", "model.dropout=0"),
+    *("validate_every=1", "schedule.epochs=1", "optimizer.batch=2", "model.dropout=0"),
 ]
 
 
@@ -62,8 +62,8 @@ def test_the_discriminator_steps_first_and_the_generator_against_it(
     tmp_path: Path, overrides: tuple[str, ...], passes: int
 ) -> None:
     """A step of ours against one by hand: plain modules, plain SGD, and one graph for all, dropout included."""
-    plain = ("optimiser.kind=sgd", "optimiser.momentum=0", "optimiser.encoder_lr=0.01", "optimiser.decoder_lr=0.01")
-    config = tiny(tmp_path, *overrides, *plain, f"optimiser.accumulate={passes}", "model.dropout=0.5")
+    plain = ("optimizer.kind=sgd", "optimizer.momentum=0", "optimizer.encoder_lr=0.01", "optimizer.decoder_lr=0.01")
+    config = tiny(tmp_path, *overrides, *plain, f"optimizer.accumulate={passes}", "model.dropout=0.5")
     ours, theirs = task_of(config), task_of(config)
     torch.manual_seed(1)
     terms = ours.step(batch())
@@ -110,7 +110,7 @@ def test_the_discriminator_steps_first_and_the_generator_against_it(
         assert torch.allclose(tensor, critic.state_dict()[name], atol=1e-5), name
 
 
-def test_from_the_holes_of_a_depth_image_nothing_is_learnt(tmp_path: Path) -> None:
+def test_from_the_holes_of_a_depth_image_nothing_is_learned(tmp_path: Path) -> None:
     """Whatever a generator makes of them, it is neither wrong nor found out there."""
     config = tiny(tmp_path, "model.modalities=[rgb, normal]", "model.target=depth")
     holes = torch.zeros(2, 1, 256, 256, dtype=torch.bool)
@@ -134,7 +134,7 @@ def test_from_the_holes_of_a_depth_image_nothing_is_learnt(tmp_path: Path) -> No
 def test_a_run_learns_continues_and_is_measured(tmp_path: Path) -> None:
     console = Console(quiet=True)
     straight, resumed = tmp_path / "straight", tmp_path / "resumed"
-    twice = ("model.dropout=0.5", "optimiser.accumulate=2")  # the images of a step are made a second time
+    twice = ("model.dropout=0.5", "optimizer.accumulate=2")  # the images of a step are made a second time
     assert train(tiny(straight, *twice, "schedule.epochs=2"), console)
     assert train(tiny(resumed, *twice, "schedule.epochs=1"), console)
     forget_a_key(resumed / "last.state.pt")
@@ -143,7 +143,7 @@ def test_a_run_learns_continues_and_is_measured(tmp_path: Path) -> None:
     for name in ("network", "discriminator"):
         for key, tensor in first["modules"][name].items():
             assert torch.equal(tensor, second["modules"][name][key]), key
-        moments = (each["optimisers"][name]["state"] for each in (first, second))
+        moments = (each["optimizers"][name]["state"] for each in (first, second))
         for slots, others in zip(*(each.values() for each in moments), strict=True):
             assert torch.equal(slots["exp_avg_sq"], others["exp_avg_sq"])
     scores = json.loads((straight / "results.json").read_text())["scores"]

@@ -150,7 +150,7 @@ def test_empty_topics_are_not_chosen():
     assert streams.depth == "/camera/camera/depth/image_rect_raw"
 
 
-def test_coloured_labels_are_not_the_truth_unless_named():
+def test_colored_labels_are_not_the_truth_unless_named():
     names = CAMERAS["ours"][0]
     assert choose(recording(names, encoding="rgb8")).truth is None
     assert choose(recording(names, encoding="rgb8"), truth="/camera/label").truth == "/camera/label"
@@ -169,9 +169,9 @@ def test_what_is_given_is_taken():
     "names, given, words",
     [
         ("/camera/color/image_raw /tf", {}, r"my_bag: no topic looks like depth; name it. there are /camera/color"),
-        ("/camera/depth/image_raw", {}, "no topic looks like colour"),
+        ("/camera/depth/image_raw", {}, "no topic looks like color"),
         ("/imu /tf", {}, r"none is of its type; there are /imu \(sensor_msgs/msg/Imu, 10\), /tf"),
-        (CAMERAS["TUM"][0], {"rgb": "/nope"}, "no colour topic /nope; there are /camera/rgb/image_color"),
+        (CAMERAS["TUM"][0], {"rgb": "/nope"}, "no color topic /nope; there are /camera/rgb/image_color"),
         (CAMERAS["TUM"][0], {"depth": "/imu"}, "no depth topic /imu; there are"),
         (CAMERAS["TUM"][0], {"info": "/tf"}, "no camera_info topic /tf; there are /camera/rgb/camera_info"),
     ],

@@ -106,7 +106,7 @@ CUSTOM = "my_robot_msgs/msg/Reading"
     [("std_msgs/Header header\nfloat64 value\n" + "=" * 80 + "\nMSG: std_msgs/Header\n"
       "builtin_interfaces/Time stamp\nstring frame_id\n", 1.5), ("no { definition", None), ("", None)],
 )  # fmt: skip
-def test_types_that_ros_does_not_bring_are_learnt_or_left_as_bytes(tmp_path, definition, value):
+def test_types_that_ros_does_not_bring_are_learned_or_left_as_bytes(tmp_path, definition, value):
     raw = bytes(STORE.serialize_cdr(header(START), "std_msgs/msg/Header")) + np.float64(1.5).tobytes()
     raw = raw[:20] + raw[20:28].ljust(12, b"\0") + raw[28:]
     with rosbag2.Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as writer:

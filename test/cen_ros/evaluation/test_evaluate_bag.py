@@ -62,7 +62,7 @@ def predictor(weights):
 
 
 def pixels(i, size=SIZE):
-    """Colour and depth of frame i, smooth enough that labels have areas."""
+    """Color and depth of frame i, smooth enough that labels have areas."""
     rng = np.random.default_rng(i)
     rgb = np.kron(rng.integers(0, 256, (6, 8, 3)), np.ones((size[0] // 6, size[1] // 8, 1))).astype(np.uint8)
     depth = np.full(size, 2000 + 2 * i, np.uint16)
@@ -71,7 +71,7 @@ def pixels(i, size=SIZE):
 
 
 def true_labels(i, classes=13):
-    """Truth of frame i, with some pixels unlabelled."""
+    """Truth of frame i, with some pixels unlabeled."""
     rng = np.random.default_rng(1000 + i)
     labels = rng.integers(0, classes, SIZE, dtype=np.uint8)
     labels[rng.random(SIZE) < 0.1] = 255
@@ -244,7 +244,7 @@ def test_one_pair_of_n_meets_its_own_truth(tmp_path, weights):
 
 @pytest.mark.parametrize(("name", "slop"), [("{0:d}.{1:09d}", "0.01"), ("{2:d}", "0.05")])
 def test_truth_from_a_folder(tmp_path, weights, name, slop):
-    """Also with a slop that is larger than the period: no frame takes the truth of its neighbour."""
+    """Also with a slop that is larger than the period: no frame takes the truth of its neighbor."""
     bag = record(tmp_path / "drive", range(5))
     folder = tmp_path / "truth"
     folder.mkdir()
@@ -285,7 +285,7 @@ def test_truth_that_does_not_fit_is_refused_in_words(tmp_path, weights, capsys):
             add_image(bag, TRUTH, np.ascontiguousarray(labels), "mono8", START)
         assert run(tmp_path / name / "out", weights, tmp_path / name)[0] == 1
     said = capsys.readouterr().out
-    assert "it has class 39, but the network tells 13 classes (0 to 12, 255 = unlabelled)" in said
+    assert "it has class 39, but the network tells 13 classes (0 to 12, 255 = unlabeled)" in said
     assert "expected 64x48 pixels, as the labels have, got 32x24" in said
     code, report = run(tmp_path / "out", weights, tmp_path / "classes", "--truth", "none")
     assert (code, report["scores"], report["frames"]) == (0, None, 1)
@@ -309,7 +309,7 @@ def test_malformed_images_cost_their_frame_and_are_told(tmp_path, weights, capsy
     assert all(f"{(START + 2 * PERIOD) / 1e9:.9f}" in text for text in (said, page))
 
 
-def test_images_of_several_sizes_are_labelled_at_their_own(tmp_path, weights, predictor):
+def test_images_of_several_sizes_are_labeled_at_their_own(tmp_path, weights, predictor):
     with BagWriter(tmp_path / "drive") as bag:
         for i, size in enumerate([SIZE, SIZE, (96, 128)]):
             rgb, depth = pixels(i, size)
@@ -318,8 +318,8 @@ def test_images_of_several_sizes_are_labelled_at_their_own(tmp_path, weights, pr
     _, report = run(tmp_path / "out", weights, tmp_path / "drive", "--write-bag")
     assert report["frames"] == 3
     assert report["series"]["plain"][0] is report["series"]["plain"][2] is None
-    with Bag(tmp_path / "out" / "labelled") as labelled:
-        shapes = [(each.message.height, each.message.width) for each in labelled.messages(["/cen_segmentation/label"])]
+    with Bag(tmp_path / "out" / "labeled") as labeled:
+        shapes = [(each.message.height, each.message.width) for each in labeled.messages(["/cen_segmentation/label"])]
     assert shapes == [SIZE, SIZE, (96, 128)]
 
 
@@ -327,7 +327,7 @@ def test_the_written_bag_is_the_input_and_the_labels(tmp_path, weights, predicto
     options = {"storage": "mcap", "latched": ["/camera/color/camera_info"]}
     path = record(tmp_path / "drive", range(4), poses=True, without={(DEPTH, 2)}, **options)
     run(tmp_path / "out", weights, path, "--write-bag")
-    with Bag(path) as before, Bag(tmp_path / "out" / "labelled") as after:
+    with Bag(path) as before, Bag(tmp_path / "out" / "labeled") as after:
         key = ("topic", "receive_ns", "type", "raw")
         old = [[getattr(each, name) for name in key] for each in before.messages(list(before.topics))]
         kept = [[getattr(each, name) for name in key] for each in after.messages(list(before.topics))]
@@ -350,9 +350,9 @@ def test_the_written_bag_is_the_input_and_the_labels(tmp_path, weights, predicto
         assert {name: after.topics[name] for name in before.topics} == before.topics, "what is latched stays latched"
 
     # Labels that a network has published are not the truth, and are not overwritten.
-    code, report = run(tmp_path / "again", weights, tmp_path / "out" / "labelled")
+    code, report = run(tmp_path / "again", weights, tmp_path / "out" / "labeled")
     assert (code, report["streams"]["truth"], report["frames"]) == (0, TRUTH, 3)
-    assert run(tmp_path / "again2", weights, tmp_path / "out" / "labelled", "--write-bag")[0] == 1
+    assert run(tmp_path / "again2", weights, tmp_path / "out" / "labeled", "--write-bag")[0] == 1
 
 
 def test_a_torn_bag_is_evaluated_as_far_as_it_reads(tmp_path, weights, capsys):
@@ -384,10 +384,10 @@ def test_one_bad_bag_does_not_lose_the_others(tmp_path, weights, capsys):
     _, together = run(tmp_path / "together", weights, record(tmp_path / "whole", range(5)))
     assert total["scores"] == together["scores"]
     assert json.loads((folder / "out" / "deep" / "c" / "report.json").read_text())["frames"] == 2
-    assert "2 of 4 bags\n  5 frames labelled" in capsys.readouterr().out
+    assert "2 of 4 bags\n  5 frames labeled" in capsys.readouterr().out
     again, total = run(folder / "out", weights, folder)
     assert (again, len(total["bags"])) == (0, 4), "what was written into the folder is not searched"
-    named = run(folder / "out", weights, folder / "out" / "a" / "labelled")[1]
+    named = run(folder / "out", weights, folder / "out" / "a" / "labeled")[1]
     assert (named["error"], named["frames"]) == (None, 3), "but what is named is evaluated"
 
 
@@ -506,7 +506,7 @@ def test_a_lens_that_zooms_is_looked_through_as_it_was(tmp_path):
     assert geometry.camera("optical", START + 10**12, SIZE) is None and "at the time of some" in geometry.missing
 
 
-def test_building_an_engine_is_not_counted_as_labelling(monkeypatch):
+def test_building_an_engine_is_not_counted_as_labeling(monkeypatch):
     now = [0.0]
 
     class Slow:

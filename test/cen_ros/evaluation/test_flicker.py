@@ -43,12 +43,12 @@ def scene(camera, dtype=np.uint16):
 
 
 def slow_warped(before, now):
-    """The same by loops over pixels, in metres, with scalars."""
+    """The same by loops over pixels, in meters, with scalars."""
     changed = compared = 0
     to_before = np.linalg.inv(before.pose) @ now.pose
-    metres = [view.depth / 1000 if view.depth.dtype == np.uint16 else view.depth for view in (before, now)]
+    meters = [view.depth / 1000 if view.depth.dtype == np.uint16 else view.depth for view in (before, now)]
     for row, column in np.ndindex(now.labels.shape):
-        z = float(metres[1][row, column])
+        z = float(meters[1][row, column])
         if not (np.isfinite(z) and z > 0):
             continue
         ray = [(column - now.intrinsics[0, 2]) / now.intrinsics[0, 0], (row - now.intrinsics[1, 2]) / K[1, 1], 1.0]
@@ -59,7 +59,7 @@ def slow_warped(before, now):
         v = round(before.intrinsics[1, 1] * y / far + before.intrinsics[1, 2])
         if not (0 <= u < SIZE[1] and 0 <= v < SIZE[0]):
             continue
-        there = float(metres[0][v, u])
+        there = float(meters[0][v, u])
         if not (np.isfinite(there) and there > 0) or abs(there - far) > 0.05 or abs(there - far) > 0.05 * far:
             continue
         compared += 1

@@ -25,10 +25,10 @@ RGB[0, 0] = 255  # with an alpha of 255 this would be a NaN
 LABELS = RNG.integers(0, 13, (H, W), dtype=np.uint8)
 CONFIDENCE = RNG.integers(0, 256, (H, W), dtype=np.uint8)
 INTRINSICS = np.array([[500.0, 0, 3.3], [0, 400.0, 1.7], [0, 0, 1]])
-MILLIMETRES = RNG.integers(300, 9000, (H, W)).astype(np.uint16)
-MILLIMETRES[1, 2] = 0
-METRES = MILLIMETRES.astype(np.float32) / 1000
-METRES[2, 3:7] = [np.nan, np.inf, -1, -np.inf]
+MILLIMETERS = RNG.integers(300, 9000, (H, W)).astype(np.uint16)
+MILLIMETERS[1, 2] = 0
+METERS = MILLIMETERS.astype(np.float32) / 1000
+METERS[2, 3:7] = [np.nan, np.inf, -1, -np.inf]
 FORMATS = {PointField.FLOAT32: "f", PointField.UINT32: "I", PointField.UINT8: "B"}
 
 
@@ -45,7 +45,7 @@ def maker(request, monkeypatch):
     return CloudMaker()
 
 
-def make(maker, depth=MILLIMETRES, rgb=RGB, labels=LABELS, confidence=CONFIDENCE, intrinsics=INTRINSICS):
+def make(maker, depth=MILLIMETERS, rgb=RGB, labels=LABELS, confidence=CONFIDENCE, intrinsics=INTRINSICS):
     header = Header(frame_id="optical")
     header.stamp.sec = 7
     return maker.cloud(depth, rgb, labels, confidence, intrinsics, header)
@@ -59,7 +59,7 @@ def point(msg, v, u):
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("depth", [MILLIMETRES, METRES], ids=["uint16", "float32"])
+@pytest.mark.parametrize("depth", [MILLIMETERS, METERS], ids=["uint16", "float32"])
 def test_every_point_is_where_its_pixel_was(maker, depth):
     msg = make(maker, depth)
     assert (msg.height, msg.width, msg.is_dense) == (H, W, False)
@@ -92,11 +92,11 @@ def test_a_message_keeps_its_values_when_the_next_is_made_and_a_new_camera_is_no
     monkeypatch.setattr("sensor_msgs.msg._point_cloud2.ros_python_check_fields", checked, raising=False)
     first = make(maker)
     bytes_before = bytes(first.data)
-    assert bytes(make(maker, MILLIMETRES // 2).data) != bytes_before
-    nearer = make(maker, MILLIMETRES // 2, 255 - RGB, intrinsics=INTRINSICS + 1)
+    assert bytes(make(maker, MILLIMETERS // 2).data) != bytes_before
+    nearer = make(maker, MILLIMETERS // 2, 255 - RGB, intrinsics=INTRINSICS + 1)
     assert bytes(first.data) == bytes_before
-    assert bytes(nearer.data) == bytes(make(CloudMaker(), MILLIMETRES // 2, 255 - RGB, intrinsics=INTRINSICS + 1).data)
-    smaller = make(maker, MILLIMETRES[:3, :4], RGB[:3, :4], LABELS[:3, :4], CONFIDENCE[:3, :4])
+    assert bytes(nearer.data) == bytes(make(CloudMaker(), MILLIMETERS // 2, 255 - RGB, intrinsics=INTRINSICS + 1).data)
+    smaller = make(maker, MILLIMETERS[:3, :4], RGB[:3, :4], LABELS[:3, :4], CONFIDENCE[:3, :4])
     assert (smaller.height, smaller.width, len(smaller.data)) == (3, 4, 12 * smaller.point_step)
     assert point(smaller, 2, 3) == point(first, 2, 3)
 
@@ -115,13 +115,13 @@ def test_both_ways_make_the_same_message_and_its_reader_agrees(monkeypatch):
     reader = pytest.importorskip(
         "sensor_msgs_py.point_cloud2", reason="sensor_msgs_py is not installed: it comes with a ROS distribution"
     )
-    theirs = make(CloudMaker(), METRES)
+    theirs = make(CloudMaker(), METERS)
     monkeypatch.setattr(cloud_module, "_create_cloud", lambda: None)
-    ours = make(CloudMaker(), METRES)
+    ours = make(CloudMaker(), METERS)
     assert ours == theirs
     points = reader.read_points(ours)
     np.testing.assert_array_equal(points["label"].reshape(H, W), LABELS)
-    np.testing.assert_array_equal(np.isnan(points["z"].reshape(H, W)), ~(np.isfinite(METRES) & (METRES > 0)))
+    np.testing.assert_array_equal(np.isnan(points["z"].reshape(H, W)), ~(np.isfinite(METERS) & (METERS > 0)))
 
 
 def test_a_create_cloud_that_cannot_pad_points_is_passed_over(monkeypatch):

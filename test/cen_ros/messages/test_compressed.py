@@ -37,7 +37,7 @@ DEPTH_PNG = png(W, H, 16, 0, png_rows(MM))
         ("webp", coded(RGB, "WEBP", quality=100)),
     ],
 )
-def test_colour(format_, data):
+def test_color(format_, data):
     got = color_to_array(message(format_, data))
     lossy = data.startswith(b"\xff\xd8") or b"VP8 " in data
     assert got.dtype == np.uint8 and got.shape == (H, W, 3)
@@ -45,7 +45,7 @@ def test_colour(format_, data):
 
 
 @pytest.mark.parametrize("codec", ["JPEG", "PNG", "WEBP"])
-def test_a_grey_image_is_colour_too(codec):
+def test_a_gray_image_is_color_too(codec):
     got = color_to_array(message("mono8; jpeg compressed mono8", coded(RGB[..., 0], codec, quality=95)))
     np.testing.assert_allclose(got.astype(int), np.repeat(RGB[..., :1], 3, axis=2), rtol=0, atol=3)
 
@@ -72,24 +72,24 @@ def test_a_rotation_noted_by_the_camera_is_not_applied():
     ("format_", "data"),
     [
         *((name, DEPTH_PNG) for name in ("png", "", "16UC1; png compressed ", "mono16; png compressed ")),
-        # the header of 16-bit depth is not initialised by its publisher
+        # the header of 16-bit depth is not initialized by its publisher
         *((f"16UC1{tail}", b"\xff" * 12 + DEPTH_PNG) for tail in ("; compressedDepth png", "; compressedDepth", "")),
         ("png", b"\0" * 12 + DEPTH_PNG),
-        ("png", png(W, H, 16, 0, png_rows(MM), tag(b"tRNS", b"\0\0"))),  # a grey that is to be transparent
+        ("png", png(W, H, 16, 0, png_rows(MM), tag(b"tRNS", b"\0\0"))),  # a gray that is to be transparent
     ],
 )
-def test_depth_in_millimetres(format_, data):
+def test_depth_in_millimeters(format_, data):
     got = depth_to_array(message(format_, data))
     assert got.dtype == np.uint16
     np.testing.assert_array_equal(got, MM)
 
 
 @pytest.mark.parametrize("format_", ["32FC1; compressedDepth png", "32FC1; compressedDepth", "32FC1"])
-def test_depth_in_metres_is_what_the_publisher_quantised(format_):
+def test_depth_in_meters_is_what_the_publisher_quantized(format_):
     depth = np.random.default_rng(6).uniform(0.5, 9.9, (H, W)).astype(np.float32)
     depth[0, :4] = np.nan, np.inf, 10.0, 0.2
-    quantisation, largest = 100.0, 10.0  # image_transport's defaults
-    a = quantisation * (quantisation + 1)
+    quantization, largest = 100.0, 10.0  # image_transport's defaults
+    a = quantization * (quantization + 1)
     b = 1 - a / largest
     values = np.array([[int(a / z + b) if z < largest else 0 for z in row] for row in depth.tolist()], np.uint16)
     data = struct.pack("<iff", 0, a, b) + png(W, H, 16, 0, png_rows(values))
@@ -115,7 +115,7 @@ PALETTE = coded(Image.fromarray(RGB).quantize(8), "PNG")
 @pytest.mark.parametrize(
     ("read", "format_", "data", "complaint"),
     [
-        (color_to_array, "png", DEPTH_PNG, r"got a PNG of 16-bit grey \('png'\), which looks like depth"),
+        (color_to_array, "png", DEPTH_PNG, r"got a PNG of 16-bit gray \('png'\), which looks like depth"),
         (
             color_to_array,
             "16UC1; compressedDepth png",
@@ -133,22 +133,22 @@ PALETTE = coded(Image.fromarray(RGB).quantize(8), "PNG")
             depth_to_array,
             "jpeg",
             JPEG,
-            "a PNG of 16-bit grey, got a JPEG of 8-bit colour .* may alter depth and labels",
+            "a PNG of 16-bit gray, got a JPEG of 8-bit color .* may alter depth and labels",
         ),
-        (depth_to_array, "png", PNG, "a PNG of 16-bit grey, got a PNG of 8-bit colour"),
-        (depth_to_array, "png", png(W, H, 16, 2, png_rows(RGB.astype(np.uint16))), "got a PNG of 16-bit colour"),
-        (depth_to_array, "png", coded(LABELS, "PNG"), "a PNG of 16-bit grey, got a PNG of 8-bit grey"),
+        (depth_to_array, "png", PNG, "a PNG of 16-bit gray, got a PNG of 8-bit color"),
+        (depth_to_array, "png", png(W, H, 16, 2, png_rows(RGB.astype(np.uint16))), "got a PNG of 16-bit color"),
+        (depth_to_array, "png", coded(LABELS, "PNG"), "a PNG of 16-bit gray, got a PNG of 8-bit gray"),
         (depth_to_array, "16UC1; compressedDepth rvl", b"\0" * 40, "rvl': set compressedDepth.format to png"),
         (depth_to_array, "32FC1; png compressed ", DEPTH_PNG, "expected compressedDepth's header, .*, got none"),
         (depth_to_array, "32FC1", struct.pack("<iff", 0, np.nan, 1) + DEPTH_PNG, "got a=nan, b=1.0"),
         (depth_to_array, "32FC1", struct.pack("<iff", 0, 0, 1) + DEPTH_PNG, "got a=0.0, b=1.0"),
         (depth_to_array, "32FC1", struct.pack("<iff", 0, 1, np.inf) + DEPTH_PNG, "got a=1.0, b=inf"),
-        (label_to_array, "jpeg", coded(LABELS, "JPEG"), "got a JPEG of 8-bit grey .* may alter depth and labels"),
-        (label_to_array, "png", PALETTE, "8- or 16-bit grey, got a PNG of 4-bit colour"),
-        (label_to_array, "png", PNG, "8- or 16-bit grey, got a PNG of 8-bit colour"),
+        (label_to_array, "jpeg", coded(LABELS, "JPEG"), "got a JPEG of 8-bit gray .* may alter depth and labels"),
+        (label_to_array, "png", PALETTE, "8- or 16-bit gray, got a PNG of 4-bit color"),
+        (label_to_array, "png", PNG, "8- or 16-bit gray, got a PNG of 8-bit color"),
         (label_to_array, "png", png(0, 5, 8, 0), "expected an image, got 0x5 pixels"),
         (label_to_array, "png", png(5, 0, 8, 0), "expected an image, got 5x0 pixels"),
-        (label_to_array, "png", png(8, 1, 1, 0, b"\0\x55"), "8- or 16-bit grey, got a PNG of 1-bit grey"),
+        (label_to_array, "png", png(8, 1, 1, 0, b"\0\x55"), "8- or 16-bit gray, got a PNG of 1-bit gray"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_words(read, format_, data, complaint):
@@ -158,7 +158,7 @@ def test_what_cannot_be_meant_is_refused_in_words(read, format_, data, complaint
 
 def test_errors_name_the_topic():
     with pytest.raises(
-        ValueError, match=r"^/c: expected a colour image; expected a JPEG, PNG or WebP image, got 0 bytes"
+        ValueError, match=r"^/c: expected a color image; expected a JPEG, PNG or WebP image, got 0 bytes"
     ):
         rgbd_arrays(message("jpeg", b""), message("png", DEPTH_PNG), ("/c", "/d"))
     with pytest.raises(ValueError, match=r"^/d: expected a depth image; expected a PNG of 16-bit"):

@@ -31,7 +31,7 @@ def test_depth_of_another_resolution_is_resized_without_blending():
 def test_a_pair_that_does_not_fit_is_refused_by_name():
     good = of_pixels(RGB, "rgb8"), of_pixels(MM, "16UC1")
     np.testing.assert_array_equal(rgbd_arrays(*good)[1], MM)
-    with pytest.raises(ValueError, match=r"^/c: expected a colour image; .* rgb8, .*, got '16UC1'"):
+    with pytest.raises(ValueError, match=r"^/c: expected a color image; .* rgb8, .*, got '16UC1'"):
         rgbd_arrays(*reversed(good), names=("/c", "/d"))
     with pytest.raises(ValueError, match=r"^/d: expected a depth image; .* 16UC1, .*, got 'mono8'"):
         rgbd_arrays(good[0], of_pixels(RGB[..., 0], "mono8"), names=("/c", "/d"))

@@ -41,7 +41,7 @@ def image(encoding, height=H, width=W, padding=0, bigendian=0):
 
 @pytest.mark.parametrize(("padding", "bigendian"), LAYOUTS)
 @pytest.mark.parametrize("encoding", COLOR_ENCODINGS)
-def test_every_colour_encoding_padding_and_byte_order(encoding, bigendian, padding):
+def test_every_color_encoding_padding_and_byte_order(encoding, bigendian, padding):
     msg = image(encoding, padding=padding, bigendian=bigendian)
     got, expected = color_to_array(msg), np.array(rgb_reference(msg))
     assert (got.dtype, got.shape) == (np.uint8, (H, W, 3))
@@ -74,7 +74,7 @@ def test_every_depth_encoding_padding_and_byte_order(encoding, bigendian, paddin
 
 @pytest.mark.parametrize(("padding", "bigendian"), LAYOUTS)
 @pytest.mark.parametrize("encoding", LABEL_ENCODINGS)
-def test_labels_beyond_a_byte_are_unlabelled(encoding, bigendian, padding):
+def test_labels_beyond_a_byte_are_unlabeled(encoding, bigendian, padding):
     msg = image(encoding, padding=padding, bigendian=bigendian)
     edges = np.array([0, 1, 127, 254, 255]).astype(np.uint8)
     if LABELS[encoding] != "B":

@@ -14,7 +14,7 @@ from helpers.damaged_messages import Messages
 
 SEEDS, PAIRS = range(12), 1000
 NAMES = ("/camera/color", "/camera/depth")
-MEMORY = 500 * 2**20  # bytes: the largest image that is decoded, and its copy with another order of colours
+MEMORY = 500 * 2**20  # bytes: the largest image that is decoded, and its copy with another order of colors
 
 
 def peak_memory():
@@ -28,7 +28,7 @@ def peak_memory():
 
 
 def check(rgb, depth, size):
-    """Whether a pair becomes arrays; `size` is that of the colour image, None where that is not known."""
+    """Whether a pair becomes arrays; `size` is that of the color image, None where that is not known."""
     try:
         colors, depths = rgbd_arrays(rgb, depth, NAMES)
     except ValueError as error:

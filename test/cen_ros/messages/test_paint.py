@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawings, masks and unlabelled pixels against loops over pixels."""
+"""Drawings, masks and unlabeled pixels against loops over pixels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from cen_model.classes import palette
 from cen_model.reporting.visualize import colorize_labels
-from cen_ros.messages.paint import Painter, mask, measured, with_unlabelled
+from cen_ros.messages.paint import Painter, mask, measured, with_unlabeled
 
 RNG = np.random.default_rng(0)
 SIZE = (7, 9)
@@ -70,19 +70,19 @@ HOLES = [
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(("depth", "expected"), HOLES)
-def test_holes_of_depth_are_unlabelled(depth, expected):
+def test_holes_of_depth_are_unlabeled(depth, expected):
     np.testing.assert_array_equal(measured(depth)[0], np.array(expected, bool))
     labels = np.full(depth.shape, 3, np.uint8)
-    got = with_unlabelled(labels, depth)
+    got = with_unlabeled(labels, depth)
     assert got.dtype == np.uint8
     assert got[0].tolist() == [3 if known else 255 for known in expected]
     assert (labels == 3).all(), "what was given is not written to"
 
 
 @pytest.mark.parametrize("least", [0.2, 0.5, 0.7, 1.0, 1 / 255])
-def test_less_confident_pixels_are_unlabelled(least):
+def test_less_confident_pixels_are_unlabeled(least):
     confidence = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    got = with_unlabelled(np.full((16, 16), 3, np.uint8), None, confidence, least)
+    got = with_unlabeled(np.full((16, 16), 3, np.uint8), None, confidence, least)
     assert got.dtype == np.uint8
     for i in pixels((16, 16)):
         assert got[i] == (255 if int(confidence[i]) < least * 255 else 3)
@@ -92,7 +92,7 @@ def test_both_reasons_add_up_and_without_a_reason_nothing_is_copied():
     depth = np.array([[0, 5, 5]], np.uint16)
     confidence = np.array([[255, 10, 255]], np.uint8)
     labels = np.array([[1, 2, 3]], np.uint8)
-    assert with_unlabelled(labels, depth, confidence, 0.5).tolist() == [[255, 255, 3]]
-    assert with_unlabelled(labels) is labels
-    assert with_unlabelled(labels, None, confidence, 0.0) is labels
-    assert with_unlabelled(labels, None, None, 0.5) is labels
+    assert with_unlabeled(labels, depth, confidence, 0.5).tolist() == [[255, 255, 3]]
+    assert with_unlabeled(labels) is labels
+    assert with_unlabeled(labels, None, confidence, 0.0) is labels
+    assert with_unlabeled(labels, None, None, 0.5) is labels

@@ -30,7 +30,7 @@ from helpers.ros_graph import SECONDS
 from helpers.segmentation_process import frame, image
 
 IMAGES = ("label", "confidence", "color", "overlay", "mask")
-COLOURS = np.vstack([palette(len(CLASSES)), np.zeros((256 - len(CLASSES), 3), np.uint8)])
+COLORS = np.vstack([palette(len(CLASSES)), np.zeros((256 - len(CLASSES), 3), np.uint8)])
 
 
 def newest(queue, header):
@@ -54,7 +54,7 @@ def test_images_fit_each_other_and_their_source(compose, size):
     step = 1 if size == "rgb" else 2
     rgb = rgb[::step, ::step]
     labels = rgb[..., 0] // 32
-    blend = 0.75 * rgb + 0.25 * COLOURS[labels]
+    blend = 0.75 * rgb + 0.25 * COLORS[labels]
     assert {name: msg.encoding for name, msg in seen.items()} == {
         **dict.fromkeys(("label", "confidence", "mask"), "mono8"),
         **dict.fromkeys(("color", "overlay"), "rgb8"),
@@ -62,7 +62,7 @@ def test_images_fit_each_other_and_their_source(compose, size):
     assert all(msg.step == len(msg.data) // msg.height for msg in seen.values())
     np.testing.assert_array_equal(pixels(seen["label"]), labels)
     np.testing.assert_array_equal(pixels(seen["confidence"]), rgb[..., 1])
-    np.testing.assert_array_equal(pixels(seen["color"]), COLOURS[labels])
+    np.testing.assert_array_equal(pixels(seen["color"]), COLORS[labels])
     np.testing.assert_array_equal(pixels(seen["mask"]), np.where((labels == 2) | (labels == 6), 255, 0))
     assert np.abs(pixels(seen["overlay"]) - blend).max() <= 0.5
 
@@ -83,15 +83,15 @@ def test_the_cloud_has_a_point_for_every_pixel_and_the_camera_info_its_stamp(com
     assert (cloud.height, cloud.width) == (48, 64)
     for row, column in [(0, 0), (20, 41), (47, 63)]:
         start = row * cloud.row_step + column * cloud.point_step
-        x, y, z, colour = (
+        x, y, z, color = (
             struct.unpack_from(kind, cloud.data, start + fields[name])[0]
             for name, kind in (("x", "<f"), ("y", "<f"), ("z", "<f"), ("rgb", "<I"))
         )
-        metres = depth[row, column] / 1000 or np.nan
-        expected = [(column - 31.5) / 50 * metres, (row - 23.5) / 52 * metres, metres]
+        meters = depth[row, column] / 1000 or np.nan
+        expected = [(column - 31.5) / 50 * meters, (row - 23.5) / 52 * meters, meters]
         np.testing.assert_allclose([x, y, z], expected, rtol=1e-5, atol=1e-6)
         red, green, blue = map(int, rgb[row, column])
-        assert colour == (red << 16) + (green << 8) + blue
+        assert color == (red << 16) + (green << 8) + blue
         assert cloud.data[start + fields["label"]] == red // 32
         assert cloud.data[start + fields["confidence"]] == green
 
@@ -147,7 +147,7 @@ def test_what_labels_mean_is_there_for_those_who_come_later(compose):
     node = compose()
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     said = json.loads(node.listen("class_map", String, latched).get(timeout=SECONDS).data)
-    assert [each["name"] for each in said["classes"]] == list(CLASSES) and said["unlabelled"] == 255
+    assert [each["name"] for each in said["classes"]] == list(CLASSES) and said["unlabeled"] == 255
 
 
 def preset(name):
@@ -228,7 +228,7 @@ def test_nvblox_gets_camera_info_with_the_masks_stamp(compose, graph):
     np.testing.assert_array_equal(pixels(seen), np.where(frame(8)[0][..., 0] // 32 == 2, 255, 0))
 
 
-def test_kimera_gets_points_in_the_colours_of_its_table(compose, graph):
+def test_kimera_gets_points_in_the_colors_of_its_table(compose, graph):
     node = with_camera_info(compose(**preset("kimera")))
     clouds = graph.listen(PointCloud2, "/semantic_pointcloud")
     node.ready(clouds)
@@ -268,7 +268,7 @@ def test_a_topic_that_cannot_be_leaves_nothing_behind(compose, graph):
     assert graph.node.count_publishers(node.topic("label")) == 1
 
 
-def test_compressed_images_are_labelled_as_raw_ones(compose):
+def test_compressed_images_are_labeled_as_raw_ones(compose):
     """PNG both, so that nothing is lost; depth behind the header that compressedDepth puts before it."""
     node = compose(
         types=(CompressedImage, CompressedImage),
@@ -281,12 +281,12 @@ def test_compressed_images_are_labelled_as_raw_ones(compose):
         publisher.wait_for_listeners(1)
     rgb, depth = frame(5)
     header = image(rgb, "rgb8", 0).header
-    colour = CompressedImage(header=header, format="rgb8; png compressed bgr8")
-    colour.data = cv2.imencode(".png", rgb[..., ::-1])[1].tobytes()
+    color = CompressedImage(header=header, format="rgb8; png compressed bgr8")
+    color.data = cv2.imencode(".png", rgb[..., ::-1])[1].tobytes()
     deep = CompressedImage(header=header, format="16UC1; compressedDepth png")
     deep.data = struct.pack("<iff", 0, 0.0, 0.0) + cv2.imencode(".png", depth)[1].tobytes()
     for _ in range(SECONDS):  # until both ends of the labels' topic know each other
-        node.rgb.publish(colour)
+        node.rgb.publish(color)
         node.depth.publish(deep)
         try:
             label = labels.get(timeout=1)

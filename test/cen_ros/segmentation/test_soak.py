@@ -40,14 +40,14 @@ def test_two_minutes(compose):
         if i % RATE == 0:
             assert node.set(overlay_alpha=second % 10 / 10) == []
         at = next(stamps)
-        colour, deep = image(rgb, "rgb8", at), image(depth, "16UC1", at)
+        color, deep = image(rgb, "rgb8", at), image(depth, "16UC1", at)
         if trouble(second) == "broken":
-            colour.data = colour.data[: len(colour.data) // 2]
+            color.data = color.data[: len(color.data) // 2]
         if trouble(second) != "no rgb":
-            node.rgb.publish(colour)
+            node.rgb.publish(color)
         if trouble(second) != "no depth":
             node.depth.publish(deep)
-        stamp = colour.header.stamp
+        stamp = color.header.stamp
         groups[trouble(second)].add((stamp.sec, stamp.nanosec))
         if second in (10, SECONDS - 1):
             memory[second] = resident_bytes()
@@ -64,7 +64,7 @@ def test_two_minutes(compose):
     replaced = values.get("dropped: a newer one came", 0)
     assert values["dropped: not usable"] >= RATE - 5, "the broken ones"
     unpaired = values.get("dropped: no depth of their time", 0)
-    assert lost <= replaced + unpaired + RATE, "what is not labelled is counted, but for a second of a busy machine's"
+    assert lost <= replaced + unpaired + RATE, "what is not labeled is counted, but for a second of a busy machine's"
     assert len(got) > 0.9 * len(sent)
     assert memory[SECONDS - 1] < 1.05 * memory[10]
-    assert len(got & alone) > RATE, "RGB alone was labelled while depth was missing"
+    assert len(got & alone) > RATE, "RGB alone was labeled while depth was missing"

@@ -91,4 +91,4 @@ def test_percentiles_are_those_of_the_stages():
         assert ordered[98] <= summary.stages_ms[name][0] <= ordered[101]
         assert ordered[188] <= summary.stages_ms[name][1] <= ordered[191]
     assert summary.stages_ms["node"][0] == pytest.approx(np.median(stages[:, 1:].sum(1)))
-    assert measures.total() == "200 frames labelled, 3 dropped: a newer one came, 1 dropped: not usable"
+    assert measures.total() == "200 frames labeled, 3 dropped: a newer one came, 1 dropped: not usable"

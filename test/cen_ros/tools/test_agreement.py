@@ -39,7 +39,7 @@ def recorded(tmp_path_factory):
     options = ["--weights", WEIGHTS, "--device", "cpu", "--output", str(folder / "offline"), "--write-bag"]
     assert evaluate_bag.main([str(folder / "bag"), *options]) == 0
     report = json.loads((folder / "offline" / "report.json").read_text())
-    with Bag(folder / "offline" / "labelled") as bag:
+    with Bag(folder / "offline" / "labeled") as bag:
         labels = by_stamp(each.message for each in bag.messages(["/cen_segmentation/label"]))
     return folder / "bag", report, labels
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demo as a user runs it: real processes, real DDS; small images and a network that has learnt nothing."""
+"""The demo as a user runs it: real processes, real DDS; small images and a network that has learned nothing."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_an_untrained_network_is_scored_and_refused(untrained, cache, tmp_path):
     assert result["strays"] == 0
     with Image.open(tmp_path / "frames.png") as table, Image.open(tmp_path / "demo.gif") as animation:
         assert table.width > 4 * 96
-        assert animation.n_frames == result["labelled"]
+        assert animation.n_frames == result["labeled"]
     assert left_behind(mark) == []
 
 
@@ -127,7 +127,7 @@ def test_absent_weights_are_named_at_once(cache, tmp_path):
     assert "rendering" not in text
 
 
-GOOD = {"labelled": 298, "strays": 0, "miou": 0.812, "latency_ms": {"median": 88.2, "p95": 119.6}}
+GOOD = {"labeled": 298, "strays": 0, "miou": 0.812, "latency_ms": {"median": 88.2, "p95": 119.6}}
 
 
 def test_last_line():
@@ -140,7 +140,7 @@ def test_last_line():
     ("change", "complaint"),
     [
         ({}, None),
-        ({"labelled": 280}, "20 of 300"),
+        ({"labeled": 280}, "20 of 300"),
         ({"miou": 0.59}, "mIoU"),
         ({"miou": None}, "mIoU"),
         ({"strays": 1}, "stamps"),

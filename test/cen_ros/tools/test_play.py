@@ -83,7 +83,7 @@ def slip_of(player) -> float:
 
 @pytest.fixture(scope="module")
 def bag(tmp_path_factory):
-    """Colour and depth of 12 frames, 0.1 s apart; a latched topic that speaks once; a type that nobody has."""
+    """Color and depth of 12 frames, 0.1 s apart; a latched topic that speaks once; a type that nobody has."""
     path = tmp_path_factory.mktemp("bags") / "bag"
     STORE.register(get_types_from_msg("float64 value", CUSTOM))
     with rosbag2.Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:

@@ -105,12 +105,12 @@ def test_a_folder_is_recorded(tmp_path, poses):
     folder = tmp_path / "folder"
     for name in ("color", "depth", "pose"):
         (folder / name).mkdir(parents=True)
-    colour = rng.integers(0, 256, (2, *SIZE, 3), dtype=np.uint8)
+    color = rng.integers(0, 256, (2, *SIZE, 3), dtype=np.uint8)
     depth = rng.integers(0, 2**16, (2, *SIZE), dtype=np.uint16)
     pose = np.eye(4)[[2, 0, 1, 3]]
     pose[:3, 3] = 1.5, -2, 0.25
     for k in range(2):
-        cv2.imwrite(str(folder / f"color/{k}.png"), colour[k, ..., ::-1])
+        cv2.imwrite(str(folder / f"color/{k}.png"), color[k, ..., ::-1])
         cv2.imwrite(str(folder / f"depth/{k}.png"), depth[k])
         if poses:
             np.savetxt(folder / f"pose/{k}.txt", pose)
@@ -119,7 +119,7 @@ def test_a_folder_is_recorded(tmp_path, poses):
         streams = choose(bag)
         assert (streams.info, streams.truth) == (None, None)
         assert ("/tf" in bag.topics) == poses
-        np.testing.assert_array_equal([image_to_array(m.message) for m in bag.messages([streams.rgb])], colour)
+        np.testing.assert_array_equal([image_to_array(m.message) for m in bag.messages([streams.rgb])], color)
         np.testing.assert_array_equal([image_to_array(m.message) for m in bag.messages([streams.depth])], depth)
         assert bag.duration_ns == 33_333_333
         if poses:
@@ -141,7 +141,7 @@ def test_what_is_wrong_is_said(tmp_path, capsys):
     assert main([str(tmp_path), *TOUR]) == 1
     assert f"{tmp_path}: exists already" in capsys.readouterr().err
     assert main([str(tmp_path / "bag"), "--folder", str(tmp_path)]) == 1
-    assert "expected a folder with colour images in color/" in capsys.readouterr().err
+    assert "expected a folder with color images in color/" in capsys.readouterr().err
     assert main([str(tmp_path / "bag"), "--rate", "0"]) == 1
     assert "--rate: expected frames per second above 0, got 0" in capsys.readouterr().err
     assert main([str(tmp_path / "bag"), "--frames", "0"]) == 1

@@ -53,7 +53,7 @@ def test_frames_are_paired_by_exact_stamp_in_any_order():
     assert result["iou"]["e"] is None
     assert result["miou"] == pytest.approx(np.mean([slow_iou(truth, label, c) for c in range(4)]))
     assert result["latency_ms"] == pytest.approx({"median": 20.0, "p95": 29.0})
-    assert (result["sent"], result["received"], result["labelled"], result["strays"]) == (3, 3, 3, 0)
+    assert (result["sent"], result["received"], result["labeled"], result["strays"]) == (3, 3, 3, 0)
 
 
 def test_losses_and_wrong_stamps_are_counted():
@@ -68,7 +68,7 @@ def test_losses_and_wrong_stamps_are_counted():
     for stamp in (0, 1, 99):
         score.add("label", stamp, stamp, image)
     result = score.result()
-    assert (result["sent"], result["received"], result["labelled"], result["strays"]) == (5, 3, 2, 1)
+    assert (result["sent"], result["received"], result["labeled"], result["strays"]) == (5, 3, 2, 1)
     assert score.whole == 2
 
 
@@ -89,9 +89,9 @@ def test_of_a_bag_latency_counts_from_the_image_and_depth_may_be_missing():
             score.add("label", stamp, arrival + (stamp + 1) * 10**6, image)
     result = score.result()
     assert result["latency_ms"] == pytest.approx({"median": 2.0, "p95": 3.8})
-    assert (result["sent"], result["received"], result["labelled"], score.whole) == (4, 4, 3, 3)
-    assert in_words(result) == "mIoU 1.000, 3 of 4 frames labelled, latency 2 ms median, 4 ms p95"
-    assert in_words(Score(("rgb", "label"), CLASSES).result()) == "0 of 0 frames labelled, no labels"
+    assert (result["sent"], result["received"], result["labeled"], score.whole) == (4, 4, 3, 3)
+    assert in_words(result) == "mIoU 1.000, 3 of 4 frames labeled, latency 2 ms median, 4 ms p95"
+    assert in_words(Score(("rgb", "label"), CLASSES).result()) == "0 of 0 frames labeled, no labels"
 
 
 def test_frames_that_never_get_labels_are_let_go():
@@ -111,13 +111,13 @@ def test_truth_of_some_frames_makes_no_strays_of_the_others():
         for kind in ("rgb", "label") if stamp else score.stamps:
             score.add(kind, stamp, stamp, image)
     result = score.result()
-    assert (result["sent"], result["labelled"], result["strays"], result["miou"]) == (4, 4, 0, 1.0)
+    assert (result["sent"], result["labeled"], result["strays"], result["miou"]) == (4, 4, 0, 1.0)
 
 
 def test_truth_of_other_classes_is_refused():
     score = Score(("truth", "label"), CLASSES)
     score.add("truth", 0, 0, np.full((2, 2), 5, np.uint8))
-    with pytest.raises(ValueError, match=r"it has class 5, but the network tells 5 classes \(0 to 4, 255 = unlabelled"):
+    with pytest.raises(ValueError, match=r"it has class 5, but the network tells 5 classes \(0 to 4, 255 = unlabeled"):
         score.add("label", 0, 0, np.zeros((2, 2), np.uint8))
     assert not score.confusion.any()
 
@@ -159,5 +159,5 @@ def test_the_names_of_classes_are_those_that_the_node_tells(graph, tmp_path):
     assert scorer.wait() == 0, scorer.said()
     result = json.loads((tmp_path / "score.json").read_text())
     assert result["iou"] == {"a": 0.5, "b": 1.0, "c": 1.0, "d": 0.0, "e": None}
-    assert (result["sent"], result["received"], result["labelled"], result["strays"]) == (3, 2, 3, 0)
+    assert (result["sent"], result["received"], result["labeled"], result["strays"]) == (3, 2, 3, 0)
     assert "rgb of stamp 1.000000000: expected" in scorer.said()

@@ -82,7 +82,7 @@ def test_test_alone_is_validation_too(tmp_path):
         open_dataset(write(tmp_path, described), "validation", ["rgb", "depth"])
 
 
-def test_depth_in_metres_as_arrays(tmp_path):
+def test_depth_in_meters_as_arrays(tmp_path):
     config = write(tmp_path, depth_scale=1, train={"rgb": FOLDERS["rgb"], "depth": "arrays"})
     (tmp_path / "arrays").mkdir()
     for seed in range(3):
@@ -94,7 +94,7 @@ def test_depth_in_metres_as_arrays(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("stored", "scale", "metres"),
+    ("stored", "scale", "meters"),
     [
         (np.float32(2.5), None, 2.5),
         (np.float64(2.5), None, 2.5),
@@ -104,13 +104,13 @@ def test_depth_in_metres_as_arrays(tmp_path):
         (np.uint16(2500), 5000, 0.5),
     ],
 )
-def test_the_unit_of_depth_is_told_or_what_is_usual_for_the_type(tmp_path, stored, scale, metres):
+def test_the_unit_of_depth_is_told_or_what_is_usual_for_the_type(tmp_path, stored, scale, meters):
     described = {key: value for key, value in DESCRIBED.items() if key != "depth_scale"}
     told = {} if scale is None else {"depth_scale": scale}
     config = write(tmp_path, described, train={"depth": "arrays"}, **told)
     (tmp_path / "arrays").mkdir()
     np.save(tmp_path / "arrays" / "0.npy", np.full((H, W), stored))
-    assert np.unique(open_dataset(config, "train", ["depth"])[0]["depth"]).tolist() == [metres]
+    assert np.unique(open_dataset(config, "train", ["depth"])[0]["depth"]).tolist() == [meters]
 
 
 @pytest.mark.parametrize(
@@ -129,10 +129,10 @@ def test_conventions(tmp_path, labels, ids):
     assert open_dataset(config, "train", ["rgb"])[0]["label"][0].tolist() == ids
 
 
-def test_colours(tmp_path):
-    colours = {"floor": [1, 2, 3], "wall": [4, 5, 6], "person": [255, 0, 0]}
-    labels = open_dataset(write(tmp_path, classes=colours), "train", ["rgb"]).labels
-    assert dict(zip(labels.names, map(list, labels.colours), strict=True)) == colours
+def test_colors(tmp_path):
+    colors = {"floor": [1, 2, 3], "wall": [4, 5, 6], "person": [255, 0, 0]}
+    labels = open_dataset(write(tmp_path, classes=colors), "train", ["rgb"]).labels
+    assert dict(zip(labels.names, map(list, labels.colors), strict=True)) == colors
 
 
 @pytest.mark.parametrize(

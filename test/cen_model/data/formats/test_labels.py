@@ -12,7 +12,7 @@ import yaml
 from PIL import Image
 
 from cen_model.classes import CITYSCAPES19, LABEL_SETS, NYU13, NYU13_OF_NYU40, NYU40, SUN37
-from cen_model.data.formats.image_files import read_depth, read_grey, read_label, read_rgb
+from cen_model.data.formats.image_files import read_depth, read_gray, read_label, read_rgb
 from cen_model.data.formats.label_conventions import CONVENTIONS, FROM_ZERO, ZERO_IS_VOID, Convention, explain, to_ids
 
 PATH = Path("a label.png")
@@ -81,19 +81,19 @@ def test_label_files_give_what_is_stored(tmp_path):
     palette = Image.fromarray(values, "P")
     palette.putpalette(np.random.default_rng(0).integers(0, 256, 768, np.uint8).tobytes())
     palette.save(tmp_path / "palette.png")
-    Image.fromarray(values).save(tmp_path / "grey.png")
+    Image.fromarray(values).save(tmp_path / "gray.png")
     Image.fromarray(values.astype(np.uint16)).save(tmp_path / "deep.png")
     Image.fromarray(np.repeat(values[..., None], 3, 2)).save(tmp_path / "three.png")
     np.save(tmp_path / "array.npy", values)
-    for name in ("palette.png", "grey.png", "deep.png", "three.png", "array.npy"):
+    for name in ("palette.png", "gray.png", "deep.png", "three.png", "array.npy"):
         assert (read_label(tmp_path / name) == values).all(), name
     Image.fromarray(values > 7).save(tmp_path / "bits.png")
     assert (read_label(tmp_path / "bits.png") == (values > 7)).all()
 
 
-def test_labels_as_colours_are_refused(tmp_path):
+def test_labels_as_colors_are_refused(tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)).save(tmp_path / "a.png")
-    with pytest.raises(ValueError, match=r"a\.png.*colour"):
+    with pytest.raises(ValueError, match=r"a\.png.*color"):
         read_label(tmp_path / "a.png")
 
 
@@ -109,17 +109,17 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
             cut.append(tmp_path / f"cut_{kept}_{whole.name}")
             cut[-1].write_bytes(whole.read_bytes()[:kept])
     for path in [*cut, tmp_path / "not there.png", tmp_path]:
-        for read in (read_label, read_rgb, read_grey, read_depth):
+        for read in (read_label, read_rgb, read_gray, read_depth):
             with pytest.raises(ValueError, match=path.name):
                 read(path)
 
 
-def test_colours_are_rgb_without_transparency(tmp_path):
-    colours = np.random.default_rng(0).integers(0, 256, (6, 7, 4), np.uint8)
-    Image.fromarray(colours).save(tmp_path / "a.png")
-    assert (read_rgb(tmp_path / "a.png") == colours[..., :3]).all()
-    Image.fromarray(colours[..., 0]).save(tmp_path / "grey.png")
-    assert (read_rgb(tmp_path / "grey.png") == colours[..., :1]).all()
+def test_colors_are_rgb_without_transparency(tmp_path):
+    colors = np.random.default_rng(0).integers(0, 256, (6, 7, 4), np.uint8)
+    Image.fromarray(colors).save(tmp_path / "a.png")
+    assert (read_rgb(tmp_path / "a.png") == colors[..., :3]).all()
+    Image.fromarray(colors[..., 0]).save(tmp_path / "gray.png")
+    assert (read_rgb(tmp_path / "gray.png") == colors[..., :1]).all()
 
 
 def test_depth_of_eight_bits_is_refused(tmp_path):
@@ -137,8 +137,8 @@ def test_13_classes_of_40():
     assert SUN37[-1] == "bag"
 
 
-def test_every_label_set_has_a_colour_for_each_class():
+def test_every_label_set_has_a_color_for_each_class():
     for labels in LABEL_SETS.values():
-        assert len(labels.names) == len(labels.colours) == len(set(labels.names)) == len(set(labels.colours))
+        assert len(labels.names) == len(labels.colors) == len(set(labels.names)) == len(set(labels.colors))
     assert len(CITYSCAPES19) == 19
     assert CITYSCAPES19["rider"] == (255, 0, 0)

@@ -24,7 +24,7 @@ PARTS = {"train": TRAIN, "validation": TEST, "test": TEST}
 
 
 def frame(name: str) -> dict[str, np.ndarray]:
-    """Colour, depth in mm, and labels of 0 = void and 1 to 40, by the frame's name."""
+    """Color, depth in mm, and labels of 0 = void and 1 to 40, by the frame's name."""
     random = np.random.default_rng(int(name))
     label = random.integers(0, 41, (H, W), np.uint8)
     label[0, :3] = 0, 1, 40

@@ -29,8 +29,8 @@ class Frames:
 
     modalities = ("rgb", "depth", "normal")
 
-    def __init__(self, count, first, levels=200, labels=LABEL_SETS["nyu40"], metres=False):
-        self.labels, self._count, self._first, self._levels, self._metres = labels, count, first, levels, metres
+    def __init__(self, count, first, levels=200, labels=LABEL_SETS["nyu40"], meters=False):
+        self.labels, self._count, self._first, self._levels, self._meters = labels, count, first, levels, meters
 
     def __len__(self):
         return self._count
@@ -41,7 +41,7 @@ class Frames:
         smooth = cv2.GaussianBlur(random.integers(0, 256, (*SIZE, 3), np.uint8), (0, 0), 4)
         frame = {
             "rgb": smooth,
-            "depth": depth / np.float32(1000) if self._metres else depth,
+            "depth": depth / np.float32(1000) if self._meters else depth,
             "normal": random.integers(0, 256, (*SIZE, 3), np.uint8),
         }
         if self.labels:
@@ -63,9 +63,9 @@ def packed(tmp_path, modalities=("rgb", "depth", "normal"), size=SIZE, **options
 
 
 @pytest.mark.parametrize("levels", [200, 1500])
-@pytest.mark.parametrize("metres", [False, True])
-def test_all_but_colour_comes_back_exactly(tmp_path, levels, metres):
-    splits, path = packed(tmp_path, levels=levels, metres=metres)
+@pytest.mark.parametrize("meters", [False, True])
+def test_all_but_color_comes_back_exactly(tmp_path, levels, meters):
+    splits, path = packed(tmp_path, levels=levels, meters=meters)
     for split, source in splits.items():
         dataset = Packed(path, split)
         assert len(dataset) == len(source) and dataset.labels == LABEL_SETS["nyu40"]
@@ -73,7 +73,7 @@ def test_all_but_colour_comes_back_exactly(tmp_path, levels, metres):
             ours, theirs = dataset[index], source[index]
             for name in ("label", "normal"):
                 assert np.array_equal(ours[name], theirs[name]), name
-            depth = np.rint(theirs["depth"] * 1000).astype(np.uint16) if metres else theirs["depth"]
+            depth = np.rint(theirs["depth"] * 1000).astype(np.uint16) if meters else theirs["depth"]
             assert np.array_equal(ours["depth"], depth)
             assert np.abs(ours["rgb"].astype(int) - theirs["rgb"]).mean() < 3
             assert dataset.describe(index).startswith(f"{source.describe(index).split(',')[0].split('/')[-1]} (in ")
@@ -210,7 +210,7 @@ def test_files_that_a_budget_made_lossy_are_read(tmp_path):
         assert np.array_equal(ours["label"], frame["label"])
 
 
-def test_depth_along_the_axis_is_stored_in_millimetres_too(tmp_path):
+def test_depth_along_the_axis_is_stored_in_millimeters_too(tmp_path):
     class Rooms(Frames):
         modalities = ("zbuffer",)
 

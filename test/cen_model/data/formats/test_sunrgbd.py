@@ -131,11 +131,11 @@ def test_every_layout_gives_the_frames(root, split):
     dataset = open_dataset(DataConfig("sunrgbd", root), split, ["rgb", "depth"])
     assert len(dataset) == len(numbers)
     assert dataset.labels.names == SUN37
-    by_colour = {frame(number)["rgb"].tobytes(): number for number in numbers}
+    by_color = {frame(number)["rgb"].tobytes(): number for number in numbers}
     found = set()
     for index in range(len(dataset)):
         read = dataset[index]
-        number = by_colour[read["rgb"].tobytes()]
+        number = by_color[read["rgb"].tobytes()]
         made = frame(number)
         found.add(number)
         assert read["depth"].dtype == np.uint16

@@ -16,14 +16,14 @@ from cen_model.modalities import MODALITIES
 
 H, W = 4, 6
 DEEP = {"depth_euclidean": "depth", "depth_zbuffer": "zbuffer", "edge_occlusion": "edge", "edge_texture": "texture"}
-COLOURED = {
+COLORED = {
     "rgb": "rgb",
     "normal": "normal",
     "principal_curvature": "curvature",
     "segment_unsup2d": "segment2d",
     "segment_unsup25d": "segment25d",
 }
-OURS = DEEP | COLOURED | {"reshading": "shade"}
+OURS = DEEP | COLORED | {"reshading": "shade"}
 
 
 def image(domain: str, seed: int) -> np.ndarray:
@@ -58,7 +58,7 @@ def test_every_domain_is_read(tmp_path, layout):
     for domain, name in OURS.items():
         stored = image(domain, 200)
         assert read[name].shape == ((H, W, 3) if MODALITIES[name].channels == 3 else (H, W)), domain
-        if domain in COLOURED:
+        if domain in COLORED:
             assert (read[name] == stored).all()
         elif domain == "reshading":
             assert (read[name] == stored[..., 0]).all()
@@ -80,9 +80,9 @@ def test_parts_share_nothing_and_leave_nothing_out(tmp_path, layout, buildings, 
     seen, places = [], []
     for split in ("train", "validation", "test"):
         dataset = open_dataset(DataConfig("taskonomy", tmp_path), split, ["rgb", "depth"])
-        colours = {dataset[index]["rgb"].tobytes() for index in range(len(dataset))}
-        assert colours
-        seen.append(colours)
+        colors = {dataset[index]["rgb"].tobytes() for index in range(len(dataset))}
+        assert colors
+        seen.append(colors)
         parts = [part for index in range(len(dataset)) for part in Path(dataset.describe(index).split(", ")[0]).parts]
         places.append({part for part in parts if part in names})
     assert len(set.union(*seen)) == sum(map(len, seen)) == buildings * views
@@ -130,7 +130,7 @@ def test_views_that_never_have_together_what_is_asked_for_are_refused(tmp_path):
 
 @pytest.mark.parametrize("layout", ["domains", "buildings"])
 def test_normals_are_made_of_the_depth_along_the_axis(tmp_path, layout):
-    """A wall 2 m ahead, which along the ray is farther away the more a pixel is off the centre."""
+    """A wall 2 m ahead, which along the ray is farther away the more a pixel is off the center."""
     write(tmp_path, 3, 1, layout, ("rgb", "depth_euclidean", "depth_zbuffer"))
     size = (96, 128)
     x, y = rays(size, default_intrinsics(size))
