@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal, NoReturn
 
 from cen_model.classes import NYU13
-from cen_model.utils.names import look_up, unknown
+from cen_model.utils.validation import look_up, unknown
 
 Region = Literal["none", "own", "all"]
 """A set of channels of modality m: no channel, its own one of M equal parts (paper § 3.3), or every channel."""

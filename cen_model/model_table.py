@@ -16,7 +16,7 @@ from cen_model.arguments import height_width
 from cen_model.config import NetworkConfig, TranslationConfig
 from cen_model.modalities import modality
 from cen_model.nn.complexity import Cost, measure
-from cen_model.utils.names import look_up
+from cen_model.utils.validation import look_up
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -29,7 +29,7 @@ from cen_model.nn.pspnet import PSPNet
 from cen_model.nn.refinenet import RefineNet
 from cen_model.nn.unet import Down, InstanceNorm, UNetDecoder, UNetEncoder
 from cen_model.registry import REGISTRY
-from cen_model.utils.names import look_up
+from cen_model.utils.validation import look_up
 
 DECODERS = {
     "refinenet": partial(RefineNet, kernel_size=3),

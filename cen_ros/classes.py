@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from cen_model.classes import VOID, palette
 from cen_model.config import from_dict
 from cen_model.utils.files import find_weights, write_atomically
-from cen_model.utils.names import look_up
+from cen_model.utils.validation import look_up
 
 KIMERA_LABELS = 21
 """How many labels Kimera-Semantics is compiled for (kTotalNumberOfLabels), its unknown one included."""

@@ -24,8 +24,8 @@ ROS = {
     "message_filters",
     "ament_index_python",
 }
-# What a model file may use besides the others: configurations, the names of the classes, and help with names.
-BELOW_MODELS = {"cen_model.arguments", "cen_model.config", "cen_model.classes", "cen_model.utils.names"}
+# What a model file may use besides the others: configurations, the names of the classes, and checks of names.
+BELOW_MODELS = {"cen_model.arguments", "cen_model.config", "cen_model.classes", "cen_model.utils.validation"}
 
 
 def module_name(path: Path) -> str:

@@ -19,7 +19,7 @@ from cen_model.data.formats.layouts import Layout, open_layout
 from cen_model.data.formats.packed import open_packed
 from cen_model.scenes.scene_dataset import SyntheticScenes, prerender
 from cen_model.utils.files import cache_directory
-from cen_model.utils.names import look_up
+from cen_model.utils.validation import look_up
 
 
 class Synthetic(SyntheticScenes):

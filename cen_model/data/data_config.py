@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from cen_model.utils.ranges import AT_LEAST_0, AT_LEAST_1, POSITIVE, SHARE, check
+from cen_model.utils.validation import AT_LEAST_0, AT_LEAST_1, POSITIVE, SHARE, check
 
 Split = Literal["train", "validation", "test"]
 """What is learned from, what chooses among checkpoints and settings, and what is measured at the end.

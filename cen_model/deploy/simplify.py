@@ -23,7 +23,7 @@ from cen_model.deploy.passes.norms import fold_norms
 from cen_model.deploy.passes.pools import separate_pools
 from cen_model.deploy.passes.stacking import unstack
 from cen_model.deploy.passes.winograd import winograd
-from cen_model.utils.names import look_up
+from cen_model.utils.validation import look_up
 
 PASSES: dict[str, Callable[[GraphModule], None]] = {
     "constants": fold_constants,

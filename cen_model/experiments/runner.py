@@ -36,7 +36,7 @@ from cen_model.evaluation.results import RESULTS
 from cen_model.experiments.experiment_table import folder_of, write_tables
 from cen_model.training.config_changes import refuse_changes
 from cen_model.training.run_config import parse, plain
-from cen_model.utils.names import unknown
+from cen_model.utils.validation import unknown
 
 TRAIN = (sys.executable, "-m", "cen_model.train")
 

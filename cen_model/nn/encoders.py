@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cen_model.nn.encoder_surgery import dilate, scale_width, stem_for
-from cen_model.utils.names import unknown
+from cen_model.utils.validation import unknown
 
 STRIDES = (4, 8, 16, 32)
 

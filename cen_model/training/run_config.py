@@ -13,8 +13,7 @@ from jsonargparse import auto_cli
 
 from cen_model.config import SegmentationConfig, TranslationConfig, refuse_renamed_keys
 from cen_model.data.data_config import DataConfig
-from cen_model.utils.names import look_up
-from cen_model.utils.ranges import AT_LEAST_0, AT_LEAST_1, DECAY, POSITIVE, SHARE, check
+from cen_model.utils.validation import AT_LEAST_0, AT_LEAST_1, DECAY, POSITIVE, SHARE, check, look_up
 
 
 @dataclass(frozen=True)

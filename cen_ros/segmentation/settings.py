@@ -11,7 +11,7 @@ from typing import Any
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.validate_topic_name import validate_topic_name
 
-from cen_model.utils.names import unknown
+from cen_model.utils.validation import unknown
 from cen_ros.segmentation.parameters import TOPICS
 
 CHOICES = {

@@ -40,7 +40,7 @@ from cen_model.data.formats.file_dataset import (
 from cen_model.data.formats.image_files import read_array, read_gray, read_plane, read_rgb
 from cen_model.data.formats.label_conventions import CONVENTIONS, Convention
 from cen_model.modalities import MODALITIES, modality
-from cen_model.utils.names import look_up, unknown
+from cen_model.utils.validation import look_up, unknown
 
 _KEYS = ("classes", "labels", "depth_scale", "intrinsics", "train", "validation", "test")
 

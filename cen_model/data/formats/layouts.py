@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cen_model.data.data_config import DataConfig, Split
 from cen_model.data.dataset import Dataset
-from cen_model.utils.names import look_up
+from cen_model.utils.validation import look_up
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from cen_model.data.formats.image_files import read_depth, read_gray, read_rgb, 
 from cen_model.data.formats.label_conventions import FROM_ZERO, ZERO_IS_VOID, Convention
 from cen_model.data.formats.layouts import Layout, folder
 from cen_model.data.formats.nyudv2_raw import RawNYUDv2, open_raw
-from cen_model.utils.names import look_up
+from cen_model.utils.validation import look_up
 
 CAMERA = np.array([[518.857901, 0, 325.58245], [0, 519.469611, 253.73617], [0, 0, 1]])
 """The Kinect's color camera at 640×480 (the authors' toolbox), to which depth is registered."""

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from cen_model.classes import LABEL_SETS, NYU13_OF_NYU40, LabelSet, merging
 from cen_model.config import rename_keys
 from cen_model.data.data_config import DataConfig, Split
-from cen_model.utils.names import look_up
+from cen_model.utils.validation import look_up
 
 KEY, VERSION = "packed_dataset", 1
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from cen_model.deploy.backends import eager, inductor, onnx, openvino, tensorrt
 from cen_model.deploy.precision import Precision
 from cen_model.deploy.simplify import PASSES
-from cen_model.utils.names import look_up
+from cen_model.utils.validation import look_up
 
 Run = Callable[..., Sequence[Tensor]]
 """A frame's inputs on the engine's device → its outputs there."""

@@ -1,11 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ranges of a configuration's numbers, with a message for those outside them."""
+"""Checks of what users write, names and numbers, with messages that help those who mistype."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def look_up(kind: str, name: str, registry: Mapping[str, T]) -> T:
+    """Return the entry of that name. Raises ValueError that lists the nearest ones."""
+    if name not in registry:
+        raise unknown(kind, name, registry)
+    return registry[name]
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> ValueError:
+    """Return the error for a name that is not among the known ones: it lists the nearest, or all if none is near."""
+    known = list(known)
+    near = get_close_matches(name, known, n=4, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(known)}"
+    return ValueError(f"{kind} {name!r} is unknown; {hint}")
 
 
 @dataclass(frozen=True)
