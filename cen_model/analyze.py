@@ -30,7 +30,7 @@ from cen_model.evaluation.frame_subset import Chosen
 from cen_model.evaluation.results import RESULTS
 from cen_model.training.config_changes import changes
 from cen_model.training.run_config import TrainConfig, parse
-from cen_model.utils.files import write_atomically
+from cen_model.utils.files import write_atomically, write_text_atomically
 
 
 def analyze(runs: Sequence[Path], output: Path, root: Path | None, layer: str | None, frame: int, batches: int) -> None:
@@ -66,7 +66,7 @@ def analyze(runs: Sequence[Path], output: Path, root: Path | None, layer: str | 
         if swept:
             _save(figures.sensitivity(swept, by), output / f"sensitivity_{by}.png")
     text = explanation(histories)
-    write_atomically(output / "exchange.md", lambda file: file.write_text(text, encoding="utf-8"))
+    write_text_atomically(output / "exchange.md", text)
     Console().print(text, markup=False, soft_wrap=True)
 
 

@@ -23,7 +23,7 @@ from cen_model.config import TranslationConfig, from_dict, rename_keys
 from cen_model.models import build
 from cen_model.nn.network import MultimodalNetwork
 from cen_model.published import segmentation_checkpoint, translation_checkpoint
-from cen_model.utils.files import find_weights, write_atomically
+from cen_model.utils.files import find_weights, write_bytes_atomically
 
 CONFIG_KEY = "config"
 
@@ -44,7 +44,7 @@ def save(
         tensors = {name: tensor.half() if tensor.ndim == 4 else tensor for name, tensor in tensors.items()}
     metadata = {**(metadata or {}), CONFIG_KEY: json.dumps(model.config.to_dict())}
     # Not safetensors' save_file: it hides the file from every other user (mode 0600).
-    write_atomically(Path(path), lambda temporary: temporary.write_bytes(serialize(tensors, metadata)))
+    write_bytes_atomically(Path(path), serialize(tensors, metadata))
 
 
 def load(path_or_name: str | Path) -> MultimodalNetwork:

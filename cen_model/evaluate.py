@@ -20,7 +20,7 @@ from cen_model.evaluation.dataset_evaluation import Evaluation, evaluate
 from cen_model.evaluation.dataset_scores import measure
 from cen_model.evaluation.examples import contact_sheet
 from cen_model.evaluation.options import Options, parse
-from cen_model.utils.files import write_atomically
+from cen_model.utils.files import write_atomically, write_json_atomically
 from cen_model.utils.provenance import command
 from cen_model.utils.ranks import Ranks, joined
 
@@ -50,7 +50,7 @@ def run(options: Options, arguments: Sequence[str], ranks: Ranks, console: Conso
 def _write(options: Options, done: Evaluation) -> None:
     from cen_model.evaluation.evaluation_page import save_html  # Jinja is needed for reports alone
 
-    results.save(options.output / results.RESULTS, done.results)
+    write_json_atomically(options.output / results.RESULTS, done.results)
     save_html(options.output / "report.html", done.results, done.dataset.labels, done.examples)
     shown = [images for frames in done.examples.values() for images in frames.values()]
     if shown:

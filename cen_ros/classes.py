@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from cen_model.classes import VOID, palette
 from cen_model.config import from_dict
-from cen_model.utils.files import find_weights, write_atomically
+from cen_model.utils.files import find_weights, write_text_atomically
 from cen_model.utils.validation import look_up
 
 KIMERA_LABELS = 21
@@ -102,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         classes = read_classes(arguments.weights)
         texts = {arguments.json: class_map(classes) + "\n", arguments.kimera: kimera_csv(classes)}
         for path in texts.keys() - {None}:
-            write_atomically(path, lambda file, text=texts[path]: file.write_text(text, encoding="utf-8"))
+            write_text_atomically(path, texts[path])
     except (ValueError, OSError) as error:
         sys.exit(f"classes: {error}")
     if not (arguments.json or arguments.kimera):

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from cen_model.predictor import Deployment, Predictor
+from cen_model.utils.files import write_json_atomically
 from cen_model.utils.provenance import command, versions
 from cen_model.utils.ranks import Ranks, joined
 from cen_ros.evaluation import bag_results, report_text
@@ -98,7 +99,7 @@ class Command:
             except (ValueError, OSError, RuntimeError) as error:
                 report, gallery = {"bag": str(bag), "error": str(error)}, None
         report["run"] = self._run()
-        bag_results.save(folder / "report.json", report)
+        write_json_atomically(folder / "report.json", report)
         if report["error"] is None:
             save_html(folder / "report.html", report, gallery)
         else:
@@ -109,7 +110,7 @@ class Command:
     def total(self, reports: list[dict[str, Any]], seconds: float) -> None:
         """Write and print what several bags are together."""
         total = bag_results.total(reports, seconds)
-        bag_results.save(self._args.output / "report.json", total)
+        write_json_atomically(self._args.output / "report.json", total)
         save_html(self._args.output / "report.html", total)
         done = sum(each["error"] is None for each in reports)
         self._tell(f"{done} of {len(reports)} bags", total)

@@ -20,7 +20,7 @@ from cen_model.config import SegmentationConfig
 from cen_model.data.catalog import open_dataset
 from cen_model.data.data_config import DataConfig, SyntheticConfig
 from cen_model.deploy.backends.selection import BACKENDS
-from cen_model.utils.files import write_atomically
+from cen_model.utils.files import write_text_atomically
 
 DEFAULT_NETWORKS = ["cen", "cen-light18", "synthetic13-cen"]
 
@@ -95,7 +95,7 @@ def _publish(json_text: str, text: str, output: Path | None) -> None:
     if output:
         for ending, content in ((".json", json_text), (".md", text)):
             path = output.with_name(output.name + ending)
-            write_atomically(path, lambda temporary, content=content: temporary.write_text(content, encoding="utf-8"))
+            write_text_atomically(path, content)
 
 
 if __name__ == "__main__":

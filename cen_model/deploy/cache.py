@@ -18,7 +18,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from cen_model.utils.files import cache_directory, write_atomically
+from cen_model.utils.files import cache_directory, write_json_atomically
 
 LOGGER = logging.getLogger("cen_model.deploy")
 MANIFEST = "manifest.json"
@@ -152,8 +152,7 @@ def _key(parts: Mapping[str, str]) -> str:
 
 def _write_manifest(folder: Path, parts: Mapping[str, str]) -> None:
     files = {name: _measure(folder / name) for name in sorted(_sizes(folder))}
-    text = json.dumps({"parts": dict(parts), "files": files}, indent=1)
-    write_atomically(folder / MANIFEST, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_json_atomically(folder / MANIFEST, {"parts": dict(parts), "files": files})
 
 
 def _inspect(folder: Path) -> tuple[dict[str, str], str | None]:

@@ -18,17 +18,14 @@ Only `run` differs from one run to the next.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cen_model.evaluation.metrics import ImageScores, Scores
-from cen_model.utils.files import write_atomically
 
 RESULTS = "results.json"
 
@@ -58,12 +55,6 @@ def frame(confusion: np.ndarray) -> dict[str, float | None]:
     """What the section `frames` says of a frame's confusion matrix."""
     scores = Scores.of(confusion)
     return {"iou": defined(scores.mean_iou), "pixel_accuracy": defined(scores.pixel_accuracy)}
-
-
-def save(path: Path, results: Mapping[str, Any]) -> None:
-    """Write JSON, atomically."""
-    text = json.dumps(results, indent=1, allow_nan=False, ensure_ascii=False)
-    write_atomically(path, lambda file: file.write_text(text + "\n", encoding="utf-8"))
 
 
 def defined(value: float) -> float | None:

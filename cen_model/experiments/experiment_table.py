@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cen_model.evaluation.results import RESULTS, save
-from cen_model.utils.files import write_atomically
+from cen_model.evaluation.results import RESULTS
+from cen_model.utils.files import write_json_atomically, write_text_atomically
 
 PROTOCOL = ("data", "optimizer", "exchange", "schedule", "hardware")
 """Sections of a training configuration that rows are supposed to have in common."""
@@ -26,9 +26,9 @@ def write_tables(rows: Iterable[str], seeds: Sequence[int], output: Path, table:
     """Write TABLE.json, every result, and TABLE.md, means over the seeds that are finished."""
     runs = {row: [_read(folder_of(output, row, seed) / RESULTS) for seed in seeds] for row in rows}
     finished = {row: [each for each in results if each is not None] for row, results in runs.items()}
-    save(table.with_name(f"{table.name}.json"), finished)
+    write_json_atomically(table.with_name(f"{table.name}.json"), finished)
     text = markdown(finished, len(seeds))
-    write_atomically(table.with_name(f"{table.name}.md"), lambda file: file.write_text(text, encoding="utf-8"))
+    write_text_atomically(table.with_name(f"{table.name}.md"), text)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from cen_model.utils.files import write_atomically
+from cen_model.utils.files import write_text_atomically
 
 WIDTH = 320
 """Pixels of a picture."""
@@ -104,7 +104,7 @@ def save_page(path: Path, template: str, **values: Any) -> None:
     )
     environment.filters.update(percent=percent, number=number)
     text = environment.from_string(template).render(values)
-    write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
+    write_text_atomically(path, text)
 
 
 def picture(image: np.ndarray, photograph: bool) -> str:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from cen_model.classes import NYU13, VOID
-from cen_model.utils.files import write_atomically
+from cen_model.utils.files import write_bytes_atomically
 
 Sample = dict[str, np.ndarray]
 KEYS = ("rgb", "depth", "label")
@@ -37,7 +37,7 @@ def write(path: Path, sample: Sample) -> None:
     streams = {key: cv2.imencode(".png", sample[key], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1] for key in KEYS}
     buffer = io.BytesIO()
     np.savez(buffer, **streams)
-    write_atomically(path, lambda temporary: temporary.write_bytes(buffer.getvalue()))
+    write_bytes_atomically(path, buffer.getvalue())
 
 
 def read(path: Path) -> Sample | None:

@@ -11,10 +11,11 @@ from cen_model import checkpoint
 from cen_model.data.dataset import Dataset
 from cen_model.evaluation import score_tables
 from cen_model.evaluation.metrics import Measured
-from cen_model.evaluation.results import RESULTS, of_scores, save
+from cen_model.evaluation.results import RESULTS, of_scores
 from cen_model.training.run_config import plain
 from cen_model.training.run_folder import BEST, Run, exchanged_by_layer
 from cen_model.utils import provenance
+from cen_model.utils.files import write_json_atomically
 
 
 def finish(run: Run, dataset: Dataset) -> Measured:
@@ -43,7 +44,7 @@ def finish(run: Run, dataset: Dataset) -> Measured:
     results = _results(run, dataset, last)
     if run.fabric.is_global_zero:
         checkpoint.save(path, model, text, half=run.config.half_weights)
-        save(run.folder / RESULTS, results)  # the last of all: where it is, there is nothing left to do
+        write_json_atomically(run.folder / RESULTS, results)  # the last of all: with it, nothing is left to do
     return scores
 
 

@@ -34,7 +34,7 @@ from cen_model.training.run_config import AnyTrainConfig, plain
 from cen_model.training.sharding import average_statistics
 from cen_model.training.state import RunProgress, load_state, save_state
 from cen_model.training.task import Task
-from cen_model.utils.files import write_atomically
+from cen_model.utils.files import write_bytes_atomically, write_text_atomically
 from cen_model.utils.ranks import Ranks
 
 PICTURES = 4
@@ -90,7 +90,7 @@ class Run:
         for left in self.folder.rglob(".*.part"):  # by a process that was killed while it wrote
             left.unlink()
         text = yaml.safe_dump(plain(asdict(self.config)), sort_keys=False)
-        write_atomically(self.folder / "config.yaml", lambda file: file.write_text(text, encoding="utf-8"))
+        write_text_atomically(self.folder / "config.yaml", text)
         self._save_gamma(network)
         if self.progress.step:
             if self._is_behind():
@@ -181,7 +181,7 @@ class Run:
         }
         if gamma:
             path = self.folder / "gamma" / f"{self.progress.step:08d}.safetensors"
-            write_atomically(path, lambda file: file.write_bytes(serialize(gamma)))
+            write_bytes_atomically(path, serialize(gamma))
 
 
 def exchanged_by_layer(model: nn.Module) -> dict[str, float]:

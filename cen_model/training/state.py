@@ -26,7 +26,7 @@ from cen_model.config import rename_keys
 from cen_model.training.config_changes import refuse_changes
 from cen_model.training.run_config import AnyTrainConfig, plain
 from cen_model.training.task import Task
-from cen_model.utils.files import write_atomically
+from cen_model.utils.files import write_bytes_atomically
 from cen_model.utils.ranks import Ranks
 
 # Whole, however the processes share it: a run can be continued by another number of them.
@@ -76,7 +76,7 @@ def save_state(path: Path, task: Task, progress: RunProgress, config: AnyTrainCo
         # By way of memory: torch.save itself makes of a full disk an error that does not say so.
         serialized = BytesIO()
         torch.save(state, serialized)
-        write_atomically(path, lambda temporary: temporary.write_bytes(serialized.getbuffer()))
+        write_bytes_atomically(path, serialized.getbuffer())
 
 
 def load_state(path: Path, task: Task, config: AnyTrainConfig, fabric: Fabric) -> RunProgress:

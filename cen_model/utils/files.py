@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 
 def cache_directory() -> Path:
@@ -25,6 +27,21 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_bytes_atomically(path: Path, content: bytes | memoryview) -> None:
+    """Write bytes as `write_atomically` does."""
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write text in UTF-8 as `write_atomically` does."""
+    write_bytes_atomically(path, text.encode())
+
+
+def write_json_atomically(path: Path, value: Any) -> None:
+    """Write a value as JSON as `write_atomically` does. Raises ValueError if it holds NaN or infinity."""
+    write_text_atomically(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
 
 def find_weights(path_or_name: str | Path) -> Path:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import sys
 from pathlib import Path
 from queue import Empty
 from tempfile import TemporaryDirectory
 
-from cen_model.utils.files import write_atomically
+from cen_model.utils.files import write_json_atomically, write_text_atomically
 from cen_ros.benchmark.overhead import EARLY, RATE, markdown, measure
 from cen_ros.tools.child_processes import children, fast_dds_profile, private_environment
 
@@ -51,8 +50,8 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(f"benchmark: {error}")
     text = markdown(result)
     if args.output:
-        for suffix, content in ((".json", json.dumps(result, indent=2) + "\n"), (".md", text)):
-            write_atomically(args.output.with_suffix(suffix), lambda file, text=content: file.write_text(text))
+        write_json_atomically(args.output.with_suffix(".json"), result)
+        write_text_atomically(args.output.with_suffix(".md"), text)
     print(text)
 
 

@@ -35,10 +35,10 @@ import numpy as np
 
 from cen_model.classes import VOID
 from cen_model.evaluation.metrics import Scores, confusion_matrix
-from cen_model.evaluation.results import of_scores, save
+from cen_model.evaluation.results import of_scores
 from cen_ros.evaluation.flicker import Change
 
-__all__ = ["compare", "flicker", "save", "scores", "timing", "total"]
+__all__ = ["compare", "flicker", "scores", "timing", "total"]
 KINDS = ("plain", "warped")
 
 

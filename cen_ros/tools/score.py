@@ -27,7 +27,7 @@ from std_msgs.msg import String
 
 from cen_model.evaluation.metrics import Scores
 from cen_model.evaluation.results import defined
-from cen_model.utils.files import write_atomically
+from cen_model.utils.files import write_json_atomically
 from cen_ros.context import running
 from cen_ros.evaluation.bag_results import compare
 from cen_ros.messages.images import image_to_array, label_to_array
@@ -197,8 +197,7 @@ def main() -> None:
             return
         result = scorer.score.result()
         scorer.get_logger().info(in_words(result))
-        text = json.dumps(result, indent=2)
-        write_atomically(scorer.output / "score.json", lambda file: file.write_text(text))
+        write_json_atomically(scorer.output / "score.json", result)
         save_pictures(scorer.output, scorer.score.kept, scorer.score.classes)
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from cen_model.classes import VOID
 from cen_model.data.data_config import Split
 from cen_model.data.tools import check as checking
-from cen_model.utils.files import write_atomically
+from cen_model.utils.files import write_text_atomically
 
 
 def counts(found: Mapping[Split, checking.Found]) -> Table:
@@ -50,4 +50,4 @@ def save_json(
         for split, each in found.items()
     }
     text = json.dumps({"splits": splits, **said}, indent=1)
-    write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
+    write_text_atomically(path, text)

@@ -15,7 +15,7 @@ from cen_model.data.dataset import Dataset
 from cen_model.data.formats.packed import KEY, VERSION
 from cen_model.data.resized import Resized
 from cen_model.data.tools.packed_encodings import encode
-from cen_model.utils.files import write_atomically
+from cen_model.utils.files import write_bytes_atomically
 
 
 def pack(
@@ -43,7 +43,7 @@ def pack(
     tensors = encode(frames)
     checksums = {"crc32": {name: zlib.crc32(tensor) for name, tensor in tensors.items()}}
     content = serialize(tensors, {KEY: json.dumps(_described(splits, size, modalities) | checksums)})
-    write_atomically(path, lambda file: file.write_bytes(content))
+    write_bytes_atomically(path, content)
 
 
 def _chosen(

@@ -15,7 +15,7 @@ from cen_model.data.data_config import Split
 from cen_model.data.dataset import Dataset
 from cen_model.data.tools.packed_encodings import millimeters
 from cen_model.modalities import IN_METERS
-from cen_model.utils.files import write_atomically
+from cen_model.utils.files import write_bytes_atomically, write_text_atomically
 
 DEPTH_UNITS = 1000
 """A meter, in the files written."""
@@ -42,7 +42,7 @@ def prepare(splits: Mapping[Split, Dataset], folder: Path, watch: Callable[[], o
                 for name, image in paths.items():
                     _write(image, _storable(name, frame[name]))
             watch()
-    write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
+    write_text_atomically(path, text)
     return path
 
 
@@ -65,7 +65,7 @@ def _refuse_others(stamp: Path, splits: Mapping[Split, Dataset], text: str) -> N
         size = next(iter(dataset[0].values())).shape[:2]
         digest.update(repr((size, [dataset.describe(index) for index in range(len(dataset))])).encode())
     if not stamp.is_file():
-        write_atomically(stamp, lambda file: file.write_text(digest.hexdigest(), encoding="ascii"))
+        write_text_atomically(stamp, digest.hexdigest())
     elif stamp.read_text(encoding="ascii") != digest.hexdigest():
         raise ValueError(
             f"{stamp.parent}: was begun with other frames, classes, modalities or another size; choose an empty folder"
@@ -80,4 +80,4 @@ def _storable(name: str, image: np.ndarray) -> np.ndarray:
 
 def _write(path: Path, image: np.ndarray) -> None:
     encoded = cv2.imencode(".png", np.ascontiguousarray(image))[1]
-    write_atomically(path, lambda file: file.write_bytes(encoded.tobytes()))
+    write_bytes_atomically(path, encoded.tobytes())
