@@ -22,6 +22,7 @@ from cen_model.deploy.engine import Engine
 from cen_model.deploy.frame import Branch, Frame, FrameConfig, check
 from cen_model.deploy.sample import inputs_of
 from cen_model.nn.network import MultimodalNetwork
+from cen_model.utils.devices import default_device
 
 LOGGER = logging.getLogger("cen_model.deploy")
 NONE = "none"
@@ -86,7 +87,7 @@ class Predictor:
     ) -> None:
         self.deployment = deployment or Deployment()
         check(model.config, self.deployment.branch)
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = torch.device(device or default_device())
         self.size = size
         self._targets: list[Target] = []
         if self.deployment.backend != NONE:

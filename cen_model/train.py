@@ -33,7 +33,7 @@ from cen_model.training.sentinel import Sentinel
 from cen_model.training.sharding import strategy_of
 from cen_model.training.state import stop_on_signal
 from cen_model.training.translation_task import TranslationTask
-from cen_model.utils import cpu
+from cen_model.utils import devices
 from cen_model.utils.ranks import Ranks
 
 LOG_EVERY = 10
@@ -139,7 +139,7 @@ def _open_together(config: AnyTrainConfig, fabric: Fabric, *splits: Split) -> li
 
 
 def _warn_of_slow_precision(console: Console) -> None:
-    if not cpu.has_bfloat16():
+    if not devices.cpu_has_bfloat16():
         console.print("hardware.precision: this CPU has no instructions for bfloat16; on it, 32-true is much faster")
 
 

@@ -20,6 +20,7 @@ from cen_model.data.transforms import Meters, to_sample
 from cen_model.modalities import IN_METERS, image_to_8bit, modality, to_image
 from cen_model.nn.network import MultimodalNetwork
 from cen_model.nn.unet import MULTIPLE, InstanceNorm
+from cen_model.utils.devices import default_device
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Translator:
     ) -> None:
         if model.config.task != "translation":
             raise ValueError(f"expected a translation network, got one for {model.config.task}: use Predictor")
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = torch.device(device or default_device())
         self._model = model.to(self.device)
         for module in model.modules():
             if isinstance(module, nn.Dropout):

@@ -8,7 +8,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from jsonargparse import auto_cli
 
 from cen_model.benchmark.inference_speed import NONE, measure
@@ -20,6 +19,7 @@ from cen_model.config import SegmentationConfig
 from cen_model.data.catalog import open_dataset
 from cen_model.data.data_config import DataConfig, SyntheticConfig
 from cen_model.deploy.backends.selection import BACKENDS
+from cen_model.utils.devices import default_device
 from cen_model.utils.files import write_text_atomically
 
 DEFAULT_NETWORKS = ["cen", "cen-light18", "synthetic13-cen"]
@@ -43,7 +43,7 @@ def inference(
         rounds: how often every contestant has its turn.
         output: files to write, without their endings .json and .md.
     """
-    results = measure(networks, size, device or _default_device(), backends, rounds)
+    results = measure(networks, size, device or default_device(), backends, rounds)
     _publish(results.to_json(), markdown(results, _command()), output)
 
 
@@ -74,16 +74,12 @@ def train(
         output: files to write, without their endings .json and .md.
     """
     setting = TrainingEntry(network, "ours", batch=batch, size=size, frozen=frozen_statistics)
-    setting = replace(setting, device=device or _default_device())
+    setting = replace(setting, device=device or default_device())
     read = replace(data, crop=size, on_device=False)
     loaders = [*(replace(read, workers=count) for count in workers), replace(read, on_device=True)]
     dataset = open_dataset(data, "train", network.modalities)
     results = measure_training(setting, rounds, compiled, dataset, loaders)
     _publish(results.to_json(), training_markdown(results, _command()), output)
-
-
-def _default_device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _command() -> str:

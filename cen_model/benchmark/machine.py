@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cen_model.utils import cpu, provenance
+from cen_model.utils import devices, provenance
 
 SIZES = (256, 512, 1024, 2048, 4096, 8192)
 SECONDS_PER_PRODUCT = 0.2
@@ -74,7 +74,7 @@ def describe(device: torch.device | str) -> dict[str, str]:
     device = torch.device(device)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     machine = {
-        **cpu.describe(),
+        **devices.describe_cpu(),
         "cores": str(os.cpu_count()),
         "threads": str(torch.get_num_threads()),
         "memory": f"{memory / 2**30:.1f} GiB",
@@ -90,7 +90,7 @@ def precisions(device: torch.device | str) -> list[str]:
     """Those that a device has instructions for; others would crawl."""
     if torch.device(device).type == "cuda":
         return ["fp32", "fp16", "bf16"]
-    return ["fp32", "bf16"] if cpu.has_bfloat16() else ["fp32"]
+    return ["fp32", "bf16"] if devices.cpu_has_bfloat16() else ["fp32"]
 
 
 def peak_memory(device: torch.device | str = "cpu") -> int:

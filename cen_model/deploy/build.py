@@ -30,7 +30,7 @@ from cen_model.deploy.graph import aten, is_call
 from cen_model.deploy.precision import Precision
 from cen_model.deploy.program import program
 from cen_model.deploy.sample import sample_frame
-from cen_model.utils import cpu
+from cen_model.utils import devices
 
 LOGGER = logging.getLogger("cen_model.deploy")
 
@@ -131,7 +131,7 @@ def _parts(frame: Frame, target: Target) -> dict[str, str]:
         "precision": target.precision,
         "max_difference": str(MAX_DIFFERENCE[target.precision]),
         "device": _device_name(target.device),
-        "processor": cpu.identity(),
+        "processor": devices.cpu_identity(),
         # Compiled code has the number in it; torchrun, for one, lets every process have a single thread.
         "threads": str(torch.get_num_threads()) if target.device.type == "cpu" else "",
         "torch": torch.__version__,

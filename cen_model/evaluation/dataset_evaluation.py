@@ -30,6 +30,7 @@ from cen_model.evaluation.translation_evaluation import Translated
 from cen_model.nn.network import MultimodalNetwork
 from cen_model.predictor import NONE, Deployment, Predictor
 from cen_model.utils import provenance
+from cen_model.utils.devices import default_device
 from cen_model.utils.ranks import Ranks
 
 PACKAGES = ("cen_ros", "torch", "torchvision", "torchmetrics", "numpy")
@@ -72,7 +73,7 @@ def evaluate(options: Options, command: str, ranks: Ranks, start: Callable[[int]
     """
     began = time.monotonic()
     model = checkpoint.load(options.weights)
-    device = torch.device(ranks.device() or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = torch.device(ranks.device() or default_device())
     model.to(device)
     _refuse_unknown_modalities(model, options.drop)
     dataset = _dataset(options, model)

@@ -13,7 +13,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rich.progress import Progress
 
-from cen_model.utils import cpu
+from cen_model.utils import devices
 from cen_ros.benchmark.benchmark_camera import PATIENCE, Camera
 from cen_ros.segmentation.measures import resident_bytes
 
@@ -113,7 +113,7 @@ def measure(process: int, size: tuple[int, int], frames: int, seconds: float, lo
     try:
         meet(camera)
         return {
-            "machine": {"processor": cpu.describe()["cpu"], "cores": os.cpu_count()},
+            "machine": {"processor": devices.describe_cpu()["cpu"], "cores": os.cpu_count()},
             "size": list(size),
             "moved_megabytes": 6 * size[0] * size[1] / 1e6,  # a pixel: 3 bytes RGB, 2 depth, 1 label
             "copy_gigabytes_per_second": copy_gigabytes_per_second(),

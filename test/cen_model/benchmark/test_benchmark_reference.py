@@ -24,7 +24,7 @@ from cen_model.models import build
 from cen_model.nn.exchange import exchange_norms
 from cen_model.predictor import Predictor
 from cen_model.published.segmentation_checkpoint import from_published
-from cen_model.utils.cpu import INSTRUCTIONS
+from cen_model.utils.devices import INSTRUCTIONS
 from helpers.golden import GOLDEN, reference
 
 SMALL = SegmentationConfig(encoder="resnet18", encoder_width=0.25, decoder="light_refinenet", decoder_width=16)

@@ -26,7 +26,7 @@ from cen_model.deploy.program import program
 from cen_model.deploy.sample import sample_frame, sample_images
 from cen_model.models import build
 from cen_model.predictor import Deployment, Predictor
-from cen_model.utils import cpu
+from cen_model.utils import devices
 from helpers.deployed import NETWORKS, SENSOR, frame, narrowed, network, tensors
 
 CPU = torch.device("cpu")
@@ -152,7 +152,7 @@ def test_other_threads_and_processors_are_other_engines(small, tmp_path, monkeyp
     def built(threads, cpuinfo):
         file = tmp_path / "cpuinfo"
         file.write_text(cpuinfo)
-        monkeypatch.setattr(cpu, "_CPUINFO", file)
+        monkeypatch.setattr(devices, "_CPUINFO", file)
         monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
         build_engine(Frame(small, FrameConfig((64, 96), (64, 96))), *targets("eager", CPU), EngineCache(tmp_path))
         return len(EngineCache(tmp_path).entries())

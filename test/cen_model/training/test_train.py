@@ -359,7 +359,7 @@ def test_without_validations_in_between_there_is_one_at_the_end(tmp_path: Path) 
 def test_a_processor_that_crawls_in_half_precision_is_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, warned: bool
 ) -> None:
-    monkeypatch.setattr("cen_model.utils.cpu.describe", lambda: {"cpu": "some", "instructions": flags})
+    monkeypatch.setattr("cen_model.utils.devices.describe_cpu", lambda: {"cpu": "some", "instructions": flags})
     console = Console(record=True, width=200, file=io.StringIO())
     train(tiny(tmp_path, "hardware.precision=bf16-mixed", "dry_run=true"), console)
     assert ("32-true is much faster" in console.export_text()) is warned
