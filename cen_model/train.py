@@ -82,7 +82,7 @@ def _take_steps(run: Run, end: int, epoch_steps: int, dataset: Dataset, validati
     ranks, world = Ranks.current(), fabric.world_size
     steps, batch = range(progress.step, end), config.optimizer.batch
     batches = training_loader(
-        dataset, config.data, task.inputs, batch, config.seed, steps, fabric.device, ranks.rank, world, task.targets
+        dataset, config.data, task.inputs, batch, config.seed, steps, fabric.device, ranks, task.targets
     )
     sentinel = Sentinel(dataset, run.folder / LAST)
     with display.bar(console, steps, fabric.is_global_zero) as bar, stop_on_signal() as stop:

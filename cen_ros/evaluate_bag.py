@@ -141,8 +141,9 @@ def run(args: argparse.Namespace, ranks: Ranks) -> int:
     began = perf_counter()
     folders = {name: args.output / name if len(bags) > 1 else args.output for name in bags}
     reports = []
-    for place, (name, bag) in ranks.share(list(bags.items())):
-        report = command.evaluate(bag, folders[name])
+    for place in ranks.part(len(bags)):
+        name = list(bags)[place]
+        report = command.evaluate(bags[name], folders[name])
         reports.append((place, {**report, "report": name}))
     prepared = sum(report["timing"]["preparation_s"] for _, report in reports if "timing" in report)
     reports = ranks.gather(reports)

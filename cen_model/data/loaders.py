@@ -20,6 +20,7 @@ from cen_model.data.data_config import DataConfig
 from cen_model.data.dataset import Dataset
 from cen_model.data.samples import HeldSamples, Samples, Views, shuffled_batches
 from cen_model.data.transforms import Sample, training_transform
+from cen_model.utils.ranks import ALONE, Ranks
 
 Batch = dict[str, Tensor]
 
@@ -32,23 +33,22 @@ def training_loader(
     seed: int,
     steps: range,
     device: torch.device | str = "cpu",
-    rank: int = 0,
-    world: int = 1,
+    ranks: Ranks = ALONE,
     targets: Sequence[str] = (),
 ) -> Iterator[Batch]:
     """The batches of the training steps `steps`, augmented, on `device`; for one pass.
 
     Args:
         modalities: the network's inputs.
-        batch: samples of all ranks together; each rank gets its contiguous share of every batch.
+        batch: samples of all ranks together; each rank gets its share of every batch.
         targets: further modalities that come along and are neither jittered nor blanked, such as translation's target.
 
     Raises:
-        ValueError: the batch is larger than the dataset, or not a multiple of `world`.
+        ValueError: the batch is larger than the dataset, or cannot be shared equally.
     """
     device, names = torch.device(device), [*modalities, *targets]
     transform = training_transform(data, modalities)
-    keys = shuffled_batches(len(dataset), batch, seed, steps, rank, world)
+    keys = shuffled_batches(len(dataset), batch, seed, steps, ranks)
     if data.on_device:
         views = Views(HeldSamples(dataset, names, data.size, device), transform, seed)
         return (_collated([views[key] for key in share]) for share in keys)
@@ -65,18 +65,17 @@ def training_loader(
 
 
 def evaluation_loader(
-    dataset: Dataset, data: DataConfig, modalities: Sequence[str], batch: int, rank: int = 0, world: int = 1
+    dataset: Dataset, data: DataConfig, modalities: Sequence[str], batch: int, ranks: Ranks = ALONE
 ) -> Iterator[Batch]:
     """Every frame once, in order, at its own size (or `data.size`), on the CPU; for one pass.
 
     Only frames of one size share a batch, so that there may be batches of fewer than `batch`. Of several ranks, each
-    gets its contiguous share of the frames.
+    gets its share of the frames.
     """
-    count = len(dataset)
     samples = DataLoader(
         Samples(dataset, modalities, data.size),
         batch_size=None,
-        sampler=range(rank * count // world, (rank + 1) * count // world),
+        sampler=ranks.part(len(dataset)),
         num_workers=data.workers,
         generator=torch.Generator(),
     )

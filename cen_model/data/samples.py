@@ -12,6 +12,7 @@ from torchvision.transforms import v2
 
 from cen_model.data.dataset import Dataset
 from cen_model.data.transforms import Meters, Sample, to_sample
+from cen_model.utils.ranks import ALONE, Ranks
 
 Key = tuple[int, int]
 """(epoch, index) of a random view."""
@@ -79,22 +80,19 @@ def derive_seed(*words: int) -> int:
     return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0])
 
 
-def shuffled_batches(
-    samples: int, batch: int, seed: int, steps: range, rank: int = 0, world: int = 1
-) -> Iterator[list[Key]]:
+def shuffled_batches(samples: int, batch: int, seed: int, steps: range, ranks: Ranks = ALONE) -> Iterator[list[Key]]:
     """The ``(epoch, index)`` keys of every batch of the training steps `steps`, a new order each epoch.
 
     The incomplete batch at the end of an epoch is dropped (other samples each time). Starting at step n gives exactly
-    the batches that a start at 0 would have given from step n on. Of several ranks, each gets its share of every batch.
+    the batches that a start at 0 would have given from step n on. Each of several ranks gets its share of every batch.
 
     Raises:
         ValueError: there are fewer samples than one batch needs, or a batch cannot be shared equally.
     """
-    if batch % world:
-        raise ValueError(f"optimizer.batch: {batch} samples cannot be shared equally by {world} processes")
-    per_epoch, share = steps_per_epoch(samples, batch), batch // world
-    mine = slice(rank * share, (rank + 1) * share)
-    return (keys[mine] for keys in _batches(samples, batch, per_epoch, seed, steps))
+    if batch % ranks.size:
+        raise ValueError(f"optimizer.batch: {batch} samples cannot be shared equally by {ranks.size} processes")
+    per_epoch, mine = steps_per_epoch(samples, batch), ranks.part(batch)
+    return ([keys[place] for place in mine] for keys in _batches(samples, batch, per_epoch, seed, steps))
 
 
 def _batches(samples: int, batch: int, per_epoch: int, seed: int, steps: range) -> Iterator[list[Key]]:

@@ -79,10 +79,10 @@ class Generator:
         self.target = model.config.target
         self._names = (*self._inputs, self.target)
 
-    def batches(self, rank: int, size: int) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
+    def batches(self, ranks: Ranks) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
         """Indices of the frames, and images (B, C, H, W) in [-1, 1] by output, and "real", of a process's share."""
         data = self._data
-        for batch in evaluation_loader(self._dataset, data, self._names, data.evaluation_batch, rank, size):
+        for batch in evaluation_loader(self._dataset, data, self._names, data.evaluation_batch, ranks):
             yield batch["index"].tolist(), self._outputs(batch)
 
     def images_of(self, index: int) -> dict[str, Tensor]:
@@ -116,7 +116,7 @@ def measure_images(
     """
     ranks = Ranks.current()
     parts: list[tuple[int, dict[str, _Frame]]] = []
-    for indices, images in generator.batches(ranks.rank, ranks.size):
+    for indices, images in generator.batches(ranks):
         known = measured(generator.target, images[REAL])
         batch = {name: _frames(image, images[REAL], known, inception) for name, image in images.items()}
         for place, index in enumerate(indices):

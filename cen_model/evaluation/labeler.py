@@ -65,8 +65,8 @@ class NetworkLabeler:
         self._data = replace(data, size=None)
 
     def confusions(self, watch: Watch) -> dict[str, np.ndarray]:
-        ranks, data = Ranks.current(), self._data
-        batches = evaluation_loader(self._dataset, data, self._names, data.evaluation_batch, ranks.rank, ranks.size)
+        data = self._data
+        batches = evaluation_loader(self._dataset, data, self._names, data.evaluation_batch, Ranks.current())
         return count(self._model, batches, self._inference, self._drop, watch)
 
     def label(self, index: int) -> tuple[np.ndarray, np.ndarray]:

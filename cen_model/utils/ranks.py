@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
@@ -17,25 +18,22 @@ PATIENCE = timedelta(days=7)
 """How long the first process to end waits for the last; work may be long."""
 
 
+@dataclass(frozen=True)
 class Ranks:
     """Process `rank` of `size`."""
 
-    def __init__(self, rank: int, size: int) -> None:
-        self.rank, self.size = rank, size
+    rank: int
+    size: int
 
     @classmethod
     def current(cls) -> Ranks:
         """This process among those that are joined; alone where none are."""
         if not distributed.is_initialized():
-            return cls(0, 1)
+            return ALONE
         return cls(distributed.get_rank(), distributed.get_world_size())
 
-    def share(self, items: Sequence[Item]) -> list[tuple[int, Item]]:
-        """Every `size`-th item, with its place among all."""
-        return list(enumerate(items))[self.rank :: self.size]
-
     def part(self, count: int) -> range:
-        """This process's run of `count` items."""
+        """Return the places of this process's share of `count` items, one after the other."""
         return range(self.rank * count // self.size, (self.rank + 1) * count // self.size)
 
     def gather(self, items: list[tuple[int, Item]]) -> list[Item]:
@@ -57,12 +55,16 @@ class Ranks:
         return f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
 
 
+ALONE = Ranks(0, 1)
+"""A process that has all of the work."""
+
+
 @contextmanager
 def joined() -> Iterator[Ranks]:
     """Join the processes that torchrun started with this one, if it did; one on its own has all of the work."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield Ranks(0, 1)
+        yield ALONE
         return
     distributed.init_process_group("gloo", timeout=PATIENCE)
     try:

@@ -15,6 +15,7 @@ from cen_model.data.data_config import DataConfig
 from cen_model.data.dataset import Dataset
 from cen_model.data.loaders import evaluation_loader, training_loader
 from cen_model.data.transforms import Depth
+from cen_model.utils.ranks import Ranks
 
 DATA = DataConfig(crop=(24, 32), scale=(0.5, 1.5), jitter=0.4, cutout=0.5, modality_dropout=0.5)
 INPUTS = ("rgb", "depth", "normal")
@@ -98,7 +99,7 @@ def test_the_same_batches_from_any_start(changes: dict) -> None:
 
 @pytest.mark.parametrize("changes", [{}, {"on_device": True}], ids=str)
 def test_ranks_together_see_the_single_process_batch(changes: dict) -> None:
-    ranks = [train(replace(DATA, **changes), rank=rank, world=2) for rank in range(2)]
+    ranks = [train(replace(DATA, **changes), ranks=Ranks(rank, 2)) for rank in range(2)]
     together = [{name: torch.cat([a[name], b[name]]) for name in a} for a, b in zip(*ranks, strict=True)]
     assert_same(train(), together)
 
@@ -122,7 +123,7 @@ def test_impossible_batches_are_refused_at_once() -> None:
     with pytest.raises(ValueError, match="10 training frames, fewer than one batch of 11"):
         training_loader(Noise(), DATA, INPUTS, 11, 3, range(1))
     with pytest.raises(ValueError, match="4 samples cannot be shared equally by 3"):
-        training_loader(Noise(), DATA, INPUTS, 4, 3, range(1), world=3)
+        training_loader(Noise(), DATA, INPUTS, 4, 3, range(1), ranks=Ranks(0, 3))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -151,7 +152,7 @@ def test_resized_frames_share_batches() -> None:
 
 @pytest.mark.parametrize("world", [2, 3, 4])
 def test_ranks_share_the_evaluation(world: int) -> None:
-    shares = [evaluation_loader(Noise(), DATA, ("rgb",), 2, rank, world) for rank in range(world)]
+    shares = [evaluation_loader(Noise(), DATA, ("rgb",), 2, Ranks(rank, world)) for rank in range(world)]
     indices = [[index for batch in share for index in batch["index"].tolist()] for share in shares]
     assert [index for share in indices for index in share] == list(range(10))
     assert max(map(len, indices)) - min(map(len, indices)) <= 1

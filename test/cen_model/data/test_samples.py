@@ -12,6 +12,7 @@ import torch
 from cen_model.data.data_config import DataConfig
 from cen_model.data.samples import HeldSamples, Samples, Views, shuffled_batches, steps_per_epoch
 from cen_model.data.transforms import training_transform
+from cen_model.utils.ranks import Ranks
 
 FRAMES = [
     {
@@ -102,7 +103,7 @@ def test_the_incomplete_batch_is_dropped_and_a_later_start_changes_nothing() -> 
 
 def test_ranks_together_have_the_single_process_batch() -> None:
     single = list(shuffled_batches(10, 6, 0, range(5)))
-    ranks = [list(shuffled_batches(10, 6, 0, range(5), rank, 3)) for rank in range(3)]
+    ranks = [list(shuffled_batches(10, 6, 0, range(5), Ranks(rank, 3))) for rank in range(3)]
     assert [a + b + c for a, b, c in zip(*ranks, strict=True)] == single
 
 
@@ -112,4 +113,4 @@ def test_too_few_samples_and_unequal_shares_are_refused() -> None:
     with pytest.raises(ValueError, match="fewer than one batch"):
         shuffled_batches(2, 3, 0, range(1))
     with pytest.raises(ValueError, match=r"optimizer\.batch: 6 samples cannot be shared equally by 4 processes"):
-        shuffled_batches(10, 6, 0, range(1), 0, 4)
+        shuffled_batches(10, 6, 0, range(1), Ranks(0, 4))
