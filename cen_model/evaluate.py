@@ -17,14 +17,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 
 from cen_model.evaluation import results, score_tables
 from cen_model.evaluation.dataset_evaluation import Evaluation, evaluate
-from cen_model.evaluation.dataset_scores import measure
 from cen_model.evaluation.examples import contact_sheet
 from cen_model.evaluation.options import Options, parse
 from cen_model.utils.files import write_atomically, write_json_atomically
 from cen_model.utils.provenance import command
 from cen_model.utils.ranks import Ranks, joined
-
-__all__ = ["measure"]
 
 
 def run(options: Options, arguments: Sequence[str], ranks: Ranks, console: Console) -> None:

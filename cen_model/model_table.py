@@ -15,7 +15,7 @@ from torch import nn
 from cen_model.arguments import height_width
 from cen_model.config import NetworkConfig, TranslationConfig
 from cen_model.modalities import modality
-from cen_model.nn.complexity import Cost, measure
+from cen_model.nn.complexity import Cost, measure_cost
 from cen_model.utils.validation import look_up
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _row(name: str, config: NetworkConfig, build: Build, size: tuple[int, int]) 
     with torch.device("meta"):
         model = build(config)
         inputs = {each: torch.empty(1, modality(each).channels, *size) for each in config.modalities}
-        return Row(name, size, measure(model, inputs, model.fusion_modules()))
+        return Row(name, size, measure_cost(model, inputs, model.fusion_modules()))
 
 
 def markdown(rows: Iterable[Row]) -> str:

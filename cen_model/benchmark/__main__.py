@@ -10,9 +10,9 @@ from pathlib import Path
 
 from jsonargparse import auto_cli
 
-from cen_model.benchmark.inference_speed import NONE, measure
+from cen_model.benchmark.inference_speed import NONE, measure_inference
 from cen_model.benchmark.speed_tables import markdown, training_markdown
-from cen_model.benchmark.training_speed import measure as measure_training
+from cen_model.benchmark.training_speed import measure_training
 from cen_model.benchmark.training_step import TrainingEntry
 from cen_model.classes import NYU40
 from cen_model.config import SegmentationConfig
@@ -43,7 +43,7 @@ def inference(
         rounds: how often every contestant has its turn.
         output: files to write, without their endings .json and .md.
     """
-    results = measure(networks, size, device or default_device(), backends, rounds)
+    results = measure_inference(networks, size, device or default_device(), backends, rounds)
     _publish(results.to_json(), markdown(results, _command()), output)
 
 

@@ -77,7 +77,7 @@ class Results:
         return json.dumps(asdict(self), indent=1)
 
 
-def measure(
+def measure_inference(
     networks: Sequence[str], sensor: tuple[int, int], device: str, backends: Sequence[str], rounds: int
 ) -> Results:
     """Measure every backend that can be used on each network.

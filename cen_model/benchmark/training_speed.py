@@ -84,7 +84,7 @@ class TrainingResults:
         return json.dumps(asdict(self), indent=1, default=str)  # data.root is a path
 
 
-def measure(
+def measure_training(
     setting: TrainingEntry, rounds: int, compiled: bool, dataset: Dataset, loaders: Sequence[DataConfig]
 ) -> TrainingResults:
     """Measure every way that the machine has instructions for, and the loader.

@@ -15,7 +15,7 @@ from cen_model.nn.network import MultimodalNetwork
 from cen_model.utils.ranks import Ranks
 
 
-def measure(
+def measure_scores(
     model: MultimodalNetwork,
     dataset: Dataset,
     data: DataConfig,

@@ -2,7 +2,7 @@
 """What a network costs: parameters, FLOPs and peak activation memory of one forward pass.
 
 Everything follows from shapes, so a network built on the meta device is measured without computing or allocating
-anything: `with torch.device("meta"): measure(build(config), inputs)`.
+anything: `with torch.device("meta"): measure_cost(build(config), inputs)`.
 
 Axes: B batch, C channels, H W pixels.
 """
@@ -40,7 +40,7 @@ class Cost:
     peak_activation_bytes: int
 
 
-def measure(model: nn.Module, inputs: Mapping[str, Tensor], fusion: nn.Module | None = None) -> Cost:
+def measure_cost(model: nn.Module, inputs: Mapping[str, Tensor], fusion: nn.Module | None = None) -> Cost:
     """Run one forward pass and watch it.
 
     Args:

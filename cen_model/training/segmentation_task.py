@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from cen_model.classes import VOID
 from cen_model.data.data_config import DataConfig
 from cen_model.data.dataset import Dataset
-from cen_model.evaluation.dataset_scores import measure
+from cen_model.evaluation.dataset_scores import measure_scores
 from cen_model.evaluation.inference_modes import InferenceConfig
 from cen_model.evaluation.labeler import NetworkLabeler
 from cen_model.evaluation.metrics import Scores
@@ -107,7 +107,7 @@ class SegmentationTask:
         return total
 
     def measure(self, network: MultimodalNetwork, dataset: Dataset) -> Mapping[str, Scores]:
-        return measure(network, dataset, self._config.data)
+        return measure_scores(network, dataset, self._config.data)
 
     def goodness(self, scores: Mapping[str, Scores]) -> float:
         return float(np.nan_to_num(scores[ENSEMBLE].mean_iou))  # undefined where every pixel is void

@@ -15,7 +15,7 @@ from queue import Empty
 from tempfile import TemporaryDirectory
 
 from cen_model.utils.files import write_json_atomically, write_text_atomically
-from cen_ros.benchmark.overhead import EARLY, RATE, markdown, measure
+from cen_ros.benchmark.overhead import EARLY, RATE, markdown, measure_overhead
 from cen_ros.tools.child_processes import children, fast_dds_profile, private_environment
 
 
@@ -27,7 +27,9 @@ async def run(args: argparse.Namespace) -> dict:
         async with children({"node": ["cen_ros.benchmark.identity_network"]}, environment, Path(logs)) as started:
             try:
                 process = started["node"].process.pid
-                return await asyncio.to_thread(measure, process, tuple(args.size), args.frames, args.seconds, args.long)
+                return await asyncio.to_thread(
+                    measure_overhead, process, tuple(args.size), args.frames, args.seconds, args.long
+                )
             except (TimeoutError, Empty) as error:
                 why = str(error) or "no diagnostics came"
                 raise RuntimeError(f"{why}; the node's log ends\n{started['node'].tail()}") from error

@@ -93,7 +93,7 @@ def copy_gigabytes_per_second() -> float:
     return source.nbytes / min(times) / 1e9
 
 
-def measure(process: int, size: tuple[int, int], frames: int, seconds: float, long: int) -> dict:
+def measure_overhead(process: int, size: tuple[int, int], frames: int, seconds: float, long: int) -> dict:
     """All of it, as plain values.
 
     Args:

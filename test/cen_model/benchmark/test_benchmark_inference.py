@@ -15,7 +15,7 @@ from cen_model import checkpoint
 from cen_model.benchmark import inference_speed
 from cen_model.benchmark.contestant import Contestant, Readiness, in_turn
 from cen_model.benchmark.deployed import REFERENCE
-from cen_model.benchmark.inference_speed import NONE, Results, measure
+from cen_model.benchmark.inference_speed import NONE, Results, measure_inference
 from cen_model.benchmark.reference import exchange_a_third
 from cen_model.benchmark.speed_tables import markdown
 from cen_model.config import SegmentationConfig
@@ -62,7 +62,7 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
         monkeypatch.setattr(InThisProcess, "broken", broken)
         torch.manual_seed(0)
         checkpoint.save(tmp_path / "weights.safetensors", exchange_a_third(build(config), seed=0))
-        return measure([str(tmp_path / "weights.safetensors")], SENSOR, "cpu", backends, rounds=1)
+        return measure_inference([str(tmp_path / "weights.safetensors")], SENSOR, "cpu", backends, rounds=1)
 
     return measured
 

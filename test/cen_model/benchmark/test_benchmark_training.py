@@ -16,7 +16,7 @@ from cen_model.benchmark import __main__ as command
 from cen_model.benchmark import training_speed
 from cen_model.benchmark.reference import ListNetwork
 from cen_model.benchmark.speed_tables import training_markdown
-from cen_model.benchmark.training_speed import TrainingRow, entries, measure
+from cen_model.benchmark.training_speed import TrainingRow, entries, measure_training
 from cen_model.benchmark.training_step import PENALTY, Step, TrainingEntry, flops
 from cen_model.config import SegmentationConfig
 from cen_model.data.data_config import DataConfig, SyntheticConfig
@@ -110,7 +110,7 @@ def test_a_run_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
     monkeypatch.setattr(training_speed, "matmul_ceiling", lambda dtype, device: 1e11)
     dataset = SyntheticScenes(range(4), (48, 64))
     data = DataConfig(root=tmp_path, crop=(64, 96), min_side=40, jitter=0.2, synthetic=SyntheticConfig(size=(48, 64)))
-    results = measure(ENTRY, 1, False, dataset, [data, replace(data, on_device=True)])
+    results = measure_training(ENTRY, 1, False, dataset, [data, replace(data, on_device=True)])
     published, *others = results.rows
     assert published.name == "published" and published.ratio == published.memory_ratio == 1
     assert all(not row.failure for row in results.rows)

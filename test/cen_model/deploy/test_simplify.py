@@ -16,7 +16,7 @@ from cen_model.deploy.frame import Frame, FrameConfig
 from cen_model.deploy.graph import aten, export, is_call, layer_flops, work
 from cen_model.deploy.passes.norms import NORMS
 from cen_model.deploy.simplify import PASSES, simplify
-from cen_model.nn.complexity import measure
+from cen_model.nn.complexity import measure_cost
 from cen_model.nn.exchange import exchange_norms
 from helpers.deployed import NETWORKS, Logits, frame, network, tensors
 
@@ -99,7 +99,7 @@ def test_counted_work_is_that_of_the_network():
     """Against PyTorch's counter, as it is exported; once it is rewritten, nothing is left to exchange."""
     module, inputs, exported = example("cen")
     images = {"rgb": torch.zeros(1, 3, 96, 128), "depth": torch.zeros(1, 1, 96, 128)}
-    assert work(exported).flops == measure(module.frame.model, images).flops
+    assert work(exported).flops == measure_cost(module.frame.model, images).flops
 
     graph_module, steps = rewritten(exported, inputs)
     assert work(graph_module) == steps[-1].after

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Evaluation by measure() and by command, against slow counts, one frame at a time."""
+"""Evaluation by measure_scores() and by command, against slow counts, one frame at a time."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from cen_model.classes import NYU13, VOID, LabelSet
 from cen_model.config import SegmentationConfig
 from cen_model.data.data_config import DataConfig
 from cen_model.deploy.engine import Engine
-from cen_model.evaluate import main, measure
+from cen_model.evaluate import main
 from cen_model.evaluation import dataset_evaluation as run_module
+from cen_model.evaluation.dataset_scores import measure_scores
 from cen_model.evaluation.inference_modes import InferenceConfig
 from cen_model.evaluation.results import RESULTS
 from cen_model.modalities import normalize
@@ -145,7 +146,7 @@ def close(scores, confusion):
 
 @pytest.mark.parametrize("size", [None, (24, 40)])
 def test_every_output_is_counted_as_a_slow_loop_does(model, size):
-    scores = measure(model, Frames(), replace(DATA, size=size))
+    scores = measure_scores(model, Frames(), replace(DATA, size=size))
     slow = slow_confusions(model, Frames(), size)
     assert list(scores) == ["rgb", "depth", "ensemble"]
     assert len({each.pixel_accuracy for each in scores.values()}) == 3  # no output is mistaken for another
@@ -155,9 +156,9 @@ def test_every_output_is_counted_as_a_slow_loop_does(model, size):
 
 @pytest.mark.parametrize("missing", ["depth", "rgb"])
 def test_a_missing_modality_is_holes_or_neutral(model, missing):
-    scores = measure(model, Frames(), DATA, drop=(missing,))
-    assert scores == measure(model, Frames(blank=(missing,)), DATA)
-    assert scores != measure(model, Frames(), DATA)
+    scores = measure_scores(model, Frames(), DATA, drop=(missing,))
+    assert scores == measure_scores(model, Frames(blank=(missing,)), DATA)
+    assert scores != measure_scores(model, Frames(), DATA)
 
 
 def test_frames_that_lack_a_modality_can_be_measured_without_it(model):
@@ -169,28 +170,30 @@ def test_frames_that_lack_a_modality_can_be_measured_without_it(model):
             del frame["depth"]
             return frame
 
-    assert measure(model, Color(), DATA, drop=("depth",)) == measure(model, Frames(), DATA, drop=("depth",))
+    assert measure_scores(model, Color(), DATA, drop=("depth",)) == measure_scores(
+        model, Frames(), DATA, drop=("depth",)
+    )
 
 
 def test_a_model_in_training_is_measured_in_evaluation(model):
     model.train()
     statistics = [x.clone() for x in model.buffers()]
-    scores = measure(model, Frames(), DATA)
+    scores = measure_scores(model, Frames(), DATA)
     assert all(map(torch.equal, statistics, model.buffers()))
-    assert scores == measure(model.eval(), Frames(), DATA)
+    assert scores == measure_scores(model.eval(), Frames(), DATA)
 
 
 def test_datasets_of_other_classes_are_refused(model):
     dataset = Frames()
     dataset.labels = LabelSet.of(("wall", "floor", "chair", "dog", "cat"))
     with pytest.raises(ValueError, match="3: lamp ≠ dog"):
-        measure(model, dataset, DATA)
+        measure_scores(model, dataset, DATA)
     dataset.labels = LabelSet.of(CLASSES[:4])
     with pytest.raises(ValueError, match=r"5 classes.*has 4"):
-        measure(model, dataset, DATA)
+        measure_scores(model, dataset, DATA)
     dataset.labels = None
     with pytest.raises(ValueError, match="no labels"):
-        measure(model, dataset, DATA)
+        measure_scores(model, dataset, DATA)
 
 
 def test_labels_beyond_the_classes_are_refused(model):
@@ -201,7 +204,7 @@ def test_labels_beyond_the_classes_are_refused(model):
             return frame
 
     with pytest.raises(ValueError, match="label 5"):
-        measure(model, Wrong(), DATA)
+        measure_scores(model, Wrong(), DATA)
 
 
 def results_of(folder):
@@ -241,7 +244,7 @@ def test_only_the_first_frames(weights, opened, tmp_path):
 def test_several_scales_by_command(model, weights, opened, tmp_path):
     main([weights, "--mode", "multi", "--scales", "[0.75,1.25]", "--output", str(tmp_path)])
     results = results_of(tmp_path)
-    scores = measure(model, Frames(), DATA, InferenceConfig("multi", (0.75, 1.25)))
+    scores = measure_scores(model, Frames(), DATA, InferenceConfig("multi", (0.75, 1.25)))
     assert results["scores"]["ensemble"]["mean_iou"] == scores["ensemble"].mean_iou
     assert results["inference"]["scales"] == [0.75, 1.25] and results["inference"]["average"] == "probabilities"
 

@@ -17,9 +17,10 @@ from torch import nn
 from cen_model import checkpoint
 from cen_model.config import TranslationConfig
 from cen_model.data.data_config import DataConfig
-from cen_model.evaluate import main, measure
+from cen_model.evaluate import main
 from cen_model.evaluation import dataset_evaluation as run_module
 from cen_model.evaluation import examples
+from cen_model.evaluation.dataset_scores import measure_scores
 from cen_model.evaluation.image_distances import Generator, TranslationOptions, measure_images
 from cen_model.evaluation.results import RESULTS
 from cen_model.models import build
@@ -83,7 +84,7 @@ def translated(model):
 
 
 def test_errors_are_those_of_the_translators_images(model, translated):
-    scores = measure(model, Frames(), DATA)
+    scores = measure_scores(model, Frames(), DATA)
     real = np.stack([Frames()[index]["rgb"] for index in range(5)]) / 127.5 - 1
     assert tuple(scores) == OUTPUTS
     for name, images in translated.items():
@@ -105,7 +106,7 @@ def test_where_depth_has_holes_there_is_no_error():
             return super().__getitem__(index) | {"depth": depth}
 
     network = build(replace(NETWORK, target="depth")).eval()
-    scores = measure(network, Rooms(), DATA)["ensemble"]
+    scores = measure_scores(network, Rooms(), DATA)["ensemble"]
     translator, errors = Translator(network, "cpu"), []
     for index in range(5):
         frame = Rooms()[index]
@@ -150,16 +151,16 @@ def test_statistics_and_dropout_are_as_asked_for(model):
 
 
 def test_a_model_in_training_is_measured_in_evaluation(model):
-    expected = measure(model, Frames(), DATA)
+    expected = measure_scores(model, Frames(), DATA)
     statistics = [x.clone() for x in model.buffers()]
-    assert measure(model.train(), Frames(), DATA) == expected
+    assert measure_scores(model.train(), Frames(), DATA) == expected
     assert all(map(torch.equal, statistics, model.buffers()))
 
 
 def test_a_missing_modality_is_mid_gray(model):
-    without = measure(model, Frames(), DATA, drop=("texture",))
-    assert without == measure(model, Frames(blank=("texture",)), DATA)
-    assert without != measure(model, Frames(), DATA)
+    without = measure_scores(model, Frames(), DATA, drop=("texture",))
+    assert without == measure_scores(model, Frames(blank=("texture",)), DATA)
+    assert without != measure_scores(model, Frames(), DATA)
 
 
 def test_images_are_compared_at_the_size_asked_for(model):
@@ -167,9 +168,9 @@ def test_images_are_compared_at_the_size_asked_for(model):
         def __getitem__(self, index):
             return {name: image[:96, :128] for name, image in super().__getitem__(index).items()}
 
-    paper = measure(model, Small(), DATA)
-    assert paper == measure(model, Small(), replace(DATA, size=(256, 256)))
-    assert paper != measure(model, Small(), replace(DATA, size=(256, 512)))
+    paper = measure_scores(model, Small(), DATA)
+    assert paper == measure_scores(model, Small(), replace(DATA, size=(256, 256)))
+    assert paper != measure_scores(model, Small(), replace(DATA, size=(256, 512)))
 
 
 def test_the_command(model, tmp_path, monkeypatch, capsys):

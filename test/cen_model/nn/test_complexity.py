@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torchvision.models import MobileNet_V3_Large_Weights, ResNet50_Weights, mobilenet_v3_large, resnet50
 
-from cen_model.nn.complexity import measure
+from cen_model.nn.complexity import measure_cost
 
 
 class TakesRgb(nn.Module):
@@ -23,7 +23,7 @@ class TakesRgb(nn.Module):
 
 
 def cost(network, *shape, device="meta"):
-    return measure(TakesRgb(network).to(device), {"rgb": torch.empty(*shape, device=device)})
+    return measure_cost(TakesRgb(network).to(device), {"rgb": torch.empty(*shape, device=device)})
 
 
 @pytest.mark.parametrize(("groups", "stride", "padding"), [(1, 1, 0), (1, 2, 1), (4, 2, 2)])
@@ -51,14 +51,14 @@ def test_shared_parameters_count_once():
     second.weight = first.weight
     twice = nn.Sequential(first, second, first)
     inputs = {"rgb": torch.empty(1, 10)}
-    assert measure(TakesRgb(twice), inputs).parameters == 10 * 10 + 2 * 10
+    assert measure_cost(TakesRgb(twice), inputs).parameters == 10 * 10 + 2 * 10
 
 
 def test_fusion_parameters_are_those_of_the_part_that_is_named():
     network = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
     inputs = {"rgb": torch.empty(1, 4)}
-    assert measure(TakesRgb(network), inputs, fusion=network[1]).fusion_parameters == 3 * 2 + 2
-    assert measure(TakesRgb(network), inputs).fusion_parameters == 0
+    assert measure_cost(TakesRgb(network), inputs, fusion=network[1]).fusion_parameters == 3 * 2 + 2
+    assert measure_cost(TakesRgb(network), inputs).fusion_parameters == 0
 
 
 def conv(inputs, outputs):
@@ -118,5 +118,5 @@ def test_peak_memory_equals_a_sum_by_hand(network, peak):
 
 def test_peak_memory_knows_the_size_of_a_number():
     inputs = {"rgb": torch.empty(1, 3, 8, 8, dtype=torch.half, device="meta")}
-    measured = measure(TakesRgb(conv(3, 16).to("meta", torch.half)), inputs)
+    measured = measure_cost(TakesRgb(conv(3, 16).to("meta", torch.half)), inputs)
     assert measured.peak_activation_bytes == (INPUT + 16 * CHANNEL) // 2

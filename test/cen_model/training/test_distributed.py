@@ -21,7 +21,7 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cen_model import checkpoint
-from cen_model.evaluation.dataset_scores import measure
+from cen_model.evaluation.dataset_scores import measure_scores
 from cen_model.train import open_split, train
 from cen_model.training.run_config import parse
 from helpers.paths import REPOSITORY
@@ -137,7 +137,7 @@ def test_what_is_measured_together_is_the_network_that_is_written(tmp_path: Path
     together = json.loads((tmp_path / "results.json").read_text())["scores"]
     config = parse([*TINY, *single, f"output={tmp_path}"])
     network, frames = checkpoint.load(tmp_path / "last.safetensors"), open_split(config, "test")
-    again = measure(network, frames, config.data)
+    again = measure_scores(network, frames, config.data)
     for name, scores in again.items():
         assert scores.mean_iou == pytest.approx(together[name]["mean_iou"], abs=1e-9), name
 

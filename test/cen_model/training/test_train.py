@@ -24,7 +24,7 @@ from torchvision.models import ResNet18_Weights
 
 from cen_model import checkpoint
 from cen_model.config import SegmentationConfig
-from cen_model.evaluation.dataset_scores import measure
+from cen_model.evaluation.dataset_scores import measure_scores
 from cen_model.models import build
 from cen_model.nn.exchange import exchange_norms
 from cen_model.train import open_split, train
@@ -386,7 +386,7 @@ def test_what_a_run_leaves(tmp_path: Path) -> None:
     assert (results["steps"], results["seed"], results["frames"]) == (4, 7, 3)
     network = checkpoint.load(tmp_path / "last.safetensors")
     assert results["parameters"] == sum(parameter.numel() for parameter in network.parameters())
-    scores = measure(network, open_split(config, "test"), config.data)
+    scores = measure_scores(network, open_split(config, "test"), config.data)
     for name, each in scores.items():
         assert results["scores"][name]["mean_iou"] == pytest.approx(each.mean_iou)
     assert [file.stem for file in sorted((tmp_path / "gamma").iterdir())] == ["00000000", "00000002", "00000004"]
