@@ -39,7 +39,7 @@ class EngineLabeler:
         total = np.zeros((classes, classes), np.int64)
         for index in Ranks.current().part(len(self._dataset)):
             frame = self._dataset[index]
-            matrix = confusion_matrix(frame["label"], self._labels(frame), classes)[:, :classes]
+            matrix = confusion_matrix(frame["label"], self._labels(frame), classes, f"frame {index}")[:, :classes]
             total += matrix
             watch(index, matrix)
         return {"ensemble": total}

@@ -33,31 +33,11 @@ from typing import Any
 
 import numpy as np
 
-from cen_model.classes import VOID
-from cen_model.evaluation.metrics import Scores, confusion_matrix
+from cen_model.evaluation.metrics import Scores
 from cen_model.evaluation.results import of_scores
 from cen_ros.evaluation.flicker import Change
 
-__all__ = ["compare", "flicker", "scores", "timing", "total"]
 KINDS = ("plain", "warped")
-
-
-def compare(truth: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """The confusion matrix of true and given labels, uint8 (H, W).
-
-    Raises:
-        ValueError: the truth is of another size, or of more classes than the network's.
-    """
-    if truth.shape != labels.shape:
-        sizes = ["x".join(map(str, reversed(shape))) for shape in (labels.shape, truth.shape)]
-        raise ValueError(f"expected {sizes[0]} pixels, as the labels have, got {sizes[1]}")
-    known = truth[truth != VOID]
-    if known.size and known.max() >= classes:
-        raise ValueError(
-            f"it has class {known.max()}, but the network tells {classes} classes (0 to {classes - 1}, "
-            "255 = unlabeled); choose the weights that this truth is of, or evaluate without truth"
-        )
-    return confusion_matrix(truth, labels, classes)
 
 
 def scores(confusion: np.ndarray, classes: Sequence[str], frames: int) -> dict[str, Any] | None:

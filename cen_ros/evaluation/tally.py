@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cen_model.evaluation.metrics import Scores
-from cen_ros.evaluation.bag_results import compare
+from cen_model.evaluation.metrics import Scores, confusion_matrix
 from cen_ros.evaluation.camera_poses import Geometry
 from cen_ros.evaluation.flicker import Change, View, plain, warped
 from cen_ros.evaluation.gallery import Gallery, Picture
@@ -68,10 +67,8 @@ class Tally:
             _keep(self._truths, truth.stamp_ns, truth)
 
     def _score(self, picture: Picture, truth: Truth) -> None:
-        try:
-            confusion = compare(truth.labels, picture.label, self._classes)
-        except ValueError as error:
-            raise ValueError(f"truth of stamp {truth.stamp_ns / 1e9:.9f}: {error}") from error
+        name = f"the truth of stamp {truth.stamp_ns / 1e9:.9f}"
+        confusion = confusion_matrix(truth.labels, picture.label, self._classes, name)
         self.confusion += confusion
         self.scored += 1
         picture.truth = truth.labels

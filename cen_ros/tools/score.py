@@ -25,11 +25,10 @@ from rclpy.task import Future
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
-from cen_model.evaluation.metrics import Scores
+from cen_model.evaluation.metrics import Scores, confusion_matrix
 from cen_model.evaluation.results import defined
 from cen_model.utils.files import write_json_atomically
 from cen_ros.context import running
-from cen_ros.evaluation.bag_results import compare
 from cen_ros.messages.images import image_to_array, label_to_array
 from cen_ros.segmentation.outputs import LATCHED
 from cen_ros.segmentation.sync import stamp_ns
@@ -80,7 +79,7 @@ class Score:
         if kind == "label" and begin is not None:
             self.latencies_ms.append((arrival - begin) / 1e6)
         if kind in ("truth", "label") and {"truth", "label"} <= frame.keys():
-            self.confusion += compare(frame["truth"], frame["label"], len(self.classes))
+            self.confusion += confusion_matrix(frame["truth"], frame["label"], len(self.classes))
         if len(frame) == len(self.stamps):
             del self._partial[stamp]
             if self.whole % self.keep_every == 0:

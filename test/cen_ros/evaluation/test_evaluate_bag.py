@@ -285,8 +285,8 @@ def test_truth_that_does_not_fit_is_refused_in_words(tmp_path, weights, capsys):
             add_image(bag, TRUTH, np.ascontiguousarray(labels), "mono8", START)
         assert run(tmp_path / name / "out", weights, tmp_path / name)[0] == 1
     said = capsys.readouterr().out
-    assert "it has class 39, but the network tells 13 classes (0 to 12, 255 = unlabeled)" in said
-    assert "expected 64x48 pixels, as the labels have, got 32x24" in said
+    assert "has label 39, but the network tells 13 classes (0 to 12, 255 = void)" in said
+    assert "has 32x24 pixels; expected 64x48, as the labels have" in said
     code, report = run(tmp_path / "out", weights, tmp_path / "classes", "--truth", "none")
     assert (code, report["scores"], report["frames"]) == (0, None, 1)
 

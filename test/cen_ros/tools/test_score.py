@@ -117,7 +117,7 @@ def test_truth_of_some_frames_makes_no_strays_of_the_others():
 def test_truth_of_other_classes_is_refused():
     score = Score(("truth", "label"), CLASSES)
     score.add("truth", 0, 0, np.full((2, 2), 5, np.uint8))
-    with pytest.raises(ValueError, match=r"it has class 5, but the network tells 5 classes \(0 to 4, 255 = unlabeled"):
+    with pytest.raises(ValueError, match=r"has label 5, but the network tells 5 classes \(0 to 4, 255 = void"):
         score.add("label", 0, 0, np.zeros((2, 2), np.uint8))
     assert not score.confusion.any()
 
