@@ -146,7 +146,8 @@ def test_importing_only_defines_names(module):
 
 
 @pytest.mark.parametrize(
-    "module", ["cen_model", "cen_model.classes", "cen_model.scenes.scene_dataset", "cen_ros.messages.images"]
+    "module",
+    ["cen_model", "cen_model.classes", "cen_model.depth", "cen_model.scenes.scene_dataset", "cen_ros.messages.images"],
 )
 def test_import_without_torch(module):
     if module == "cen_model.scenes.scene_dataset":

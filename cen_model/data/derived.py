@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 
 from cen_model.data.dataset import Dataset
-from cen_model.data.geometry import default_intrinsics, gravity, meters, normals, rays
+from cen_model.data.geometry import default_intrinsics, gravity, normals, rays
+from cen_model.depth import to_meters
 
 UNKNOWN = 128
 """Of normals and HHA where there is no depth."""
@@ -46,7 +47,7 @@ def edge(depth: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
 
     A step is what lies off a plane: inverse depth is linear there, however steeply the plane is seen. Holes have none.
     """
-    z = meters(depth)
+    z = to_meters(depth)
     known = z > 0
     w = np.divide(1.0, z, out=np.zeros_like(z), where=known)
     step = np.zeros_like(z)
@@ -82,7 +83,7 @@ def hha(depth: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
     0.9 m below it (no floor in sight); the angle between the normal and "up" in degrees, plus 38. Where there is no
     depth all of them are 128.
     """
-    z = meters(depth)
+    z = to_meters(depth)
     known = z > 0
     directions = normals(depth, intrinsics)
     down = gravity(directions)

@@ -13,6 +13,8 @@ from itertools import product
 import cv2
 import numpy as np
 
+from cen_model.depth import to_meters
+
 _KINECT = np.array([[518.857901, 0, 325.58245], [0, 519.469611, 253.73617], [0, 0, 1]]) / [[640], [480], [1]]
 """Intrinsics of NYUDv2's color camera as shares of the image: what is taken where none are known."""
 _MUCH_BETTER, _NOISE = 1 / 4, 0.005
@@ -23,12 +25,6 @@ is added: where 8-bit depth stays on one step, it fits exactly, and is wrong."""
 def default_intrinsics(size: tuple[int, int]) -> np.ndarray:
     """A Kinect's (3, 3), for frames of height and width `size`."""
     return _KINECT * [[size[1]], [size[0]], [1]]
-
-
-def meters(depth: np.ndarray) -> np.ndarray:
-    """Depth uint16 mm or float32 m as float64 meters, 0 = hole."""
-    values = depth / 1000 if depth.dtype == np.uint16 else depth.astype(np.float64)
-    return np.where(np.isfinite(values) & (values > 0), values, 0.0)
 
 
 def rays(size: tuple[int, int], intrinsics: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -47,7 +43,7 @@ def normals(depth: np.ndarray, intrinsics: np.ndarray, window: int | None = None
     Args:
         window: side in pixels, odd; None takes 1/24 of the height, at least 5.
     """
-    z = meters(depth)
+    z = to_meters(depth)
     known = z > 0
     side = window or max(5, z.shape[0] // 24 | 1)
     x, y = rays(z.shape, intrinsics)

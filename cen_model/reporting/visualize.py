@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from cen_model.classes import color_table, palette
+from cen_model.depth import is_measured, to_meters
 from cen_model.utils.files import write_atomically
 
 GAP = 8
@@ -25,12 +26,10 @@ def colorize_labels(labels: np.ndarray, classes: int) -> np.ndarray:
 
 def colorize_depth(depth: np.ndarray, nearest: float = 0.5, farthest: float = 6.0) -> np.ndarray:
     """Depth uint16 mm or float m (H, W) as uint8 (H, W, 3) RGB: near red, far blue (turbo), holes black."""
-    meters = depth * 1e-3 if depth.dtype == np.uint16 else depth
-    hole = ~(np.isfinite(meters) & (meters > 0))
-    nearness = (farthest - np.where(hole, farthest, meters)) / (farthest - nearest)
+    nearness = (farthest - to_meters(depth)) / (farthest - nearest)
     gray = (np.clip(nearness, 0, 1) * 255).astype(np.uint8)
     colors = cv2.applyColorMap(gray, cv2.COLORMAP_TURBO)[..., ::-1].copy()
-    colors[hole] = 0
+    colors[~is_measured(depth)] = 0
     return colors
 
 
@@ -41,10 +40,9 @@ def colorize(image: np.ndarray) -> np.ndarray:
         image: colors uint8 (H, W, 3), gray uint8 (H, W), or depth uint16 mm or float m (H, W).
     """
     if image.dtype != np.uint8:
-        meters = image * np.float32(1e-3) if image.dtype == np.uint16 else image
-        known = meters[np.isfinite(meters) & (meters > 0)]
+        known = to_meters(image)[is_measured(image)]
         nearest, farthest = np.percentile(known, (2, 98)) if known.size else (0, 1)
-        return colorize_depth(meters, nearest, max(farthest, nearest + 1e-3))
+        return colorize_depth(image, nearest, max(farthest, nearest + 1e-3))
     return np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image
 
 

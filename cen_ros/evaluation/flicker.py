@@ -15,7 +15,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from cen_ros.messages.paint import measured
+from cen_model.depth import to_meters
 
 RELATIVE_TOLERANCE = 0.05
 ABSOLUTE_TOLERANCE = 0.05
@@ -64,20 +64,15 @@ def warped(before: View, now: View) -> Change:
     motion = np.linalg.inv(before.pose) @ now.pose
     turn = (before.intrinsics @ motion[:3, :3] @ np.linalg.inv(now.intrinsics)).astype(np.float32)
     shift = (before.intrinsics @ motion[:3, 3]).astype(np.float32)
-    z, x, y = _meters(now.depth), np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
+    z = to_meters(now.depth, np.float32)
+    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
     u, v, w = ((turn[k, 0] * x + (turn[k, 1] * y + turn[k, 2])) * z + shift[k] for k in range(3))
     ahead = (z > 0) & (w > NEAREST)
     scale = np.divide(1, w, out=np.zeros_like(w), where=ahead)
     u, v = u * scale, v * scale
     there = {"map1": u, "map2": v, "interpolation": cv2.INTER_NEAREST, "borderMode": cv2.BORDER_CONSTANT}
-    found = cv2.remap(_meters(before.depth), **there)  # 0 outside
+    found = cv2.remap(to_meters(before.depth, np.float32), **there)  # 0 outside
     tolerance = np.minimum(RELATIVE_TOLERANCE * w, ABSOLUTE_TOLERANCE)
     same = ahead & (found > 0) & (np.abs(found - w) <= tolerance)
     changed = now.labels != cv2.remap(before.labels, **there)
     return Change(np.count_nonzero(changed & same), np.count_nonzero(same), now.labels.size)
-
-
-def _meters(depth: np.ndarray) -> np.ndarray:
-    """Depth as float32 meters, holes 0."""
-    meters = depth * np.float32(1e-3) if depth.dtype == np.uint16 else depth
-    return np.where(measured(depth), meters, np.float32(0))

@@ -16,8 +16,8 @@ import numpy as np
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
+from cen_model.depth import is_measured
 from cen_ros.messages.images import nearest
-from cen_ros.messages.paint import measured
 
 # One point as it lies in the message: 21 bytes, padded to whole words. PCL takes labels for labels as uint32 alone.
 POINT = np.dtype(
@@ -84,7 +84,7 @@ class CloudMaker:
         if depth.dtype == np.uint16:
             return np.take(self._meters, depth, out=self._z, mode="clip")  # the default mode would buffer `out`
         self._z[:] = depth
-        self._z[~measured(depth)] = np.nan
+        self._z[~is_measured(depth)] = np.nan
         return self._z
 
     def _meet(self, size: tuple[int, int], intrinsics: np.ndarray) -> None:

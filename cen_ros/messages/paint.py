@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from cen_model.classes import VOID, color_table
+from cen_model.depth import is_measured
 
 
 class Painter:
@@ -51,13 +52,6 @@ def mask(labels: np.ndarray, ids: Sequence[int]) -> np.ndarray:
     return cv2.LUT(labels, table)
 
 
-def measured(depth: np.ndarray) -> np.ndarray:
-    """bool (H, W): where depth, uint16 or float (H, W), is a distance. Holes are 0, NaN, inf or negative."""
-    if depth.dtype == np.uint16:
-        return depth > 0
-    return (depth > 0) & (depth < np.inf)  # NaN is neither
-
-
 def with_unlabeled(
     labels: np.ndarray,
     depth: np.ndarray | None = None,
@@ -73,7 +67,7 @@ def with_unlabeled(
         min_confidence: 0 to 1; less confident pixels are unlabeled.
     """
     if depth is not None:
-        labels = np.where(measured(depth), labels, np.uint8(VOID))
+        labels = np.where(is_measured(depth), labels, np.uint8(VOID))
     if confidence is not None and min_confidence > 0:
         least = np.uint8(math.ceil(min_confidence * 255))  # confidences are whole numbers: the comparison stays exact
         labels = np.where(confidence < least, np.uint8(VOID), labels)

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from cen_model.classes import VOID
 from cen_model.data.dataset import Dataset
-from cen_model.data.geometry import meters
+from cen_model.depth import to_meters
 
 DEPTHS = np.concatenate([[0.0], np.geomspace(1e-4, 1e5, 1000), [np.inf]])
 """Edges of the depth histogram, in meters."""
@@ -74,7 +74,7 @@ class _Readings(TorchDataset):
         if "label" in frame:
             reading["pixels"] = np.bincount(frame["label"].ravel(), minlength=VOID + 1)
         if "depth" in frame:
-            depth = meters(frame["depth"])
+            depth = to_meters(frame["depth"])
             known = depth[depth > 0]
             levels = np.unique(known)
             reading |= {

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
+from cen_model.depth import to_millimeters
 from cen_model.modalities import IN_METERS
 
 JPEG_QUALITY = 95
@@ -35,7 +36,7 @@ def _depth_levels(frames: Frames) -> np.ndarray | None:
     """Return all values of depth in mm, rising, uint16 (≤ 256,); None if there are none, or too many for 8 bits."""
     occurs = np.zeros(65536, bool)
     for frame in (frame for some in frames.values() for frame in some if "depth" in frame):
-        occurs[millimeters(frame["depth"])] = True
+        occurs[to_millimeters(frame["depth"])] = True
     values = np.flatnonzero(occurs).astype(np.uint16)
     return values if 0 < len(values) <= 256 else None
 
@@ -43,18 +44,10 @@ def _depth_levels(frames: Frames) -> np.ndarray | None:
 def _encoded(name: str, image: np.ndarray, levels: np.ndarray | None) -> np.ndarray:
     """Return the bytes, uint8 (N,), of an image (H, W) or (H, W, 3)."""
     if name in IN_METERS:
-        image = millimeters(image)
+        image = to_millimeters(image)
     if name == "depth" and levels is not None:
         image = np.searchsorted(levels, image).astype(np.uint8)
     image = np.ascontiguousarray(image[..., ::-1] if image.ndim == 3 else image)
     if name == "rgb":
         return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
     return cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1]
-
-
-def millimeters(depth: np.ndarray) -> np.ndarray:
-    """Depth uint16 mm; float meters lose what is below a millimeter or beyond 65 m, and holes become 0."""
-    if depth.dtype == np.uint16:
-        return depth
-    known = np.nan_to_num(depth, nan=0, posinf=0, neginf=0)
-    return np.rint(np.clip(known * 1000, 0, 65535)).astype(np.uint16)

@@ -13,7 +13,7 @@ import yaml
 
 from cen_model.data.data_config import Split
 from cen_model.data.dataset import Dataset
-from cen_model.data.tools.packed_encodings import millimeters
+from cen_model.depth import to_millimeters
 from cen_model.modalities import IN_METERS
 from cen_model.utils.files import write_bytes_atomically, write_text_atomically
 
@@ -74,7 +74,7 @@ def _refuse_others(stamp: Path, splits: Mapping[Split, Dataset], text: str) -> N
 
 def _storable(name: str, image: np.ndarray) -> np.ndarray:
     if name in IN_METERS:
-        return millimeters(image)
+        return to_millimeters(image)
     return image[..., ::-1] if image.ndim == 3 else image
 
 
