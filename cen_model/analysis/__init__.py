@@ -1,2 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happened to the scaling factors of a run, as the paper's figures show it."""
+"""Figures of a run's scaling factors, as the paper's Figures 3 to 5 and 11 to 13 show them, and Theorem 1.
+
+The modules here import `cen_model.nn`, `cen_model.losses`, `cen_model.data`, `cen_model.training` and
+`cen_model.evaluation`.
+"""

@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a deployed network is measured against: the published way of computing, and the machine's own ceiling."""
+"""Measurements of speed and memory, in inference and in training, beside the published way of computing.
+
+The modules here import `cen_model.predictor`, `cen_model.deploy`, `cen_model.data` and `cen_model.training`.
+"""

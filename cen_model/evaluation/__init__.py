@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measuring networks on datasets: how they are run, what is counted, and the report of it."""
+"""Scores of networks and engines on datasets, and their reports.
+
+The modules here import `cen_model.predictor`, `cen_model.translator`, `cen_model.data` and `cen_model.reporting`.
+"""
