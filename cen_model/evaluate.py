@@ -17,8 +17,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 
 from cen_model.evaluation import results, score_tables
 from cen_model.evaluation.dataset_evaluation import Evaluation, evaluate
-from cen_model.evaluation.examples import contact_sheet
+from cen_model.evaluation.examples import PANEL
 from cen_model.evaluation.options import Options, parse
+from cen_model.reporting.contact_sheet import contact_sheet
 from cen_model.utils.files import write_atomically, write_json_atomically
 from cen_model.utils.provenance import command
 from cen_model.utils.ranks import Ranks, joined
@@ -51,7 +52,7 @@ def _write(options: Options, done: Evaluation) -> None:
     save_html(options.output / "report.html", done.results, done.dataset.labels, done.examples)
     shown = [images for frames in done.examples.values() for images in frames.values()]
     if shown:
-        sheet = contact_sheet(shown)
+        sheet = contact_sheet(shown, width=PANEL)
         write_atomically(options.output / "examples.jpg", lambda path: sheet.save(path, "JPEG", quality=90))
 
 

@@ -31,8 +31,8 @@ from cen_model.data.tools import check as checking
 from cen_model.data.tools import check_report
 from cen_model.data.tools.pack import pack
 from cen_model.data.tools.prepare import prepare
-from cen_model.data.transforms import training_transform
-from cen_model.reporting.contact_sheet import contact_sheet, from_sample
+from cen_model.data.transforms import from_sample, training_transform
+from cen_model.reporting.contact_sheet import contact_sheet, frame_images
 from cen_model.utils.files import write_atomically
 
 CONSOLE = Console(highlight=False)
@@ -72,14 +72,14 @@ def check(data: DataConfig, modalities: Sequence[str], options: dict) -> int:
 
 
 def show(data: DataConfig, modalities: Sequence[str], options: dict) -> int:
-    dataset = open_dataset(data, options["split"], modalities)
+    dataset = open_dataset(data, options["split"], modalities, render=False)
     chosen = _frames(len(dataset), options)
     if options["augmented"]:
         views = Views(Samples(dataset, modalities, data.size), training_transform(data, modalities), options["seed"])
         frames = [from_sample(views[0, index]) for index in chosen]
     else:
         frames = [dataset[index] for index in chosen]
-    sheet = contact_sheet(frames, modalities, dataset.labels)
+    sheet = contact_sheet([frame_images(frame, modalities, dataset.labels) for frame in frames], dataset.labels)
     write_atomically(options["output"], lambda file: sheet.save(file, "PNG"))
     CONSOLE.print(f"{options['output']}: frames {', '.join(map(str, chosen))}", soft_wrap=True)
     return 0

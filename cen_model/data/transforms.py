@@ -194,6 +194,15 @@ def to_sample(frame: Mapping[str, np.ndarray], names: Sequence[str], size: tuple
     return v2.Resize(size, antialias=True)(sample) if size else sample
 
 
+def from_sample(sample: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """Return a frame of arrays, (H, W) or (H, W, C), of a sample; without its index."""
+    arrays = {name: tensor.numpy() for name, tensor in sample.items() if name != "index"}
+    return {
+        name: array if array.ndim == 2 else (array[0] if len(array) == 1 else array.transpose(1, 2, 0))
+        for name, array in arrays.items()
+    }
+
+
 def _to_tensor(name: str, array: np.ndarray) -> Tensor:
     tensor = torch.from_numpy(np.require(array, requirements=["C", "W"]))
     if name != "label":

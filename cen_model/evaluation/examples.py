@@ -11,10 +11,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from cen_model.classes import VOID, LabelSet
-from cen_model.reporting.visualize import colorize, grid
 
 EACH = 3
 """Frames of a kind."""
@@ -39,11 +37,6 @@ def choose(frames: Sequence[Mapping[str, Any]], key: str, lower_is_better: bool 
     return {kind: chosen[kind] for kind in ("Worst frames", "Median frames", "Best frames") if chosen[kind]}
 
 
-def inputs(frame: Mapping[str, np.ndarray], modalities: Sequence[str]) -> dict[str, np.ndarray]:
-    """Images uint8 (H, W, 3) of a frame's modalities."""
-    return {name: colorize(frame[name]) for name in modalities}
-
-
 def answers(
     frame: Mapping[str, np.ndarray], labels: np.ndarray, confidence: np.ndarray | None, classes: LabelSet
 ) -> dict[str, np.ndarray]:
@@ -61,14 +54,6 @@ def answers(
         gray = (255 * np.clip(confidence, 0, 1)).astype(np.uint8)
         images["confidence"] = cv2.applyColorMap(gray, cv2.COLORMAP_VIRIDIS)[..., ::-1]
     return {**images, "errors": _errors(frame, labels != truth)}
-
-
-def contact_sheet(frames: Sequence[Mapping[str, np.ndarray]]) -> Image.Image:
-    """A row for each frame of its images uint8 (H, W, 3) by title; panels take the shape of the first."""
-    height, width = next(iter(frames[0].values())).shape[:2]
-    size = PANEL, round(PANEL * height / width)
-    rows = [[cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in images.values()] for images in frames]
-    return grid(list(frames[0]), rows, ())
 
 
 def _errors(frame: Mapping[str, np.ndarray], wrong: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from cen_model.data.dataset import Dataset
 from cen_model.evaluation import examples, results
 from cen_model.evaluation.dataset_scores import summed
 from cen_model.evaluation.labeler import Labeler
+from cen_model.reporting.contact_sheet import frame_images
 from cen_model.utils.ranks import Ranks
 
 
@@ -48,4 +49,4 @@ class Segmented:
         frame = self._dataset[index]
         labels, confidence = self._labeler.label(index)
         answers = examples.answers(frame, labels, confidence, self._dataset.labels)
-        return {**examples.inputs(frame, self._shown), **answers}
+        return {**frame_images(frame, self._shown), **answers}

@@ -9,7 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cen_model.reporting.visualize import colorize_depth, colorize_labels, grid, save_animation
+from cen_model.classes import LabelSet
+from cen_model.reporting.contact_sheet import contact_sheet
+from cen_model.reporting.visualize import colorize_depth, colorize_labels, save_animation
 from cen_model.utils.files import write_atomically
 
 KEPT = 60
@@ -32,7 +34,7 @@ def save_pictures(folder: Path, frames: Sequence[dict[str, np.ndarray]], classes
     if not frames:
         return
     rows = [panels(frames[i], len(classes)) for i in np.linspace(0, len(frames) - 1, 2 * ROWS + 1).astype(int)[1::2]]
-    table = grid(list(rows[0]), [list(row.values()) for row in rows], classes)
+    table = contact_sheet(rows, LabelSet.of(tuple(classes)), width=None)
     write_atomically(folder / "frames.png", lambda file: table.save(file, "PNG", optimize=True))
     save_animation(folder / "demo.gif", [strip(panels(frame, len(classes))) for frame in frames], RATE)
 

@@ -15,6 +15,7 @@ from PIL import Image
 from cen_model.classes import VOID, LabelSet
 from cen_model.evaluation import examples, results
 from cen_model.evaluation.evaluation_page import most_confused, save_html
+from cen_model.reporting.contact_sheet import contact_sheet, frame_images
 from cen_model.reporting.plots import heat_map
 
 CLASSES = ("wall", "floor", "<b>chair</b>")
@@ -118,7 +119,7 @@ def test_pictures_show_the_truth_the_labels_and_their_errors(report, tmp_path):
     labels = np.zeros(SIZE, np.uint8)
     confidence = np.linspace(0, 1, SIZE[1], dtype=np.float32)[None].repeat(SIZE[0], 0)
     images = {
-        **examples.inputs(shown, ("rgb", "depth")),
+        **frame_images(shown, ("rgb", "depth")),
         **examples.answers(shown, labels, confidence, LABELS),
     }
     _, parsed = page(report, tmp_path, {"Worst frames": {2: images}})
@@ -144,7 +145,7 @@ def test_a_contact_sheet_has_a_row_for_each_frame_whatever_its_size():
         {title: np.full((*size, 3), each[row], np.uint8) for title, each in colors.items()}
         for row, size in enumerate(sizes)
     ]
-    sheet = np.asarray(examples.contact_sheet(frames))
+    sheet = np.asarray(contact_sheet(frames, width=examples.PANEL))
     height, width = examples.PANEL * 3 // 4, examples.PANEL
     found = {color: np.argwhere((sheet == color).all(2)) for each in colors.values() for color in each}
     assert all(len(pixels) == height * width for pixels in found.values())
