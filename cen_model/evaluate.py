@@ -19,8 +19,10 @@ from cen_model.evaluation import results, score_tables
 from cen_model.evaluation.dataset_evaluation import Evaluation, evaluate
 from cen_model.evaluation.examples import PANEL
 from cen_model.evaluation.options import Options, parse
+from cen_model.predictor import NONE
 from cen_model.reporting.contact_sheet import contact_sheet
 from cen_model.utils.files import write_atomically, write_json_atomically
+from cen_model.utils.process_settings import keep_freed_memory
 from cen_model.utils.provenance import command
 from cen_model.utils.ranks import Ranks, joined
 
@@ -60,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = sys.argv[1:] if argv is None else argv
     try:
         options = parse(arguments)
+        if options.backend != NONE:  # measured as the node runs it
+            keep_freed_memory()
         with joined() as ranks:
             run(options, arguments, ranks, Console(highlight=False))
     except (ValueError, OSError, RuntimeError) as error:

@@ -66,6 +66,9 @@ class Prediction:
 class Predictor:
     """A network ready for raw sensor arrays.
 
+    On a CPU, a program that labels frame after frame is faster with
+    `cen_model.utils.process_settings.keep_freed_memory`.
+
     Args:
         model: in evaluation mode.
         size: (height, width) that images are resized to for the network; None takes the height that the network was

@@ -34,6 +34,7 @@ from cen_model.training.sharding import strategy_of
 from cen_model.training.state import stop_on_signal
 from cen_model.training.translation_task import TranslationTask
 from cen_model.utils import devices
+from cen_model.utils.process_settings import return_large_blocks
 from cen_model.utils.ranks import Ranks
 
 LOG_EVERY = 10
@@ -166,6 +167,8 @@ def main() -> int:
     console = Console(highlight=False)
     try:
         config = parse(sys.argv[1:])
+        if config.hardware.recompute:
+            return_large_blocks()
         finished = train(config, console)
         if config.dry_run:
             return 0

@@ -10,6 +10,7 @@ import sys
 
 from rclpy.lifecycle import TransitionCallbackReturn
 
+from cen_model.utils.process_settings import keep_freed_memory
 from cen_ros.context import running
 from cen_ros.node import SegmentationNode
 from cen_ros.segmentation import networks
@@ -17,6 +18,7 @@ from cen_ros.segmentation import networks
 
 def main(args: list[str] | None = None) -> None:
     """Configure the node, which builds what is not there yet, and end; the exit status is 1 where that fails."""
+    keep_freed_memory()
     with running(args) as interrupts:
         node = SegmentationNode(interrupts.interruptible()(networks.load))
         configured = node.trigger_configure() == TransitionCallbackReturn.SUCCESS

@@ -22,6 +22,7 @@ from rich.progress import Progress
 
 from cen_model.predictor import Deployment, Predictor
 from cen_model.utils.files import write_json_atomically
+from cen_model.utils.process_settings import keep_freed_memory
 from cen_model.utils.provenance import command, versions
 from cen_model.utils.ranks import Ranks, joined
 from cen_ros.evaluation import bag_results, report_text
@@ -157,6 +158,7 @@ def run(args: argparse.Namespace, ranks: Ranks) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Exit code 0 with bag_results, 1 with nothing evaluated, 130 if interrupted."""
     args = arguments(argv)
+    keep_freed_memory()
     try:
         with joined() as ranks:
             return run(args, ranks)

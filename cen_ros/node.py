@@ -17,6 +17,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
+from cen_model.utils.process_settings import keep_freed_memory
 from cen_ros.context import running
 from cen_ros.errors import words
 from cen_ros.segmentation import networks, parameters
@@ -174,6 +175,7 @@ def _answer_impossible_transitions(node: LifecycleNode) -> None:
 
 def main(args: list[str] | None = None, load: Callable[[Settings], Networks] = networks.load) -> None:
     """Run the node until SIGINT or SIGTERM."""
+    keep_freed_memory()
     with running(args) as interrupts:
         try:
             node = SegmentationNode(interrupts.interruptible()(load))

@@ -26,6 +26,9 @@ class Entry(Protocol):
 
     device: str
 
+    def set_process(self) -> None:
+        """Choose the settings of the process, as the program does whose work is timed."""
+
     def prepare(self) -> Callable[[], Any]:
         """Makes what is timed: a call is one turn, and is over when it returns."""
 
@@ -120,6 +123,7 @@ def _tried(contestant: Contestant, turns: int) -> list[float]:
 def _serve(entry: Entry, connection: Connection) -> None:
     try:
         start = perf_counter()
+        entry.set_process()
         run = entry.prepare()
         answer = run()
         connection.send(Readiness(perf_counter() - start, answer))

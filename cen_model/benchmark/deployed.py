@@ -19,6 +19,7 @@ from cen_model.benchmark.reference import ListNetwork, frame
 from cen_model.checkpoint import load
 from cen_model.deploy.sample import sample_images
 from cen_model.predictor import NONE, Deployment, Predictor
+from cen_model.utils.process_settings import keep_freed_memory
 
 REFERENCE = "published"
 
@@ -41,6 +42,10 @@ class Deployed:
     sensor: tuple[int, int]
     device: str
     cache: Path
+
+    def set_process(self) -> None:
+        if self.backend != REFERENCE:
+            keep_freed_memory()
 
     def prepare(self) -> Callable[[], np.ndarray]:
         images = sample_images(self.sensor)

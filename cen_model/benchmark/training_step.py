@@ -20,6 +20,7 @@ from cen_model.losses.segmentation import losses
 from cen_model.modalities import modality
 from cen_model.models import build
 from cen_model.training.recompute import recompute
+from cen_model.utils.process_settings import return_large_blocks
 
 PENALTY = 5e-3
 LEARNING_RATE = 1e-5
@@ -53,6 +54,10 @@ class TrainingEntry:
     def name(self) -> str:
         options = {"channels last": self.channels_last, "compiled": self.compiled}
         return ", ".join([self.way, *(name for name, chosen in options.items() if chosen)])
+
+    def set_process(self) -> None:
+        if self.way == "frugal":
+            return_large_blocks()
 
     def prepare(self) -> Callable[[], float]:
         torch.manual_seed(0)

@@ -27,6 +27,7 @@ from cen_model.deploy.precision import DTYPES
 from cen_model.deploy.sample import sample_images
 from cen_model.deploy.simplify import simplify
 from cen_model.predictor import Deployment, Predictor
+from cen_model.utils.process_settings import keep_freed_memory
 
 _FRAMES = 20
 
@@ -88,7 +89,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         if argv[:1] == ["cache"]:
             manage_cache(_cache_parser().parse_args(argv[1:]))
         else:
-            deploy(_parser().parse_args(argv))
+            args = _parser().parse_args(argv)
+            keep_freed_memory()
+            deploy(args)
     except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f"deploy: {error}")
 

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from cen_model.deploy.backends.selection import Run
-from cen_model.deploy.memory import keep_freed_memory
 
 _WARM_UP = 3
 
@@ -27,7 +26,6 @@ class Engine:
     """
 
     def __init__(self, run: Run, example: Sequence[Tensor]) -> None:
-        keep_freed_memory()
         self._run = run
         self._device = example[0].device
         self._inputs = [torch.empty_like(each, device="cpu") for each in example]

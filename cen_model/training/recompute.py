@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import platform
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -17,10 +15,6 @@ from torch.utils.checkpoint import checkpoint
 
 from cen_model.nn.network import MultimodalNetwork
 
-_M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
-_MAPPED_FROM = 2**24
-"""Bytes of a block that comes from the system and goes back there, which takes time; a smaller one stays with glibc."""
-
 
 def recompute(network: MultimodalNetwork) -> None:
     """Let a segmentation network keep less for the backward pass, in place; outputs and gradients stay the same.
@@ -30,25 +24,15 @@ def recompute(network: MultimodalNetwork) -> None:
     few bits, and nothing else. Names of parameters stay as they are. Not for networks that are compiled: the compiler
     itself chooses what to compute again.
 
-    Of a process on a CPU much of the gain would be lost to freed memory that is not returned: see
-    `return_freed_memory`, which this calls.
+    On a CPU, much of the gain is lost to freed memory that is not returned, unless the program calls
+    `cen_model.utils.process_settings.return_large_blocks` first.
     """
-    return_freed_memory()
     for stage in network.encoder.stages:
         contexts = partial(_contexts, stage)
         stage.forward = partial(checkpoint, stage.forward, use_reentrant=False, context_fn=contexts)
     for name, child in list(network.decoder.named_modules()):
         if isinstance(child, nn.MaxPool2d) and child.stride == 1 and child.padding == child.kernel_size // 2:
             network.decoder.set_submodule(name, FrugalMaxPool(child.kernel_size))
-
-
-def return_freed_memory() -> None:
-    """Let the C library give large tensors' memory back to the system as soon as they are freed (glibc; else nothing).
-
-    By itself it keeps freed blocks of up to 32 MiB, in pieces that the next tensors often do not fit into.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _MAPPED_FROM)
 
 
 class FrugalMaxPool(nn.Module):

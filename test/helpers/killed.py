@@ -17,6 +17,9 @@ class Killed:
     """That it lives through."""
     device: str = "cpu"
 
+    def set_process(self) -> None:
+        pass
+
     def prepare(self) -> Callable[[], int]:
         done = []
 
