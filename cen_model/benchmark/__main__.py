@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from cen_model.data.data_config import DataConfig, SyntheticConfig
 from cen_model.deploy.backends.selection import BACKENDS
 from cen_model.utils.devices import default_device
 from cen_model.utils.files import write_text_atomically
+from cen_model.utils.provenance import command
 
 DEFAULT_NETWORKS = ["cen", "cen-light18", "synthetic13-cen"]
 
@@ -44,7 +44,7 @@ def inference(
         output: files to write, without their endings .json and .md.
     """
     results = measure_inference(networks, size, device or default_device(), backends, rounds)
-    _publish(results.to_json(), markdown(results, _command()), output)
+    _publish(results.to_json(), markdown(results, command("cen_model.benchmark")), output)
 
 
 def train(
@@ -79,11 +79,7 @@ def train(
     loaders = [*(replace(read, workers=count) for count in workers), replace(read, on_device=True)]
     dataset = open_dataset(data, "train", network.modalities)
     results = measure_training(setting, rounds, compiled, dataset, loaders)
-    _publish(results.to_json(), training_markdown(results, _command()), output)
-
-
-def _command() -> str:
-    return shlex.join(["python", "-m", "cen_model.benchmark", *sys.argv[1:]])
+    _publish(results.to_json(), training_markdown(results, command("cen_model.benchmark")), output)
 
 
 def _publish(json_text: str, text: str, output: Path | None) -> None:
