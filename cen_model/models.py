@@ -151,7 +151,7 @@ def _fuse(config: NetworkConfig) -> Callable[[Sequence[nn.Module]], nn.Module] |
 
 
 if __name__ == "__main__":
-    from cen_model.model_table import main  # for the command line alone
+    from cen_model.cli.models import main  # for the command line alone
 
     try:
         main(REGISTRY, build)

@@ -25,7 +25,7 @@ ROS = {
     "ament_index_python",
 }
 # What a model file may use besides the others: configurations, the names of the classes, and checks of names.
-BELOW_MODELS = {"cen_model.arguments", "cen_model.config", "cen_model.classes", "cen_model.utils.validation"}
+BELOW_MODELS = {"cen_model.cli.arguments", "cen_model.config", "cen_model.classes", "cen_model.utils.validation"}
 
 
 def module_name(path: Path) -> str:
@@ -52,7 +52,7 @@ def imports(tree: ast.Module) -> Iterator[str]:
 
 
 MODEL_FILES = {name for name in SOURCES if name.startswith("cen_model.nn.")} | {
-    f"cen_model.{name}" for name in ("modalities", "registry", "models", "model_table")
+    f"cen_model.{name}" for name in ("modalities", "registry", "models", "cli.models")
 }
 GRAPH = {module: {name for name in imports(tree) if name in SOURCES} for module, tree in SOURCES.items()}
 

@@ -11,7 +11,7 @@ from typing import Any
 from jsonargparse import ArgumentParser, set_parsing_settings
 from jsonargparse.typing import PositiveInt
 
-from cen_model.arguments import as_jsonargparse, tuple_fields
+from cen_model.cli.arguments import as_jsonargparse, tuple_fields
 from cen_model.data.data_config import DataConfig, Split
 from cen_model.deploy.backends.selection import AUTO
 from cen_model.evaluation.image_distances import TranslationOptions
@@ -44,7 +44,7 @@ class Options:
 
 
 def parse(arguments: Sequence[str]) -> Options:
-    """Read a command line, as `cen_model.arguments.as_jsonargparse` has it.
+    """Read a command line, as `cen_model.cli.arguments.as_jsonargparse` has it.
 
     Raises:
         ValueError: a value makes no sense; it is named. Unknown options and other types end the program with a message.

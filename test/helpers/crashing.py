@@ -59,7 +59,7 @@ def child(moment: int | str | None, arguments: list[str], counted: Path, printed
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(moment), resource.RLIM_INFINITY))
     else:
         Moments(moment, counted)
-    from cen_model.train import main
+    from cen_model.training.loop import main
 
     status = main()
     sys.stdout.flush()
@@ -86,6 +86,6 @@ def run(moment: int | str | None, arguments: list[str]) -> tuple[int, int, str]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    import cen_model.train  # noqa: F401
+    import cen_model.training.loop  # noqa: F401
 
     print(json.dumps([run(*each) for each in json.loads(sys.argv[1])]))

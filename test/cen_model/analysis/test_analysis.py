@@ -19,7 +19,7 @@ from cen_model import checkpoint
 from cen_model.analysis import feature_maps, figures, theorem
 from cen_model.analysis.explanation import explanation
 from cen_model.analysis.history import read
-from cen_model.analyze import _differing_in, main
+from cen_model.analysis.run_figures import _differing_in, main
 from cen_model.classes import NYU13
 from cen_model.config import ExchangeConfig, SegmentationConfig
 from cen_model.data.data_config import DataConfig, SyntheticConfig

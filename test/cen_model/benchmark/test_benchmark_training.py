@@ -12,12 +12,12 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from cen_model.benchmark import __main__ as command
 from cen_model.benchmark import training_speed
 from cen_model.benchmark.reference import ListNetwork
 from cen_model.benchmark.speed_tables import training_markdown
 from cen_model.benchmark.training_speed import TrainingRow, entries, measure_training
 from cen_model.benchmark.training_step import PENALTY, Step, TrainingEntry, flops
+from cen_model.cli import benchmark as command
 from cen_model.config import SegmentationConfig
 from cen_model.data.data_config import DataConfig, SyntheticConfig
 from cen_model.scenes.scene_dataset import SyntheticScenes

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from cen_model.arguments import as_jsonargparse, tuple_fields
+from cen_model.cli.arguments import as_jsonargparse, tuple_fields
 from cen_model.data.data_config import DataConfig
 from cen_model.evaluation.inference_modes import InferenceConfig
 from cen_model.evaluation.options import parse

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from cen_model.data.__main__ import main
+from cen_model.cli.data import main
 from cen_model.data.catalog import open_dataset
 from cen_model.data.data_config import DataConfig
 from cen_model.data.derived import derive

@@ -12,8 +12,8 @@ from rich.console import Console
 from torch import nn
 
 from cen_model.classes import NYU40
+from cen_model.cli.models import Row, as_yaml, main, markdown, rows, table
 from cen_model.config import ExchangeConfig, FusionConfig, SegmentationConfig, TranslationConfig, from_dict
-from cen_model.model_table import Row, as_yaml, main, markdown, rows, table
 from cen_model.nn.complexity import Cost
 from cen_model.registry import REGISTRY
 from helpers.paths import CONFIG, REPOSITORY

@@ -16,8 +16,8 @@ import torch
 
 from cen_model import checkpoint
 from cen_model.benchmark.reference import exchange_a_third
+from cen_model.cli.deploy import main
 from cen_model.deploy import build as building
-from cen_model.deploy.__main__ import main
 from cen_model.deploy.backends.selection import BACKENDS, targets
 from cen_model.deploy.build import MAX_DIFFERENCE, EngineRefusedError, build_engine, disagreement
 from cen_model.deploy.cache import EngineCache, EngineFolderError

@@ -17,10 +17,10 @@ from torchmetrics.functional.classification import multiclass_accuracy, multicla
 
 from cen_model import checkpoint
 from cen_model.classes import NYU13, VOID, LabelSet
+from cen_model.cli.evaluate import main
 from cen_model.config import SegmentationConfig
 from cen_model.data.data_config import DataConfig
 from cen_model.deploy.engine import Engine
-from cen_model.evaluate import main
 from cen_model.evaluation import dataset_evaluation as run_module
 from cen_model.evaluation.dataset_scores import measure_scores
 from cen_model.evaluation.inference_modes import InferenceConfig

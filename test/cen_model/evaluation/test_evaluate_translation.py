@@ -15,9 +15,9 @@ from scipy import linalg
 from torch import nn
 
 from cen_model import checkpoint
+from cen_model.cli.evaluate import main
 from cen_model.config import TranslationConfig
 from cen_model.data.data_config import DataConfig
-from cen_model.evaluate import main
 from cen_model.evaluation import dataset_evaluation as run_module
 from cen_model.evaluation import examples
 from cen_model.evaluation.dataset_scores import measure_scores

@@ -22,7 +22,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from cen_model import checkpoint
 from cen_model.evaluation.dataset_scores import measure_scores
-from cen_model.train import open_split, train
+from cen_model.training.loop import open_split, train
 from cen_model.training.run_config import parse
 from helpers.paths import REPOSITORY
 

@@ -27,7 +27,7 @@ from cen_model.config import SegmentationConfig
 from cen_model.evaluation.dataset_scores import measure_scores
 from cen_model.models import build
 from cen_model.nn.exchange import exchange_norms
-from cen_model.train import open_split, train
+from cen_model.training.loop import open_split, train
 from cen_model.training.optimizer import build_optimizer, initialize_gamma, learning_rate_factor
 from cen_model.training.run_config import ExchangeTrainingConfig, OptimizerConfig, ScheduleConfig, TrainConfig, parse
 from helpers.paths import REPOSITORY

@@ -14,7 +14,7 @@ from rich.console import Console
 from cen_model import checkpoint
 from cen_model.losses.translation import discriminator_loss, generator_losses, judge
 from cen_model.modalities import to_image
-from cen_model.train import open_split, train
+from cen_model.training.loop import open_split, train
 from cen_model.training.run_config import parse
 from cen_model.training.translation_task import TranslationTask
 from helpers.paths import CONFIG

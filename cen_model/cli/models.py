@@ -12,7 +12,7 @@ import torch
 import yaml
 from torch import nn
 
-from cen_model.arguments import height_width
+from cen_model.cli.arguments import height_width
 from cen_model.config import NetworkConfig, TranslationConfig
 from cen_model.modalities import modality
 from cen_model.nn.complexity import Cost, measure_cost

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 from jsonargparse import ArgumentParser
 
-from cen_model.arguments import as_jsonargparse, tuple_fields
+from cen_model.cli.arguments import as_jsonargparse, tuple_fields
 from cen_model.data.data_config import DataConfig, Split
 
 

@@ -21,8 +21,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cen_model.cli.data_options import read_options
 from cen_model.data.catalog import open_dataset
-from cen_model.data.command_line import read_options
 from cen_model.data.data_config import DataConfig, Split
 from cen_model.data.dataset import Dataset
 from cen_model.data.resized import Resized
