@@ -85,6 +85,7 @@ setup(
     zip_safe=False,
     entry_points={
         "console_scripts": [
+            "cen = cen_model.cli.cen:main",
             "segment = cen_ros.node:main",
             "build_engines = cen_ros.build_engines:main",
             "synthetic_camera = cen_ros.tools.synthetic_camera:main",

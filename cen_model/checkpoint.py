@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoints: one safetensors file that carries its own configuration; import of the published ones.
 
-`python -m cen_model.checkpoint import IN.pth.tar OUT.safetensors` for segmentation,
-`… import IN.pkl OUT.safetensors --modalities shade texture --target rgb` for translation.
+`python -m cen_model.checkpoint import` is the command `cen import`.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import pickle
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 
-from cen_model.config import TranslationConfig, from_dict, rename_keys
+from cen_model.config import SegmentationConfig, TranslationConfig, from_dict, rename_keys
 from cen_model.models import build
 from cen_model.nn.network import MultimodalNetwork
 from cen_model.published import segmentation_checkpoint, translation_checkpoint
@@ -60,7 +57,7 @@ def load(path_or_name: str | Path) -> MultimodalNetwork:
     path = find_weights(path_or_name)
     metadata = read_metadata(path)
     try:
-        config = from_dict(rename_keys(json.loads(metadata[CONFIG_KEY])))
+        config = stored_config(metadata)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     if not isinstance(config, TranslationConfig):
@@ -85,9 +82,18 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     if CONFIG_KEY not in metadata:
         raise ValueError(
             f"{path}: a safetensors file without a cen_model configuration; published checkpoints are imported by "
-            "`python -m cen_model.checkpoint import IN OUT`"
+            "`cen import IN OUT`"
         )
     return metadata
+
+
+def stored_config(metadata: Mapping[str, str]) -> SegmentationConfig | TranslationConfig:
+    """Return the configuration among a checkpoint's metadata, keys of version 0.1 as they are spelled now.
+
+    Raises:
+        ValueError: the configuration has a key that is unknown, or keys that cannot go together.
+    """
+    return from_dict(rename_keys(json.loads(metadata[CONFIG_KEY])))
 
 
 def import_published(
@@ -135,21 +141,9 @@ def import_published(
     save(destination, model, {"source": Path(source).name})
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m cen_model.checkpoint")
-    command = parser.add_subparsers(required=True).add_parser(
-        "import", help="turn a published checkpoint into one of ours"
-    )
-    command.add_argument("source", type=Path, metavar="IN", help="the downloaded .pth.tar or .pkl")
-    command.add_argument("destination", type=Path, metavar="OUT", help="the .safetensors file to write")
-    command.add_argument("--classes", nargs="+", default=(), help="segmentation: names of the classes")
-    command.add_argument("--modalities", nargs="+", default=(), help="translation: names of the inputs, as trained")
-    command.add_argument("--target", default="rgb", help="translation: name of the output (rgb)")
-    try:
-        import_published(**vars(parser.parse_args(argv)))
-    except (ValueError, OSError) as error:
-        sys.exit(f"import: {error}")
-
-
 if __name__ == "__main__":
-    main()
+    import sys
+
+    from cen_model.cli.cen import main
+
+    sys.exit(main())

@@ -6,6 +6,6 @@ from __future__ import annotations
 if __name__ == "__main__":
     import sys
 
-    from cen_model.cli.evaluate import main
+    from cen_model.cli.cen import main
 
-    sys.exit(main())
+    sys.exit(main(["evaluate", *sys.argv[1:]]))

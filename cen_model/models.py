@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Assembly of every network from its configuration, or from its name in the registry.
 
-`python -m cen_model.models` prints the registry with what each network costs.
+`cen models` prints the registry with what each network costs.
 
 Axes: M modalities, C channels, K classes.
 """
@@ -9,7 +9,6 @@ Axes: M modalities, C channels, K classes.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -148,12 +147,3 @@ def _fuse(config: NetworkConfig) -> Callable[[Sequence[nn.Module]], nn.Module] |
     if config.exchange:
         return partial(ExchangeNorm, config=config.exchange)
     return ConditionalNorm if config.fusion and config.fusion.method == "cbn" else None
-
-
-if __name__ == "__main__":
-    from cen_model.cli.models import main  # for the command line alone
-
-    try:
-        main(REGISTRY, build)
-    except ValueError as error:
-        sys.exit(f"models: {error}")

@@ -61,7 +61,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.every < 1 or not 0 <= args.slop < 3600:
         parser.error(f"expected --every of at least 1 and --slop in seconds, got {args.every} and {args.slop}")
-    args.command = command("cen_ros.evaluate_bag", argv)
+    args.command = command("python -m cen_ros.evaluate_bag", argv)
     return args
 
 

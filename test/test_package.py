@@ -213,3 +213,15 @@ def test_colcon_puts_everything_where_ros_looks(source_copy, tmp_path, arguments
     assert scripts == {line.partition("=")[0].strip() for line in arguments["entry_points"]["console_scripts"]}
     assert all((tmp_path / "share" / "cen_ros" / name).is_file() for name in shared_files())
     assert (tmp_path / "share" / "ament_index" / "resource_index" / "packages" / "cen_ros").is_file()
+    assert_it_works_where_it_is_installed(tmp_path)
+
+
+def assert_it_works_where_it_is_installed(prefix: Path) -> None:
+    """The program `cen` reads a configuration from share/cen_ros, by the name that the README gives it."""
+    (package,) = (path.parent for path in prefix.rglob("cen_model/__init__.py"))
+    shared = prefix / "share" / "cen_ros" / "config" / "train" / "nyudv2.yaml"
+    shared.write_text("seed: 1234\n")
+    command = [sys.executable, prefix / "lib" / "cen_ros" / "cen", *("train", "config/train/nyudv2.yaml")]
+    environment = {**os.environ, "PYTHONPATH": str(package.parent)}
+    printed = subprocess.run([*command, "--print_config"], cwd=prefix, env=environment, capture_output=True, text=True)
+    assert "seed: 1234" in printed.stdout, printed.stderr

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The paper's figures of trained runs: `python -m cen_model.analyze RUN [RUN ...] --output FOLDER`.
+"""The paper's figures of trained runs, drawn into one folder.
 
 Of the first run: γ against the step (Fig. 5), averaged feature maps (Fig. 3), Theorem 1's probabilities (Fig. 4). Of
 all of them: the modalities' proportions of γ (Figs. 11 and 12), the share of exchanged channels in each layer, and,
@@ -8,9 +8,7 @@ where finished runs differ in λ or θ alone, the sensitivity to it (Fig. 13).
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -113,23 +111,3 @@ def _differing_in(by: str, results: Sequence[dict[str, Any]]) -> Sequence[dict[s
 
 def _save(figure: Figure, path: Path) -> None:
     write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=130))
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m cen_model.analyze", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run")
-    parser.add_argument("--output", type=Path, required=True, help="folder to write into")
-    parser.add_argument("--root", type=Path, help="the data, where it is elsewhere now")
-    parser.add_argument("--layer", help="the exchanging norm that is shown alone (the 8th)")
-    parser.add_argument("--frame", type=int, default=0, help="the test frame whose feature maps are shown (0)")
-    parser.add_argument("--batches", type=int, default=8, help="that Theorem 1's gradients are averaged over (8)")
-    try:
-        analyze(**vars(parser.parse_args(argv)))
-    except (ValueError, OSError) as error:
-        sys.exit(f"analyze: {error}")
-
-
-if __name__ == "__main__":
-    main()

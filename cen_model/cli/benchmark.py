@@ -1,26 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measure this machine: `python -m cen_model.benchmark inference|train [--output docs/inference] [--help]`."""
+"""`cen benchmark inference|train|scenes`: measure this machine."""
 
 from __future__ import annotations
 
-import sys
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from jsonargparse import auto_cli
+from jsonargparse import auto_cli, capture_parser
 
 from cen_model.benchmark.inference_speed import NONE, measure_inference
 from cen_model.benchmark.speed_tables import markdown, training_markdown
 from cen_model.benchmark.training_speed import measure_training
 from cen_model.benchmark.training_step import TrainingEntry
 from cen_model.classes import NYU40
+from cen_model.cli.arguments import as_parsed
 from cen_model.config import SegmentationConfig
 from cen_model.data.catalog import open_dataset
 from cen_model.data.data_config import DataConfig, SyntheticConfig
 from cen_model.deploy.backends.selection import BACKENDS
+from cen_model.scenes.renderer import render_scene
 from cen_model.utils.devices import default_device
 from cen_model.utils.files import write_text_atomically
 from cen_model.utils.provenance import command
+
+EXAMPLE = "example: cen benchmark inference --networks cen-light18 --backends none,inductor --size 480x640"
 
 DEFAULT_NETWORKS = ["cen", "cen-light18", "synthetic13-cen"]
 
@@ -44,7 +49,7 @@ def inference(
         output: files to write, without their endings .json and .md.
     """
     results = measure_inference(networks, size, device or default_device(), backends, rounds)
-    _publish(results.to_json(), markdown(results, command("cen_model.benchmark")), output)
+    _publish(results.to_json(), markdown(results, command("cen")), output)
 
 
 def train(
@@ -79,7 +84,24 @@ def train(
     loaders = [*(replace(read, workers=count) for count in workers), replace(read, on_device=True)]
     dataset = open_dataset(data, "train", network.modalities)
     results = measure_training(setting, rounds, compiled, dataset, loaders)
-    _publish(results.to_json(), training_markdown(results, command("cen_model.benchmark")), output)
+    _publish(results.to_json(), training_markdown(results, command("cen")), output)
+
+
+def scenes(count: int = 60, size: tuple[int, int] = (240, 320)) -> None:
+    """Time the rendering of synthetic scenes, one after the other.
+
+    Args:
+        count: how many.
+        size: height and width of the images.
+    """
+    render_scene(0, size)  # textures and meshes are made once per process
+    start = time.perf_counter()
+    for seed in range(count):
+        render_scene(seed, size)
+    print(f"{count / (time.perf_counter() - start):.1f} scenes/s")
+
+
+COMMANDS = {"inference": inference, "train": train, "scenes": scenes}
 
 
 def _publish(json_text: str, text: str, output: Path | None) -> None:
@@ -90,8 +112,7 @@ def _publish(json_text: str, text: str, output: Path | None) -> None:
             write_text_atomically(path, content)
 
 
-if __name__ == "__main__":
-    try:
-        auto_cli({"inference": inference, "train": train})
-    except (ValueError, OSError) as error:
-        sys.exit(f"benchmark: {error}")
+def main(arguments: Sequence[str]) -> None:
+    texts = {"prog": "cen benchmark", "epilog": EXAMPLE}
+    parser = capture_parser(auto_cli, COMMANDS, **texts)
+    auto_cli(COMMANDS, args=as_parsed(arguments, parser), **texts)

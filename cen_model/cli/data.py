@@ -1,14 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Look at data before training on it: `python -m cen_model.data check|show|prepare|pack`.
-
-    check    read everything once: counts, sizes, classes, depth, files that are damaged or do not fit
-    show     a contact sheet of some frames
-    prepare  turn MATLAB files and the like into folders of images
-    pack     put a whole dataset into one small file
-
-Each takes a training configuration (check CONFIG, of which `data` is read; data.root=FOLDER says otherwise), or
---dataset and --root.
-"""
+"""`cen data check|show|prepare|pack`: look at data before training on it."""
 
 from __future__ import annotations
 
@@ -34,6 +25,7 @@ from cen_model.data.tools.prepare import prepare
 from cen_model.data.transforms import from_sample, training_transform
 from cen_model.reporting.contact_sheet import contact_sheet, frame_images
 from cen_model.utils.files import write_atomically
+from cen_model.utils.validation import look_up
 
 CONSOLE = Console(highlight=False)
 OUTDOORS = ("cityscapes", "custom", "packed")
@@ -157,22 +149,44 @@ def _bar(total: int) -> Iterator:
         yield lambda: progress.advance(task)
 
 
-COMMANDS = {"check": check, "show": show, "prepare": prepare_images, "pack": pack_images}
+COMMANDS = {
+    "check": (check, "read everything once: counts, sizes, classes, depth, files that are damaged or do not fit"),
+    "show": (show, "draw a contact sheet of some frames"),
+    "prepare": (prepare_images, "turn MATLAB files and the like into folders of images"),
+    "pack": (pack_images, "put a whole dataset into one small file"),
+}
+EXAMPLES = {
+    "check": "cen data check --dataset nyudv2 --root FOLDER",
+    "show": "cen data show config/train/synthetic.yaml --modalities rgb,depth,normal --output sheet.png",
+    "prepare": "cen data prepare --dataset nyudv2 --root FOLDER --output images",
+    "pack": "cen data pack --dataset nyudv2 --root FOLDER --size 240x320 --output nyudv2.packed.safetensors",
+}
+HELP = """\
+usage: cen data COMMAND [CONFIG] [ARGUMENT ...]
+
+Look at data before training on it. Each command takes a training configuration, of which `data` is read and
+overridden by data.root=FOLDER and the like, or --dataset and --root.
+
+{commands}
+
+examples:
+  {examples}"""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or arguments[0] not in COMMANDS:
-        print(__doc__, file=sys.stderr)
-        return 2
+def main(arguments: Sequence[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_help(), file=sys.stdout if arguments else sys.stderr)
+        return 0 if arguments else 2
     command, *rest = arguments
     try:
-        data, options = read_options(command, __doc__, rest)
-        return COMMANDS[command](data, options["modalities"], options)
+        run, about = look_up("command", command, COMMANDS)
+        data, options = read_options(command, f"{about[0].upper()}{about[1:]}.", f"example: {EXAMPLES[command]}", rest)
+        return run(data, options["modalities"], options)
     except (ValueError, OSError) as error:
-        CONSOLE.print(f"data: {error}", markup=False, soft_wrap=True)
+        CONSOLE.print(f"cen data: {error}", markup=False, soft_wrap=True)
         return 2
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _help() -> str:
+    lines = (f"  {command:<8} {about}" for command, (_, about) in COMMANDS.items())
+    return HELP.format(commands="\n".join(("commands:", *lines)), examples="\n  ".join(EXAMPLES.values()))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options of `python -m cen_model.data`."""
+"""Arguments of `cen data`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from pathlib import Path
 import yaml
 from jsonargparse import ArgumentParser
 
-from cen_model.cli.arguments import as_jsonargparse, tuple_fields
+from cen_model.cli.arguments import as_parsed, with_config
 from cen_model.data.data_config import DataConfig, Split
+from cen_model.utils.files import find_configuration
 
 
-def _parser(command: str, about: str) -> ArgumentParser:
-    parser = ArgumentParser(prog=f"python -m cen_model.data {command}", description=about)
+def _parser(command: str, about: str, example: str) -> ArgumentParser:
+    parser = ArgumentParser(prog=f"cen data {command}", description=about, epilog=example)
     parser.add_argument("--config", type=Path | None, default=None, help="a training configuration")
     parser.add_class_arguments(DataConfig)
     parser.add_argument("--modalities", type=tuple[str, ...], default=("rgb", "depth"), help="to read or derive")
@@ -34,20 +35,18 @@ def _parser(command: str, about: str) -> ArgumentParser:
     return parser
 
 
-def read_options(command: str, about: str, arguments: Sequence[str]) -> tuple[DataConfig, dict]:
+def read_options(command: str, about: str, example: str, arguments: Sequence[str]) -> tuple[DataConfig, dict]:
     """The data section of a configuration, with what the command line says otherwise; and all options by name.
 
     Raises:
         OSError, ValueError: the configuration cannot be read. Unknown options end the program.
     """
-    parser = _parser(command, about)
+    parser = _parser(command, about, example)
     arguments = [re.sub(r"^(--)?data\.(?=[\w-]+(=|$))", "--", text) for text in arguments]
-    arguments = as_jsonargparse(arguments, {*tuple_fields(DataConfig), "modalities", "indices"})
-    if arguments and not arguments[0].startswith("-"):
-        arguments = ["--config", *arguments]
+    arguments = as_parsed(with_config(arguments), parser)
     first = parser.parse_args(arguments)
     if first.config:
-        _set_defaults(parser, first.config)
+        _set_defaults(parser, find_configuration(first.config))
         first = parser.parse_args(arguments)
     values = vars(parser.instantiate(first))
     keys = DataConfig.__dataclass_fields__

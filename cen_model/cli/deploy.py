@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Build the engine of a checkpoint ahead of time, and see what it is worth.
+"""`cen deploy`: build the engine of a checkpoint ahead of time, and see what it is worth.
 
-python -m cen_model.deploy CHECKPOINT [--backend auto] [--size 480x640 …] [--precision fp16] [--build-only]
-python -m cen_model.deploy cache list|clear
+cen deploy CHECKPOINT [--backend auto] [--size 480x640 …] [--precision fp16] [--build-only]
+cen deploy cache list|clear
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 
 from cen_model import checkpoint
-from cen_model.cli.arguments import height_width
+from cen_model.cli.arguments import as_parsed, height_width
 from cen_model.deploy import rewriting_report
 from cen_model.deploy.backends.selection import AUTO, BACKENDS
 from cen_model.deploy.build import LOGGER, REFUSED
@@ -29,6 +29,7 @@ from cen_model.deploy.simplify import simplify
 from cen_model.predictor import Deployment, Predictor
 from cen_model.utils.process_settings import keep_freed_memory
 
+EXAMPLE = "example: cen deploy my.safetensors --size 480x640 720x1280 --build-only"
 _FRAMES = 20
 
 
@@ -81,23 +82,22 @@ def manage_cache(args: argparse.Namespace) -> None:
         print(f"{entry.key}  {built}  {entry.bytes / 1e6:8.1f} MB  {what}{state if entry.valid else '  DAMAGED'}")
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    argv = sys.argv[1:] if argv is None else list(argv)
+def main(arguments: Sequence[str]) -> None:
+    run, parser = deploy, _parser()
+    if arguments and arguments[0] == "cache":
+        run, parser, arguments = manage_cache, _cache_parser(), arguments[1:]
+    args = parser.parse_args(as_parsed(arguments, parser))
     logging.basicConfig(format="%(message)s")
     LOGGER.setLevel(logging.INFO)
+    keep_freed_memory()
     try:
-        if argv[:1] == ["cache"]:
-            manage_cache(_cache_parser().parse_args(argv[1:]))
-        else:
-            args = _parser().parse_args(argv)
-            keep_freed_memory()
-            deploy(args)
-    except (ValueError, OSError, RuntimeError) as error:
-        sys.exit(f"deploy: {error}")
+        run(args)
+    except RuntimeError as error:  # of a backend
+        sys.exit(f"cen deploy: {error}")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m cen_model.deploy", description=deploy.__doc__)
+    parser = argparse.ArgumentParser(prog="cen deploy", description=deploy.__doc__, epilog=EXAMPLE)
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a file, or the name of shipped weights")
     parser.add_argument("--backend", default=AUTO, choices=(AUTO, *BACKENDS), help="auto: the best that is installed")
     parser.add_argument("--precision", default=AUTO, choices=(AUTO, *DTYPES), help="auto: fp16 on a GPU, fp32 on a CPU")
@@ -119,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _cache_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m cen_model.deploy cache", description=manage_cache.__doc__)
+    parser = argparse.ArgumentParser(prog="cen deploy cache", description=manage_cache.__doc__)
     parser.add_argument("action", choices=("list", "clear"))
     _add_output(parser)
     return parser
@@ -127,7 +127,3 @@ def _cache_parser() -> argparse.ArgumentParser:
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="of the engines, instead of the user's cache")
-
-
-if __name__ == "__main__":
-    main()

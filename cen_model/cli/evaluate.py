@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measure a network on a dataset: `python -m cen_model.evaluate WEIGHTS [--dataset nyudv2 --root FOLDER]`.
+"""`cen evaluate WEIGHTS [--dataset nyudv2 --root FOLDER]`: measure a network on a dataset.
 
 Without a dataset it is measured on held-out synthetic scenes. With `--output FOLDER`, results.json (described in
 cen_model/evaluation/results.py), report.html and a contact sheet of the frames that it shows, examples.jpg, are written
@@ -11,20 +11,37 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
 
+from jsonargparse import ArgumentParser, set_parsing_settings
+from jsonargparse.typing import PositiveInt
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from cen_model.cli.arguments import as_parsed
+from cen_model.data.data_config import DataConfig, Split
+from cen_model.deploy.backends.selection import AUTO
 from cen_model.evaluation import results, score_tables
 from cen_model.evaluation.dataset_evaluation import Evaluation, evaluate
 from cen_model.evaluation.examples import PANEL
-from cen_model.evaluation.options import Options, parse
+from cen_model.evaluation.image_distances import TranslationOptions
+from cen_model.evaluation.inference_modes import InferenceConfig
+from cen_model.evaluation.options import Options
 from cen_model.predictor import NONE
 from cen_model.reporting.contact_sheet import contact_sheet
 from cen_model.utils.files import write_atomically, write_json_atomically
 from cen_model.utils.process_settings import keep_freed_memory
 from cen_model.utils.provenance import command
 from cen_model.utils.ranks import Ranks, joined
+
+DESCRIPTION = "Measure a network on a dataset; without a dataset, on held-out synthetic scenes."
+EXAMPLE = "example: cen evaluate my.safetensors --dataset nyudv2 --root FOLDER --output report"
+
+# What training alone makes use of; the size is the inference's.
+_SKIPPED = {"crop", "scale", "jitter", "mirror", "cutout", "modality_dropout", "on_device", "size"}
+_OTHERS = ("weights", "split", "drop", "frames", "backend", "precision", "fid", "inception", "output")
 
 
 def run(options: Options, arguments: Sequence[str], ranks: Ranks, console: Console) -> None:
@@ -38,7 +55,7 @@ def run(options: Options, arguments: Sequence[str], ranks: Ranks, console: Conso
             task = bar.add_task("", total=frames)
             return lambda _: bar.advance(task)
 
-        done = evaluate(options, command("cen_model.evaluate", arguments), ranks, start)
+        done = evaluate(options, command("cen evaluate", arguments), ranks, start)
     if first:
         for each in score_tables.printed(done.results):
             console.print(each)
@@ -58,17 +75,49 @@ def _write(options: Options, done: Evaluation) -> None:
         write_atomically(options.output / "examples.jpg", lambda path: sheet.save(path, "JPEG", quality=90))
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    arguments = sys.argv[1:] if argv is None else argv
+def parse(arguments: Sequence[str]) -> Options:
+    """Read a command line, in the dialect of `cen_model.cli.arguments`.
+
+    Raises:
+        ValueError: a value makes no sense; it is named. Unknown options and other types end the program with a message.
+    """
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = ArgumentParser(prog="cen evaluate", description=DESCRIPTION, epilog=EXAMPLE)
+    parser.add_argument("weights", type=str, help="a checkpoint file or the name of shipped weights")
+    parser.add_class_arguments(DataConfig, skip=_SKIPPED)
+    parser.add_argument("--split", type=Split, default="test", help="of the dataset")
+    parser.add_class_arguments(InferenceConfig)
+    parser.add_argument("--drop", type=tuple[str, ...], default=(), help="modalities that are missing, such as depth")
+    parser.add_argument("--frames", type=PositiveInt | None, default=None, help="only the first so many")
+    parser.add_argument(
+        "--backend",
+        type=str,
+        default=NONE,
+        help="measure an engine: inductor, openvino, tensorrt, …, or auto",
+    )
+    parser.add_argument("--precision", type=str, default=AUTO, help="of the engine: fp32, fp16, bf16")
+    parser.add_class_arguments(TranslationOptions)
+    parser.add_argument("--fid", type=bool, default=True, help="translation: whether FID and KID are measured")
+    parser.add_argument("--inception", type=Path | None, default=None, help="translation: file of Inception's weights")
+    parser.add_argument("--output", type=Path | None, default=None, help="folder of results.json and of the report")
+    values = vars(parser.instantiate(parser.parse_args(as_parsed(arguments, parser))))
+    inference = InferenceConfig(**_of(InferenceConfig, values))
+    data = DataConfig(**{key: value for key, value in _of(DataConfig, values).items() if key not in _SKIPPED})
+    translation = TranslationOptions(**_of(TranslationOptions, values))
+    others = {key: values[key] for key in _OTHERS}
+    return Options(data=data, inference=inference, translation=translation, **others)
+
+
+def _of(cls: type, values: dict[str, Any]) -> dict[str, Any]:
+    return {field.name: values[field.name] for field in fields(cls) if field.name in values}
+
+
+def main(arguments: Sequence[str]) -> None:
     try:
         options = parse(arguments)
         if options.backend != NONE:  # measured as the node runs it
             keep_freed_memory()
         with joined() as ranks:
             run(options, arguments, ranks, Console(highlight=False))
-    except (ValueError, OSError, RuntimeError) as error:
-        sys.exit(f"evaluate: {error}")
-
-
-if __name__ == "__main__":
-    main()
+    except RuntimeError as error:  # of a backend, or of processes that cannot meet
+        sys.exit(f"cen evaluate: {error}")

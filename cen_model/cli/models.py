@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A registry of networks as a table of what they cost; the command line of `python -m cen_model.models`."""
+"""`cen models`: a registry of networks as a table of what they cost."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import torch
 import yaml
 from torch import nn
 
-from cen_model.cli.arguments import height_width
+from cen_model.cli.arguments import as_parsed, height_width
 from cen_model.config import NetworkConfig, TranslationConfig
 from cen_model.modalities import modality
+from cen_model.models import build
 from cen_model.nn.complexity import Cost, measure_cost
+from cen_model.registry import REGISTRY
 from cen_model.utils.validation import look_up
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 Build = Callable[[NetworkConfig], nn.Module]
 
+EXAMPLE = "example: cen models cen-light18 --show > light.yaml"
 HEADER = ("name", "input", "parameters (M)", "used for fusion (M)", "GFLOP", "peak activation memory (MB)")
 # The U-Net halves its input eight times, down to one pixel.
 TRANSLATION_SIZE = (256, 256)
@@ -115,20 +118,20 @@ def as_yaml(config: NetworkConfig) -> str:
     return yaml.safe_dump({"model": shown}, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
 
 
-def main(registry: Mapping[str, NetworkConfig], build: Build, argv: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str], registry: Mapping[str, NetworkConfig] = REGISTRY, build: Build = build) -> None:
     """Print what the networks of the registry cost, or the configuration of one.
 
     Raises:
         ValueError: a name is not in the registry.
     """
-    parser = argparse.ArgumentParser(prog="python -m cen_model.models", description=main.__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="cen models", description=main.__doc__.splitlines()[0], epilog=EXAMPLE)
     parser.add_argument("names", nargs="*", metavar="NAME", help="of a network; all where none is given")
     parser.add_argument(
         "--size", type=height_width, default=(480, 640), metavar="HxW", help="of segmented images (480x640)"
     )
     parser.add_argument("--markdown", action="store_true", help="print the table in Markdown")
     parser.add_argument("--show", action="store_true", help="print the one network's configuration as YAML instead")
-    args = parser.parse_args(argv)
+    args = parser.parse_args(as_parsed(arguments, parser))
     if args.show and len(args.names) != 1:
         parser.error(f"--show takes one name, got {len(args.names)}")
     if args.show:

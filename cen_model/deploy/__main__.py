@@ -6,6 +6,6 @@ from __future__ import annotations
 if __name__ == "__main__":
     import sys
 
-    from cen_model.cli.deploy import main
+    from cen_model.cli.cen import main
 
-    sys.exit(main())
+    sys.exit(main(["deploy", *sys.argv[1:]]))

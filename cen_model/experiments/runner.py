@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compare networks: `python -m cen_model.experiments.runner CONFIG --minutes N [--root DATA]`.
+"""Comparisons of networks: the runs of an experiment within a time budget.
 
 A configuration is a YAML file:
 
@@ -29,13 +29,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import auto_cli
 from rich.console import Console
 
 from cen_model.evaluation.results import RESULTS
 from cen_model.experiments.experiment_table import folder_of, write_tables
 from cen_model.training.config_changes import refuse_changes
 from cen_model.training.run_config import parse, plain
+from cen_model.utils.files import find_configuration
 from cen_model.utils.validation import unknown
 
 TRAIN = (sys.executable, "-m", "cen_model.train")
@@ -58,7 +58,8 @@ class Experiment:
 
     @classmethod
     def read(cls, path: Path) -> Experiment:
-        """Read a configuration. Raises ValueError that names the key that is wrong."""
+        """Read a configuration. Raises FileNotFoundError, or ValueError that names the key that is wrong."""
+        path = find_configuration(path)
         try:
             described = yaml.safe_load(path.read_text(encoding="utf-8"))
         except yaml.YAMLError as error:
@@ -71,9 +72,7 @@ class Experiment:
                 raise unknown(f"{path}: the key", key, keys)
         if not isinstance(described.get("base"), str):
             raise ValueError(f"{path}: base: expected a training configuration's file, got {described.get('base')!r}")
-        base = path.parent / described["base"]
-        if not base.is_file():
-            raise FileNotFoundError(f"{path}: base: {base} is not there")
+        base = _base(path, described["base"])
         overrides = _overrides(described.get("overrides"), f"{path}: overrides")
         rows = {str(name): _overrides(own, f"{path}: rows: {name}") for name, own in described["rows"].items()}
         return cls(base, overrides, _seeds(described.get("seeds", [0]), f"{path}: seeds"), rows)
@@ -86,6 +85,14 @@ class Experiment:
         """Of the training command of a run."""
         overrides = [*self.overrides, *self.rows[row], *further, f"seed={seed}", f"output={folder}"]
         return ["--config", str(self.base), *overrides]
+
+
+def _base(path: Path, described: str) -> Path:
+    beside = path.parent / described
+    try:
+        return beside if beside.is_file() else find_configuration(described)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path}: base: {beside} is not there; {error}") from error
 
 
 def _overrides(value: Any, place: str) -> tuple[str, ...]:
@@ -180,42 +187,3 @@ def _is_finished(folder: Path, arguments: Sequence[str]) -> bool:
     wanted = plain(asdict(parse(arguments)))
     refuse_changes(trained, wanted, folder / RESULTS)
     return trained["schedule"]["epochs"] >= wanted["schedule"]["epochs"]
-
-
-def main(
-    experiment: Path,
-    minutes: float = 60.0,
-    root: Path | None = None,
-    output: Path | None = None,
-    table: Path | None = None,
-    threads: int | None = None,
-    override: list[str] = [],  # noqa: B006 - jsonargparse shows it; nothing changes it
-) -> None:
-    """Train and compare.
-
-    Args:
-        experiment: the configuration of what to compare.
-        minutes: to spend now.
-        root: the data, where the configuration leaves it open (data.root).
-        output: folder of the runs; without it runs/ and its name.
-        table: file to write, without its endings .json and .md; without it in the folder of the runs.
-        threads: of the CPU, for each run; without it as many as there are.
-        override: further training keys of all rows, such as hardware.devices=2.
-    """
-    output = output or Path("runs") / experiment.stem
-    further = [*([f"data.root={root.absolute()}"] if root else []), *override]
-    if threads:
-        os.environ["OMP_NUM_THREADS"] = str(threads)
-    if not run(Experiment.read(experiment), output, further, minutes, table or output / "table"):
-        Console().print("not finished; the same command goes on")
-
-
-if __name__ == "__main__":
-    # As Ctrl-C: nobody would stop the run at work otherwise.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        auto_cli(main)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (ValueError, OSError) as error:
-        sys.exit(f"experiments: {error}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Synthetic indoor scenes with exact NYU-13 labels: `python -m cen_model.scenes.scene_dataset 0 1 2 --out sheet.png`.
+"""Synthetic indoor scenes with exact NYU-13 labels.
 
 Rooms are furnished from a seed and ray-cast (no download, no OpenGL). As in NYU-13, pillows and lamps are objects,
 curtains are windows, rugs are floor, doors are walls, desks are tables, and bookshelves and nightstands are furniture.
@@ -7,20 +7,15 @@ curtains are windows, rugs are floor, doors are walls, desks are tables, and boo
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
-import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from cen_model.classes import LABEL_SETS
-from cen_model.reporting.contact_sheet import contact_sheet, frame_images
 from cen_model.scenes import frame_cache
 from cen_model.scenes.renderer import Frame, render_scene, render_trajectory
-from cen_model.utils.files import write_atomically
 
 __all__ = ["Frame", "SyntheticScenes", "prerender", "render_scene", "render_trajectory"]
 
@@ -71,31 +66,3 @@ def prerender(seeds: Sequence[int], size: tuple[int, int], cache_dir: Path, work
         done = pool.imap_unordered(job, missing, chunksize=4)
         for _ in track(done, description="rendering scenes", total=len(missing)):
             pass
-
-
-def _images(frame: Frame) -> dict[str, np.ndarray]:
-    """Return images uint8 (H, W, 3) of all that a frame holds; occlusion edges are red, texture edges green."""
-    edges = np.stack([frame.occlusion_edges, frame.texture_edges, np.zeros_like(frame.texture_edges)], axis=-1)
-    drawn = {"normals": (frame.normals * (1, -1, -1) + 1) / 2, "shading": frame.shading, "edges": edges}
-    images = vars(frame) | {name: (255 * values).astype(np.uint8) for name, values in drawn.items()}
-    return frame_images(images, ("rgb", "depth", "normals", "shading", "albedo", "edges"), LABEL_SETS["nyu13"])
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Render the seeds named on the command line into one contact sheet and print the speed."""
-    parser = argparse.ArgumentParser(prog="python -m cen_model.scenes.scene_dataset", description=main.__doc__)
-    parser.add_argument("seeds", nargs="+", type=int)
-    parser.add_argument("--out", type=Path, default=Path("sheet.png"), help="PNG to write")
-    parser.add_argument("--size", nargs=2, type=int, default=(240, 320), metavar=("H", "W"))
-    args = parser.parse_args(argv)
-    render_scene(0, tuple(args.size))  # textures and meshes are made once per process
-    start = time.perf_counter()
-    frames = [render_scene(seed, tuple(args.size)) for seed in args.seeds]
-    rate = len(frames) / (time.perf_counter() - start)
-    sheet = contact_sheet([_images(frame) for frame in frames], LABEL_SETS["nyu13"], width=None)
-    write_atomically(args.out, lambda file: sheet.save(file, "PNG"))
-    print(f"{args.out}: {len(frames)} scenes, {rate:.1f} frames/s")
-
-
-if __name__ == "__main__":
-    main()

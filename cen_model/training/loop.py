@@ -1,20 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Train a network: `python -m cen_model.train --config config/train/synthetic.yaml [key=value ...]`.
-
-The same command continues a run that was interrupted, in whatever way. On several GPUs: hardware.devices=N, or
-`torchrun --nproc-per-node N -m cen_model.train …`.
-"""
+"""The training loop: from a run's configuration to its weights, by way of what was interrupted before."""
 
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import replace
 
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.loggers import TensorBoardLogger
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
 from cen_model.data.catalog import open_dataset
@@ -26,7 +20,7 @@ from cen_model.evaluation import score_tables
 from cen_model.training import display
 from cen_model.training.final_scores import finish
 from cen_model.training.optimizer import set_learning_rates
-from cen_model.training.run_config import AnyTrainConfig, parse
+from cen_model.training.run_config import AnyTrainConfig
 from cen_model.training.run_folder import BEST, LAST, Run
 from cen_model.training.segmentation_task import SegmentationTask
 from cen_model.training.sentinel import Sentinel
@@ -34,7 +28,6 @@ from cen_model.training.sharding import strategy_of
 from cen_model.training.state import stop_on_signal
 from cen_model.training.translation_task import TranslationTask
 from cen_model.utils import devices
-from cen_model.utils.process_settings import return_large_blocks
 from cen_model.utils.ranks import Ranks
 
 LOG_EVERY = 10
@@ -161,34 +154,3 @@ def _launch(config: AnyTrainConfig) -> Fabric:
     fabric.launch()
     fabric.seed_everything(config.seed, verbose=False)
     return fabric
-
-
-def main() -> int:
-    console = Console(highlight=False)
-    try:
-        config = parse(sys.argv[1:])
-        if config.hardware.recompute:
-            return_large_blocks()
-        finished = train(config, console)
-        if config.dry_run:
-            return 0
-        if not finished:
-            # Fabric takes any other answer than 0 of the processes that it started for a crash.
-            if Ranks.current().rank:
-                return 0
-            console.print(f"stopped; the same command continues (output={config.output})")
-            return 130
-    except KeyboardInterrupt:  # before the first step, while scenes are rendered
-        return 130
-    except (ValueError, OSError, MisconfigurationException) as error:
-        console.print(f"train: {error}", markup=False, soft_wrap=True)
-        return 1
-    except torch.OutOfMemoryError as error:
-        less = "optimizer.accumulate=2 (and more) or hardware.recompute=true need less memory"
-        console.print(f"train: {error}; {less}", markup=False, soft_wrap=True)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

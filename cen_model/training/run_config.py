@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from jsonargparse import auto_cli
+from jsonargparse import ArgumentParser, auto_cli, capture_parser
 
 from cen_model.config import SegmentationConfig, TranslationConfig, refuse_renamed_keys
 from cen_model.data.data_config import DataConfig
+from cen_model.utils.files import find_configuration
 from cen_model.utils.validation import AT_LEAST_0, AT_LEAST_1, DECAY, POSITIVE, SHARE, check, look_up
 
 
@@ -183,6 +184,13 @@ class TranslationTrainConfig(RunConfig):
 
 AnyTrainConfig = TrainConfig | TranslationTrainConfig
 TASKS: dict[str, type[AnyTrainConfig]] = {"segmentation": TrainConfig, "translation": TranslationTrainConfig}
+# How jsonargparse makes the parser.
+_PARSER = {
+    "prog": "cen train",
+    "description": "Train a network, or continue a run that was interrupted; any key may be overridden by key=value.",
+    "epilog": "example: cen train config/train/synthetic.yaml output=runs/mine optimizer.batch=16",
+    "as_positional": False,
+}
 
 
 def plain(value: Any) -> Any:
@@ -197,31 +205,48 @@ def plain(value: Any) -> Any:
 def parse(arguments: Sequence[str]) -> AnyTrainConfig:
     """Read ``--config FILE`` and overrides written ``key=value`` or ``--key=value``, later ones win.
 
-    The key `task`, in a file or on the command line, says which of the two configurations it is.
+    The key `task`, in a file or on the command line, says which of the two configurations it is. Files are found as
+    `cen_model.utils.files.find_configuration` has it.
 
     Unknown keys and values of the wrong type end the program with a message that names them.
 
     Raises:
-        ValueError: an unknown task, or a key of version 0.1, whose spelling has changed.
+        FileNotFoundError: there is no such file.
+        ValueError: a number is out of range, an unknown task, or a key of version 0.1, whose spelling has changed.
     """
-    dashed = [_dashed(text, before) for before, text in zip(["", *arguments], arguments, strict=False)]
+    dashed = _dashed(arguments)
+    return auto_cli(_config_class(dashed), args=dashed, **_PARSER)
+
+
+def parser_for(arguments: Sequence[str]) -> ArgumentParser:
+    """Return the parser by which `parse` reads these arguments; raises what `parse` does."""
+    return capture_parser(auto_cli, _config_class(_dashed(arguments)), **_PARSER)
+
+
+def _dashed(arguments: Sequence[str]) -> list[str]:
+    """Return arguments as jsonargparse reads them, with the files that are found."""
+    dashed = []
+    for before, text in zip(["", *arguments], arguments, strict=False):
+        if before == "--config":
+            dashed.append(str(find_configuration(text)))
+        elif text.startswith("--config="):
+            dashed.append(f"--config={find_configuration(text.partition('=')[2])}")
+        else:
+            dashed.append(f"--{text}" if "=" in text and not text.startswith("-") else text)
+    return dashed
+
+
+def _config_class(arguments: Sequence[str]) -> type[AnyTrainConfig]:
     task = "segmentation"
-    for place, settings in _settings(dashed):
+    for place, settings in _settings(arguments):
         refuse_renamed_keys(settings, place)
         task = settings.get("task", task)
-    return auto_cli(look_up("task", task, TASKS), args=dashed, as_positional=False)
-
-
-def _dashed(text: str, before: str) -> str:
-    if text == "--dry-run":
-        return "--dry_run=true"
-    is_override = "=" in text and not text.startswith("-") and before != "--config"  # a path may have any sign in it
-    return f"--{text}" if is_override else text
+    return look_up("task", task, TASKS)
 
 
 def _settings(arguments: Sequence[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield what every file and every override sets, each with the place that it comes from."""
-    for text, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for text, following in zip(arguments, [*arguments[1:], ""], strict=False):
         name, _, value = text.partition("=")
         value = value or following
         if name == "--config" and Path(value).is_file():

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -44,12 +45,35 @@ def write_json_atomically(path: Path, value: Any) -> None:
     write_text_atomically(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
 
+def list_weights() -> dict[str, Path]:
+    """Return the files of the weights that come with the package, by name."""
+    return {path.stem: path for path in sorted(Path(str(files("cen_model") / "weights")).glob("*.safetensors"))}
+
+
 def find_weights(path_or_name: str | Path) -> Path:
     """The file behind a path or the name of shipped weights. Raises FileNotFoundError that lists the names."""
-    folder = Path(str(files("cen_model") / "weights"))
-    shipped = folder / f"{path_or_name}.safetensors"
-    for path in (Path(path_or_name).expanduser(), shipped):
-        if path.is_file():
-            return path
-    names = sorted(p.stem for p in folder.glob("*.safetensors"))
-    raise FileNotFoundError(f"weights {str(path_or_name)!r}: no such file, nor one of the shipped {names}")
+    path, shipped = Path(path_or_name).expanduser(), list_weights()
+    if path.is_file():
+        return path
+    if str(path_or_name) not in shipped:
+        raise FileNotFoundError(f"weights {str(path_or_name)!r}: no such file, nor one of the shipped {list(shipped)}")
+    return shipped[str(path_or_name)]
+
+
+def find_configuration(path: str | Path) -> Path:
+    """Return the file at `path`, or the one that comes with the package under a name such as config/train/nyudv2.yaml.
+
+    The package's own stand beside its source, or in share/cen_ros where it is installed.
+
+    Raises:
+        FileNotFoundError: there is no such file; lists where it was looked for.
+    """
+    path = Path(path).expanduser()
+    source, *prefixes = Path(__file__).parents[2:]
+    shared = [prefix / "share" / "cen_ros" for prefix in (*prefixes, Path(sys.prefix))]
+    for folder in (Path(), source, *shared):  # an absolute path stays what it is behind any folder
+        if (folder / path).is_file():
+            return folder / path
+    raise FileNotFoundError(
+        f"{path}: no such file here, nor among the configurations of the package (in {source} or share/cen_ros)"
+    )

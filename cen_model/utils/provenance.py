@@ -40,6 +40,6 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU ({platform.machine()})"
 
 
-def command(module: str, arguments: Sequence[str] | None = None) -> str:
-    """The command line that runs a module with these arguments; None takes this process's own."""
-    return shlex.join(["python", "-m", module, *(sys.argv[1:] if arguments is None else arguments)])
+def command(program: str, arguments: Sequence[str] | None = None) -> str:
+    """The command line that runs a program with these arguments; None takes this process's own."""
+    return shlex.join([*program.split(), *(sys.argv[1:] if arguments is None else arguments)])

@@ -8,11 +8,11 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ament_index_python import PackageNotFoundError, get_package_share_directory
+from cen_model.utils.files import find_configuration
 
 TAIL = 15
 """Lines of a log that are shown when its process died."""
@@ -46,14 +46,7 @@ def fast_dds_profile() -> Path:
 
     Raises FileNotFoundError where it is in neither place.
     """
-    roots = [Path(__file__).parents[2], Path(sys.prefix) / "share" / "cen_ros"]
-    with suppress(PackageNotFoundError, OSError):  # OSError: no ROS distribution is sourced
-        roots.append(Path(get_package_share_directory("cen_ros")))
-    files = [root / "config" / "fastdds_large_images.xml" for root in roots]
-    found = [file for file in files if file.is_file()]
-    if not found:
-        raise FileNotFoundError(f"the Fast DDS profile is not installed; looked for {', '.join(map(str, files))}")
-    return found[0]
+    return find_configuration("config/fastdds_large_images.xml").absolute()
 
 
 @dataclass(frozen=True)

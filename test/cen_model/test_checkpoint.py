@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 import cen_model
 from cen_model import checkpoint
+from cen_model.cli.import_published import main
 from cen_model.config import ExchangeConfig, SegmentationConfig, from_dict
 from cen_model.models import build
 
@@ -112,6 +113,6 @@ def test_what_is_no_translation_generator_is_refused_in_one_line(tmp_path, conte
     of PyTorch."""
     source = tmp_path / "in.pkl"
     source.write_text("") if content is None else torch.save(content, source)
-    with pytest.raises(SystemExit, match=message):
-        checkpoint.main(["import", str(source), str(tmp_path / "out"), "--modalities", "shade", "texture"])
+    with pytest.raises((ValueError, OSError), match=message):
+        main([str(source), str(tmp_path / "out"), "--modalities", "shade", "texture"])
     assert not (tmp_path / "out").exists()

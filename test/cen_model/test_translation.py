@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 import cen_model
-from cen_model import checkpoint
+from cen_model.cli.import_published import main
 from cen_model.config import SegmentationConfig, TranslationConfig
 from cen_model.data.data_config import DataConfig
 from cen_model.data.loaders import evaluation_loader
@@ -103,7 +103,7 @@ def test_published_checkpoints_of_any_width_and_number_of_modalities_are_importe
     weights = published_weights(model, len(names))
     torch.save({prefix + name: tensor for name, tensor in weights.items()}, tmp_path / "in.pkl")
     files = [str(tmp_path / "in.pkl"), str(tmp_path / "out.safetensors")]
-    checkpoint.main(["import", *files, "--modalities", *names, "--target", "depth"])
+    main([*files, "--modalities", *names, "--target", "depth"])
     loaded = cen_model.load(tmp_path / "out.safetensors")
     assert loaded.config == model.config
     inputs = {name: image(3) for name in names}
@@ -123,8 +123,8 @@ def test_published_checkpoints_of_any_width_and_number_of_modalities_are_importe
 )
 def test_names_that_do_not_fit_the_published_checkpoint(tmp_path, arguments, message):
     torch.save(published_weights(build(PUBLISHED), 2), tmp_path / "in.pkl")
-    with pytest.raises(SystemExit, match=message):
-        checkpoint.main(["import", str(tmp_path / "in.pkl"), str(tmp_path / "out.safetensors"), *arguments])
+    with pytest.raises(ValueError, match=message):
+        main([str(tmp_path / "in.pkl"), str(tmp_path / "out.safetensors"), *arguments])
     assert not (tmp_path / "out.safetensors").exists()
 
 

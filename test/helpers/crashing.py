@@ -53,15 +53,14 @@ def child(moment: int | str | None, arguments: list[str], counted: Path, printed
     with printed.open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    sys.argv = ["train", *arguments]
     if isinstance(moment, str):  # the largest file that the disk takes
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(moment), resource.RLIM_INFINITY))
     else:
         Moments(moment, counted)
-    from cen_model.training.loop import main
+    from cen_model.cli.cen import main
 
-    status = main()
+    status = main(["train", *arguments])
     sys.stdout.flush()
     os._exit(status or 0)
 
@@ -86,6 +85,6 @@ def run(moment: int | str | None, arguments: list[str]) -> tuple[int, int, str]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    import cen_model.training.loop  # noqa: F401
+    import cen_model.cli.train  # noqa: F401
 
     print(json.dumps([run(*each) for each in json.loads(sys.argv[1])]))

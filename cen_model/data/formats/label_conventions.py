@@ -92,7 +92,7 @@ def _either(classes: int, with_255: bool) -> str:
     from_zero = f"{{first: 0, void: [{classes}{', 255' if with_255 else ''}]}}"
     return (
         f"either classes from 1 on and 0 = void, {from_one}, or classes from 0 on and {classes} = void, {from_zero}; "
-        "the wrong one shifts every class by one: look at `python -m cen_model.data show`"
+        "the wrong one shifts every class by one: look at `cen data show`"
     )
 
 

@@ -35,7 +35,7 @@ class Packed:
 
     def __init__(self, path: Path, split: Split, label_set: str | None = None) -> None:
         if not path.is_file():
-            raise FileNotFoundError(f"data.root: {path} is no file; make one with python -m cen_model.data pack")
+            raise FileNotFoundError(f"data.root: {path} is no file; make one with cen data pack")
         self.path, self.split = path, split
         try:
             with safe_open(path, "np") as file:

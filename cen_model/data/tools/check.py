@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything that a dataset's files say, read once: `python -m cen_model.data check`."""
+"""Everything that a dataset's files say, read once: `cen data check`."""
 
 from __future__ import annotations
 

@@ -19,8 +19,9 @@ from cen_model import checkpoint
 from cen_model.analysis import feature_maps, figures, theorem
 from cen_model.analysis.explanation import explanation
 from cen_model.analysis.history import read
-from cen_model.analysis.run_figures import _differing_in, main
+from cen_model.analysis.run_figures import _differing_in
 from cen_model.classes import NYU13
+from cen_model.cli.analyze import main
 from cen_model.config import ExchangeConfig, SegmentationConfig
 from cen_model.data.data_config import DataConfig, SyntheticConfig
 from cen_model.losses.segmentation import inputs, losses
@@ -164,7 +165,7 @@ def test_the_command_draws_every_figure(run, tmp_path, monkeypatch):
     model = build(replace(network().config, classes=NYU13))
     checkpoint.save(folder / "last.safetensors", model)
     output = tmp_path / "figures"
-    with pytest.raises(SystemExit, match="no exchanging norm"):
+    with pytest.raises(ValueError, match="no exchanging norm"):
         main([str(folder), "--output", str(output), "--layer", "conv1"])
     for penalty, score in ((1e-3, 0.2), (2e-3, 0.3)):
         other = tmp_path / f"λ{penalty}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m cen_model.data`: what is wrong with data is found and named; what is written is what was read."""
+"""`cen data`: what is wrong with data is found and named; what is written is what was read."""
 
 from __future__ import annotations
 
@@ -284,6 +284,14 @@ def test_a_contact_sheet_shows_every_modality(data, augmented):
         assert all((column == color).all(2).any() for color in ((10, 20, 30), (200, 0, 0), (0, 200, 0)))
 
 
+def test_only_the_synthetic_scenes_that_are_shown_are_rendered(tmp_path, monkeypatch):
+    pytest.importorskip("trimesh", reason="scenes need trimesh: pip install '.[sim]'")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    options = ["--dataset", "synthetic", "--synthetic.size", "24x32", "--frames", "2"]
+    assert main(["show", *options, "--output", str(tmp_path / "sheet.png")]) == 0
+    assert len([path for path in (tmp_path / "cache").rglob("*") if path.is_file()]) == 2
+
+
 def test_packing_by_command(data, capsys):
     root, frames = data
     file = root / "packed.safetensors"
@@ -327,4 +335,9 @@ def test_mistakes_are_explained(arguments, said, capsys):
 
 def test_without_a_command_it_says_what_there_is(capsys):
     assert main([]) == 2
-    assert "check" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert all(f"cen data {command} " in said for command in ("check", "show", "prepare", "pack"))
+    assert main(["--help"]) == 0
+    assert capsys.readouterr().out == said
+    assert main(["chek"]) == 2
+    assert "did you mean check" in capsys.readouterr().out

@@ -83,17 +83,17 @@ def test_the_terminals_table_holds_the_same_texts():
     ],
 )
 def test_command_line(capsys, arguments, expected):
-    main(TOY, Toy, [*arguments, "--markdown"])
+    main([*arguments, "--markdown"], TOY, Toy)
     lines = capsys.readouterr().out.splitlines()[2:]
     assert [tuple(cell.strip() for cell in line.split("|")[1:3]) for line in lines] == expected
-    main(TOY, Toy, arguments)
+    main(arguments, TOY, Toy)
     printed = capsys.readouterr().out
     assert [name for name in TOY if name in printed] == [name for name in TOY if name in dict(expected)]
 
 
 @pytest.mark.parametrize("name", TOY)
 def test_a_shown_configuration_is_read_back(capsys, name):
-    main(TOY, Toy, [name, "--show"])
+    main([name, "--show"], TOY, Toy)
     (key, values), *others = yaml.safe_load(capsys.readouterr().out).items()
     assert (key, others) == ("model", [])
     assert not {"task", "classes"} & set(values)
@@ -103,7 +103,7 @@ def test_a_shown_configuration_is_read_back(capsys, name):
 def test_a_shown_configuration_can_be_trained(capsys, tmp_path):
     from cen_model.training.run_config import parse
 
-    main(TOY, Toy, ["cen-toy", "--show"])
+    main(["cen-toy", "--show"], TOY, Toy)
     file = tmp_path / "train.yaml"
     file.write_text(capsys.readouterr().out, encoding="utf-8")
     assert parse(["--config", str(file)]).model == TOY["cen-toy"]
@@ -133,7 +133,7 @@ def test_a_wish_of_the_networks_own_is_shown():
 @pytest.mark.parametrize("option", ["--markdown", "--show"])
 def test_an_unknown_name_brings_the_nearest(option):
     with pytest.raises(ValueError, match="'cen-toi' is unknown; did you mean cen-toy"):
-        main(TOY, Toy, ["cen-toi", option])
+        main(["cen-toi", option], TOY, Toy)
 
 
 @pytest.mark.parametrize(
@@ -147,5 +147,5 @@ def test_an_unknown_name_brings_the_nearest(option):
 )
 def test_wrong_arguments_are_refused(capsys, arguments, message):
     with pytest.raises(SystemExit):
-        main(TOY, Toy, arguments)
+        main(arguments, TOY, Toy)
     assert message in capsys.readouterr().err

@@ -269,5 +269,5 @@ def test_the_command_says_what_is_wrong_in_one_line():
     command = [sys.executable, "-m", "cen_model.deploy", "nowhere.safetensors"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1].startswith("deploy: ") and "nowhere.safetensors" in ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith("cen deploy: ") and "nowhere.safetensors" in ended.stderr
     assert "Traceback" not in ended.stderr

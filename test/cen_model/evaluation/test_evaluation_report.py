@@ -67,7 +67,7 @@ def report():
         "frames": frames,
         "run": {
             "weights": "runs/x/best.safetensors",
-            "command": "python -m cen_model.evaluate 'a b'",
+            "command": "cen evaluate 'a b'",
             "commit": "0123abc",
             "versions": {"torch": "2.14.1"},
             "device": "CPU",
@@ -102,7 +102,7 @@ def test_the_page_says_what_was_measured(report, tmp_path):
     for words in (
         *("50.8 %", "86.7 %", "85.0 %", "25.0 %", "1.235 M"),  # the ensemble's means, exchanged, parameters
         *("nyudv2", "split test", "/data", "without depth", "runs/x/best.safetensors", "0123abc", "torch 2.14.1"),
-        *("python -m cen_model.evaluate 'a b'", "2 processes", "3.5 s"),
+        *("cen evaluate 'a b'", "2 processes", "3.5 s"),
     ):
         assert words in parsed.text, words
     bars = [

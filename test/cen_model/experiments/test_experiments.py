@@ -14,8 +14,9 @@ from dataclasses import asdict
 import pytest
 import yaml
 
+from cen_model.cli.experiments import compare
 from cen_model.experiments.experiment_table import markdown
-from cen_model.experiments.runner import Experiment, main, train
+from cen_model.experiments.runner import Experiment, train
 from cen_model.training.run_config import parse, plain
 from helpers.paths import REPOSITORY
 
@@ -40,7 +41,7 @@ def described(path, **changes):
 def test_a_run_that_fails_costs_itself_and_finished_ones_are_not_repeated(tmp_path, scene_cache, capsys):
     config = described(tmp_path / "experiment.yaml", rows={"wrong": ["model.encoder=resnet999"], "cen": []}, seeds=[3])
     with pytest.raises(ValueError, match="wrong-3 did not end"):
-        main(config, output=tmp_path / "runs")
+        compare(config, output=tmp_path / "runs")
     printed = capsys.readouterr().out
     failed, following = (tmp_path / "runs" / name for name in ("wrong-3", "cen-3"))
     assert printed.index(f"failed: see {failed}") < printed.index(f"training {following}")
@@ -52,10 +53,10 @@ def test_a_run_that_fails_costs_itself_and_finished_ones_are_not_repeated(tmp_pa
     counts = {line.split()[1]: line.split(" | ")[-2] for line in lines if line.startswith(("| cen", "| wrong"))}
     assert counts == {"wrong": "0 of 1", "cen": "3 (1 of 1)"}
     (tmp_path / "runs" / "cen-3" / "log.txt").unlink()
-    main(described(config, rows={"cen": []}, seeds=[3]), output=tmp_path / "runs")
+    compare(described(config, rows={"cen": []}, seeds=[3]), output=tmp_path / "runs")
     assert not (tmp_path / "runs" / "cen-3" / "log.txt").exists()
     with pytest.raises(ValueError, match=r"exchange\.penalty was .*, is 0\.7; repeat its overrides"):
-        main(described(config, rows={"cen": ["exchange.penalty=0.7"]}, seeds=[3]), output=tmp_path / "runs")
+        compare(described(config, rows={"cen": ["exchange.penalty=0.7"]}, seeds=[3]), output=tmp_path / "runs")
 
 
 def started(code, tmp_path, until, **options):
@@ -78,7 +79,7 @@ def test_a_run_out_of_time_is_asked_to_save_and_else_killed(tmp_path):
 
 def test_an_interrupted_experiment_leaves_no_run_behind(tmp_path):
     config = described(tmp_path / "e.yaml", overrides=[*TINY, "schedule.epochs=2000"])
-    command = [sys.executable, "-m", "cen_model.experiments.runner", str(config), "--output", str(tmp_path / "runs")]
+    command = [sys.executable, "-m", "cen_model.cli", "experiments", str(config), "--output", str(tmp_path / "runs")]
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.DEVNULL)
     state = tmp_path / "runs" / "cen-0" / "last.state.pt"
@@ -96,7 +97,7 @@ def test_an_interrupted_experiment_leaves_no_run_behind(tmp_path):
 
 
 def test_without_time_nothing_is_begun(tmp_path, capsys):
-    main(described(tmp_path / "e.yaml"), minutes=0, output=tmp_path / "runs")
+    compare(described(tmp_path / "e.yaml"), minutes=0, output=tmp_path / "runs")
     assert "the same command goes on" in capsys.readouterr().out
     assert "0 of 2" in (tmp_path / "runs" / "table.md").read_text()
 

@@ -245,12 +245,3 @@ def test_trajectory_stays_in_one_room_and_sees_many_classes():
     assert min(f.z_depth.min() for f in frames) > 0.15
     again = next(iter(scene_dataset.render_trajectory(5, 1, rate=0.2, size=SMALL)))
     assert _digest(again) == _digest(frames[0])
-
-
-def test_command_writes_a_sheet_and_prints_the_rate(tmp_path, capsys):
-    out = tmp_path / "sheet.png"
-    scene_dataset.main(["1", "2", "--out", str(out), "--size", "60", "80"])
-    sheet = cv2.imread(str(out))
-    assert sheet.shape == (2 * 64, 7 * 84, 3)
-    np.testing.assert_array_equal(sheet[:60, :80, ::-1], scene_dataset.render_scene(1, SMALL).rgb)
-    assert "frames/s" in capsys.readouterr().out

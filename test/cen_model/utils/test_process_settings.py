@@ -68,9 +68,15 @@ for sys.argv[1:] in {runs}:
         ("cen_ros.node", {"keeps": ["--ros-args", "-p", "autostart:=1"]}),
         ("cen_ros.build_engines", {"keeps": ["--ros-args", "-p", "weights:=nowhere"]}),
         ("cen_ros.evaluate_bag", {"keeps": ["nowhere", "--weights", "nowhere"]}),
-        ("cen_model.deploy.__main__", {"keeps": ["nowhere"]}),
-        ("cen_model.evaluate", {"default": ["nowhere"], "keeps": ["nowhere", "--backend", "eager"]}),
-        ("cen_model.train", {"default": [NOWHERE], "returns": [NOWHERE, "hardware.recompute=true"]}),
+        ("cen_model.cli.cen", {"keeps": ["deploy", "nowhere"]}),
+        (
+            "cen_model.cli.cen",
+            {"default": ["evaluate", "nowhere"], "keeps": ["evaluate", "nowhere", "--backend", "eager"]},
+        ),
+        (
+            "cen_model.cli.cen",
+            {"default": ["train", NOWHERE], "returns": ["train", NOWHERE, "hardware.recompute=true"]},
+        ),
     ],
 )
 def test_programs_choose_a_policy_before_they_begin(module, runs):

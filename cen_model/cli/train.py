@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`cen train config/train/synthetic.yaml [key=value ...]`: train a network.
+
+The same command continues a run that was interrupted, in whatever way. On several GPUs: hardware.devices=N, or
+`torchrun --nproc-per-node N -m cen_model.train …`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from rich.console import Console
+
+from cen_model.cli.arguments import as_parsed, with_config
+from cen_model.training.loop import train
+from cen_model.training.run_config import parse, parser_for
+from cen_model.utils.process_settings import return_large_blocks
+from cen_model.utils.ranks import Ranks
+
+
+def main(arguments: Sequence[str]) -> int:
+    console = Console(highlight=False)
+    arguments = with_config(arguments)
+    config = parse(as_parsed(arguments, parser_for(arguments)))
+    if config.hardware.recompute:
+        return_large_blocks()
+    try:
+        if train(config, console) or config.dry_run:
+            return 0
+    except MisconfigurationException as error:
+        sys.exit(f"cen train: {error}")
+    except torch.OutOfMemoryError as error:
+        less = "optimizer.accumulate=2 (and more) or hardware.recompute=true need less memory"
+        sys.exit(f"cen train: {error}; {less}")
+    # Fabric takes any other answer than 0 of the processes that it started for a crash.
+    if Ranks.current().rank:
+        return 0
+    console.print(f"stopped; the same command continues (output={config.output})")
+    return 130
