@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 
-from cen_model.config import SegmentationConfig, TranslationConfig, from_dict, rename_keys
+from cen_model.config import TranslationConfig, from_json
 from cen_model.models import build
 from cen_model.nn.network import MultimodalNetwork
 from cen_model.published import segmentation_checkpoint, translation_checkpoint
@@ -57,7 +57,7 @@ def load(path_or_name: str | Path) -> MultimodalNetwork:
     path = find_weights(path_or_name)
     metadata = read_metadata(path)
     try:
-        config = stored_config(metadata)
+        config = from_json(metadata[CONFIG_KEY])
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     if not isinstance(config, TranslationConfig):
@@ -85,15 +85,6 @@ def read_metadata(path: str | Path) -> dict[str, str]:
             "`cen import IN OUT`"
         )
     return metadata
-
-
-def stored_config(metadata: Mapping[str, str]) -> SegmentationConfig | TranslationConfig:
-    """Return the configuration among a checkpoint's metadata, keys of version 0.1 as they are spelled now.
-
-    Raises:
-        ValueError: the configuration has a key that is unknown, or keys that cannot go together.
-    """
-    return from_dict(rename_keys(json.loads(metadata[CONFIG_KEY])))
 
 
 def import_published(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal, NoReturn
@@ -205,6 +206,15 @@ def from_dict(values: Mapping[str, Any]) -> SegmentationConfig | TranslationConf
         if key in values:
             values[key] = tuple(values[key])
     return cls(**values)
+
+
+def from_json(text: str) -> SegmentationConfig | TranslationConfig:
+    """Build a configuration from the text in a checkpoint's metadata, of version 0.1 too.
+
+    Raises:
+        ValueError: not JSON, or what `from_dict` refuses.
+    """
+    return from_dict(rename_keys(json.loads(text)))
 
 
 def rename_keys(values: Any) -> Any:

@@ -112,3 +112,8 @@ REGISTRY: dict[str, NetworkConfig] = {**_SEGMENTATION, **_SHARING, **_ABLATIONS,
 
 DEPLOYED = ("cen", "cen-resnet50", "cen-pspnet101", *(name for name in _SEGMENTATION if name.startswith("cen-light")))
 """Those meant for robots: every backend's labels are held to theirs."""
+
+
+def list_networks() -> tuple[str, ...]:
+    """Return the names of all networks that `cen_model.build` knows."""
+    return tuple(REGISTRY)

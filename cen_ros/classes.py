@@ -16,7 +16,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from cen_model.classes import VOID, palette
-from cen_model.config import from_dict
+from cen_model.config import from_json
 from cen_model.utils.files import find_weights, write_text_atomically
 from cen_model.utils.validation import look_up
 
@@ -83,7 +83,7 @@ def read_classes(path_or_name: str | Path) -> tuple[str, ...]:
             metadata = file.metadata() or {}
         if "config" not in metadata:
             raise ValueError("it holds no configuration")
-        config = from_dict(json.loads(metadata["config"]))
+        config = from_json(metadata["config"])
     except (SafetensorError, ValueError) as error:
         raise ValueError(f"{path}: expected a checkpoint of cen_model: {error}") from error
     if not hasattr(config, "classes"):

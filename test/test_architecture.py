@@ -24,8 +24,30 @@ ROS = {
     "message_filters",
     "ament_index_python",
 }
-# What a model file may use besides the others: configurations, the names of the classes, and checks of names.
-BELOW_MODELS = {"cen_model.config", "cen_model.classes", "cen_model.utils.validation"}
+# The rooms from the ground up: a module imports from its own room and from the lines above it.
+LAYERS = (
+    ("cen_model.utils",),
+    ("cen_model.classes", "cen_model.depth", "cen_model.modalities"),
+    ("cen_model.config", "cen_model.reporting", "cen_model.scenes"),
+    ("cen_model.nn", "cen_model.published", "cen_model.registry"),
+    ("cen_model.models", "cen_model.losses"),
+    ("cen_model.checkpoint",),
+    ("cen_model.deploy",),
+    ("cen_model.predictor",),
+    ("cen_model.data",),
+    ("cen_model.translator",),
+    ("cen_model.evaluation",),
+    ("cen_model.training",),
+    ("cen_model.analysis", "cen_model.benchmark", "cen_model.experiments"),
+    ("cen_model.cli", "cen_model.train", "cen_model.evaluate", "cen_model"),
+    ("cen_ros.context", "cen_ros.errors", "cen_ros.messages"),
+    ("cen_ros.bags", "cen_ros.classes"),
+    ("cen_ros.segmentation",),
+    ("cen_ros.evaluation", "cen_ros.node"),
+    ("cen_ros.build_engines", "cen_ros.evaluate_bag", "cen_ros.tools"),
+    ("cen_ros.benchmark", "cen_ros"),
+)
+LEVELS = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 # Modules that Python runs as programs, which lead to the command line `cen` there and nowhere else.
 DOORS = {"cen_model.train", "cen_model.evaluate", "cen_model.deploy.__main__", "cen_model.checkpoint"}
 
@@ -40,6 +62,16 @@ SOURCES = {
     for package in ("cen_model", "cen_ros")
     for path in sorted((REPOSITORY / package).rglob("*.py"))
 }
+
+
+def is_folder(module: str) -> bool:
+    return REPOSITORY.joinpath(*module.split(".")).is_dir()
+
+
+def room_of(module: str) -> str:
+    """Return the room that a module is in; passes, backends, formats and tools are in the room around them."""
+    package, *names = module.split(".")
+    return ".".join([package, *names[:1]])
 
 
 def without_door(module: str) -> ast.Module:
@@ -59,9 +91,6 @@ def imports(tree: ast.Module) -> Iterator[str]:
             yield from (name if name in SOURCES else node.module for name in names)
 
 
-MODEL_FILES = {name for name in SOURCES if name.startswith("cen_model.nn.")} | {
-    f"cen_model.{name}" for name in ("modalities", "registry", "models")
-}
 GRAPH = {module: {name for name in imports(without_door(module)) if name in SOURCES} for module in SOURCES}
 
 
@@ -91,20 +120,33 @@ def test_cen_model_knows_nothing_of_ros(module):
     assert not {name for name in tops if name in ROS | {"cen_ros"} or name.endswith("_msgs")}
 
 
-@pytest.mark.parametrize("module", sorted(MODEL_FILES))
-def test_model_files_use_only_model_files(module):
-    assert GRAPH[module] <= MODEL_FILES | BELOW_MODELS
+@pytest.mark.parametrize("module", SOURCES)
+def test_a_room_imports_only_from_those_below(module):
+    room = room_of(module)
+    others = {room_of(name) for name in GRAPH[module]} - {room}
+    assert not {other for other in others if LEVELS[other] >= LEVELS[room]}
 
 
-def test_exchange_is_below_all_other_model_files():
+def test_exchange_is_below_all_other_modules_of_the_network():
+    network = {name for name in SOURCES if name.startswith("cen_model.nn.")}
     below = {"cen_model.nn.modal", "cen_model.nn.policies"}
-    assert GRAPH["cen_model.nn.exchange"] <= BELOW_MODELS | below
-    assert all(GRAPH[module] <= BELOW_MODELS for module in below)
+    assert GRAPH["cen_model.nn.exchange"] & network == below
+    assert not any(GRAPH[module] & network for module in below)
 
 
-def test_decoders_and_encoders_do_not_know_the_assembly():
-    for module in MODEL_FILES - {"cen_model.models"}:
-        assert "cen_model.models" not in GRAPH[module], module
+def test_every_folder_says_what_it_holds_and_imports():
+    for room in {module for module, tree in SOURCES.items() if is_folder(module)} - {"cen_model", "cen_ros"}:
+        assert "The modules here" in ast.get_docstring(SOURCES[room]), room
+
+
+def test_file_names_are_unique():
+    """Commands have the names of what they run, and both packages have class names and doors."""
+    names = [
+        module.rpartition(".")[2]
+        for module in SOURCES
+        if not is_folder(module) and room_of(module) not in ("cen_model.cli", "cen_model.train", "cen_model.evaluate")
+    ]
+    assert {name for name in names if names.count(name) > 1} == {"__main__", "classes"}
 
 
 @pytest.mark.parametrize("module", ["cen_model.predictor", "cen_ros.node"])

@@ -11,9 +11,10 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cen_model.checkpoint import read_metadata, stored_config
+from cen_model.checkpoint import CONFIG_KEY, read_metadata
 from cen_model.cli.arguments import as_parsed
 from cen_model.cli.models import as_yaml
+from cen_model.config import from_json
 from cen_model.data.data_config import DataConfig
 from cen_model.utils.files import find_weights, list_weights
 
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str]) -> None:
 def description(path: Path) -> str:
     """Return what the metadata of a checkpoint say: its training data, scores by output, configuration and classes."""
     metadata = read_metadata(path)
-    config, measured = stored_config(metadata), scores(metadata)
+    config, measured = from_json(metadata[CONFIG_KEY]), scores(metadata)
     measures = list(dict.fromkeys(measure for each in measured.values() for measure in each))
     table = [("output", *measures)]
     table += [
@@ -56,7 +57,7 @@ def description(path: Path) -> str:
 def scores(metadata: Mapping[str, str]) -> dict[str, dict[str, float]]:
     """Return the scores among metadata: output, such as "ensemble" → measure, such as "mean_iou" → value."""
     found: dict[str, dict[str, float]] = {}
-    for output in (*stored_config(metadata).modalities, "ensemble"):
+    for output in (*from_json(metadata[CONFIG_KEY]).modalities, "ensemble"):
         keys = sorted(key for key in metadata if key.endswith(f".{output}"))
         found[output] = {key.removesuffix(f".{output}"): float(metadata[key]) for key in keys}
     return {output: each for output, each in found.items() if each}
@@ -64,7 +65,7 @@ def scores(metadata: Mapping[str, str]) -> dict[str, dict[str, float]]:
 
 def _row(name: str, path: Path) -> tuple[str, ...]:
     metadata = read_metadata(path)
-    config = stored_config(metadata)
+    config = from_json(metadata[CONFIG_KEY])
     measured = ", ".join(f"{measure} {value:.3f}" for measure, value in scores(metadata).get("ensemble", {}).items())
     classes = str(len(config.classes)) if config.task == "segmentation" else f"→ {config.target}"
     return name, _megabytes(path), classes, ", ".join(config.modalities), measured or "-", _trained_on(metadata)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -92,6 +92,22 @@ def _legend(
         draw.rectangle((x, y - swatch // 2, x + swatch, y + swatch // 2), tuple(color))
         draw.text((x + swatch * 1.5, y), name, INK, font, anchor="lm")
     return picture
+
+
+def panels(frame: Mapping[str, np.ndarray], classes: int) -> dict[str, np.ndarray]:
+    """Return a labeled frame's images by title, each uint8 (H, W, 3): RGB, depth and truth where there are any, labels.
+
+    Args:
+        frame: "rgb", "depth", "truth" and "label", as arrays that `colorize_depth` and `colorize_labels` take.
+        classes: their number.
+    """
+    draw = {
+        "rgb": ("RGB", lambda image: image),
+        "depth": ("depth", colorize_depth),
+        "truth": ("truth", lambda labels: colorize_labels(labels, classes)),
+        "label": ("labels", lambda labels: colorize_labels(labels, classes)),
+    }
+    return {title: paint(frame[kind]) for kind, (title, paint) in draw.items() if kind in frame}
 
 
 def save_animation(path: Path, frames: Sequence[np.ndarray], rate: float, colors: int = 192) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 from cen_model.classes import palette
 from cen_model.reporting import plots
 from cen_model.reporting.html import color, picture, save_page
+from cen_model.reporting.visualize import panels
 from cen_ros.evaluation.bag_page_template import PAGE
 from cen_ros.evaluation.gallery import Gallery, Picture
-from cen_ros.tools.demo_pictures import panels
 
 
 def save_html(path: Path, report: dict[str, Any], gallery: Gallery | None = None) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from cen_model.classes import LabelSet
 from cen_model.reporting.contact_sheet import contact_sheet
-from cen_model.reporting.visualize import colorize_depth, colorize_labels, save_animation
+from cen_model.reporting.visualize import panels, save_animation
 from cen_model.utils.files import write_atomically
 
 KEPT = 60
@@ -37,17 +37,6 @@ def save_pictures(folder: Path, frames: Sequence[dict[str, np.ndarray]], classes
     table = contact_sheet(rows, LabelSet.of(tuple(classes)), width=None)
     write_atomically(folder / "frames.png", lambda file: table.save(file, "PNG", optimize=True))
     save_animation(folder / "demo.gif", [strip(panels(frame, len(classes))) for frame in frames], RATE)
-
-
-def panels(frame: dict[str, np.ndarray], classes: int) -> dict[str, np.ndarray]:
-    """Colored images uint8 (H, W, 3) by title."""
-    draw = {
-        "rgb": ("RGB", lambda image: image),
-        "depth": ("depth", colorize_depth),
-        "truth": ("truth", lambda labels: colorize_labels(labels, classes)),
-        "label": ("labels", lambda labels: colorize_labels(labels, classes)),
-    }
-    return {title: paint(frame[kind]) for kind, (title, paint) in draw.items() if kind in frame}
 
 
 def strip(images: dict[str, np.ndarray]) -> np.ndarray:
