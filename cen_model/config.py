@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal, NoReturn
 
 from cen_model.classes import NYU13
-from cen_model.utils.validation import look_up, unknown
+from cen_model.utils.validation import POSITIVE, check, look_up, unknown
 
 Region = Literal["none", "own", "all"]
 """A set of channels of modality m: no channel, its own one of M equal parts (paper § 3.3), or every channel."""
@@ -47,6 +47,22 @@ class FusionConfig:
     last fusion ("commonly-used setting")."""
     weight: float = 1.0
     """Of the alignment loss."""
+
+
+@dataclass(frozen=True)
+class NormalizationConfig:
+    """How raw values of a modality become a network's input: (raw / scale - mean) / std, channel by channel."""
+
+    mean: tuple[float, ...] = (0.0,)
+    """One for all channels or one for each, in the network's order."""
+    std: tuple[float, ...] = (1.0,)
+    scale: float = 1.0
+    """The raw value that counts as 1: 255 for images of 8 bits; for depth, that many meters."""
+    order: Literal["rgb", "bgr"] = "rgb"
+    """Of three channels, which the sensors have as RGB."""
+
+    def __post_init__(self) -> None:
+        check(self, "normalization.", POSITIVE, "std", "scale")
 
 
 @dataclass(frozen=True)
@@ -135,11 +151,17 @@ class SegmentationConfig(NetworkConfig):
 
     classes: tuple[str, ...] = NYU13
     encoder: str = "resnet101"
-    """A torchvision CNN with BatchNorm: resnet18 … resnet152, mobilenet_v3_large, efficientnet_b0, regnet_y_400mf, …"""
+    """A CNN with BatchNorm, of torchvision (resnet18 … resnet152, mobilenet_v3_large, efficientnet_b0, …) or of timm
+    (timm/tf_efficientnet_lite0, timm/mobilenetv4_conv_small, timm/resnet18d, timm/repvgg_a0, …)."""
     encoder_width: float = 1.0
     """Factor on every channel count of the encoder; pretrained weights need 1."""
     encoder_weights: str | None = None
-    """"imagenet" (torchvision's download or its cache), a local file, or None for random weights."""
+    """"imagenet" (of torchvision's or timm's download, or their cache; of timm/tf_efficientnet_lite0, 1 and 2 from the
+    packages of the extra `pretrained`), a local file, or None for random weights."""
+    normalization: dict[str, NormalizationConfig] | None = field(default=None, hash=False)
+    """How raw values become input, by modality. One that is not named is as `cen_model.modalities` has it: rgb by
+    ImageNet's mean and deviation, depth in meters; or, of rgb, as timm has it for an encoder of timm's, which stands
+    here once the network is built."""
     decoder: str = "refinenet"
     """refinenet (3×3 convolutions, the paper's), light_refinenet (1×1) or pspnet (on a dilated encoder)."""
     decoder_width: int | None = None
@@ -202,6 +224,8 @@ def from_dict(values: Mapping[str, Any]) -> SegmentationConfig | TranslationConf
         if values.get(key) is not None:
             _refuse_unknown(part, values[key])
             values[key] = part(**values[key])
+    if values.get("normalization") is not None:
+        values["normalization"] = {name: _normalization(each) for name, each in values["normalization"].items()}
     for key in ("modalities", "classes"):
         if key in values:
             values[key] = tuple(values[key])
@@ -215,6 +239,11 @@ def from_json(text: str) -> SegmentationConfig | TranslationConfig:
         ValueError: not JSON, or what `from_dict` refuses.
     """
     return from_dict(rename_keys(json.loads(text)))
+
+
+def _normalization(values: Mapping[str, Any]) -> NormalizationConfig:
+    _refuse_unknown(NormalizationConfig, values)
+    return NormalizationConfig(**{key: tuple(v) if isinstance(v, (list, tuple)) else v for key, v in values.items()})
 
 
 def rename_keys(values: Any) -> Any:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from torch import nn
 
 from cen_model.classes import VOID
 from cen_model.config import NetworkConfig, SegmentationConfig, TranslationConfig
-from cen_model.modalities import modality
+from cen_model.modalities import check_normalization, modality
 from cen_model.nn.conditional import ConditionalNorm
 from cen_model.nn.encoder_surgery import NotDilatableError
 from cen_model.nn.encoders import Encoder, build_encoder
@@ -56,7 +56,7 @@ class _Parts:
     out_channels: int
     fusion_points: Mapping[str, Sequence[int]]
     decoder_norms: str
-    stem_exchanges: bool
+    stem: int
     norm: Callable[[int], nn.Module]
 
 
@@ -68,8 +68,10 @@ def build(config: NetworkConfig | str) -> MultimodalNetwork:
     """
     if isinstance(config, str):
         config = look_up("network", config, REGISTRY)
-    translates = isinstance(config, TranslationConfig)
-    return _assemble(config, _translation_parts(config) if translates else _segmentation_parts(config))
+    if isinstance(config, TranslationConfig):
+        return _assemble(config, _translation_parts(config))
+    parts = _segmentation_parts(config)
+    return _assemble(_with_normalization(config, parts.encoder), parts)
 
 
 def _segmentation_parts(config: SegmentationConfig) -> _Parts:
@@ -81,9 +83,8 @@ def _segmentation_parts(config: SegmentationConfig) -> _Parts:
     own = {"width": config.decoder_width, "dropout": config.dropout}
     changed = {key: value for key, value in own.items() if value is not None}
     decoder = make_decoder(encoder.channels, len(config.classes), **changed)
-    return _Parts(
-        encoder, decoder, in_channels, len(config.classes), SEGMENTATION_POINTS, config.norms, False, nn.BatchNorm2d
-    )
+    outputs, stem = len(config.classes), len(encoder.stem)
+    return _Parts(encoder, decoder, in_channels, outputs, SEGMENTATION_POINTS, config.norms, stem, nn.BatchNorm2d)
 
 
 def _segmentation_encoder(config: SegmentationConfig, in_channels: int) -> Encoder:
@@ -95,13 +96,21 @@ def _segmentation_encoder(config: SegmentationConfig, in_channels: int) -> Encod
         raise ValueError(f"{keys} cannot go together: {error}") from error
 
 
+def _with_normalization(config: SegmentationConfig, encoder: Encoder) -> SegmentationConfig:
+    """Spell out what the encoder expects, where it is not the usual: a checkpoint then tells it without a look-up."""
+    if encoder.normalization and "rgb" in config.modalities:
+        config = replace(config, normalization={"rgb": encoder.normalization, **(config.normalization or {})})
+    check_normalization(config.normalization or {}, config.modalities)
+    return config
+
+
 def _translation_parts(config: TranslationConfig) -> _Parts:
     broadened, target_channels = _broadened(config), modality(config.target).channels
     in_channels, out_channels = config.in_channels or broadened, config.out_channels or target_channels
     encoder = UNetEncoder(in_channels, config.filters, config.normalized)
     decoder = UNetDecoder(encoder.channels, out_channels, config.dropout)
     return _Parts(
-        encoder, decoder, in_channels, out_channels, TRANSLATION_POINTS, config.decoder_norms, True, InstanceNorm
+        encoder, decoder, in_channels, out_channels, TRANSLATION_POINTS, config.decoder_norms, 0, InstanceNorm
     )
 
 
@@ -123,7 +132,7 @@ def _assemble(config: NetworkConfig, parts: _Parts) -> MultimodalNetwork:
         _fuse(config),
         convs=config.convs,
         norms=config.norms,
-        stem=parts.stem_exchanges,
+        stem=parts.stem,
         strided_only=config.exchange is not None and config.exchange.layers == "downsampling",
     )
     _freeze_norms_not_run(encoder)

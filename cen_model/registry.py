@@ -27,6 +27,8 @@ _SEGMENTATION = {
     "cen-light-mobilenet": replace(_LIGHT, encoder="mobilenet_v3_large"),
     "cen-light-efficientnet": replace(_LIGHT, encoder="efficientnet_b0"),
     "cen-light-regnet": replace(_LIGHT, encoder="regnet_y_400mf"),
+    "cen-lite0": replace(_LIGHT, encoder="timm/tf_efficientnet_lite0"),
+    "cen-lite2": replace(_LIGHT, encoder="timm/tf_efficientnet_lite2"),
 }
 
 
@@ -110,7 +112,8 @@ _TRANSLATION = {
 
 REGISTRY: dict[str, NetworkConfig] = {**_SEGMENTATION, **_SHARING, **_ABLATIONS, **_BASELINES, **_TRANSLATION}
 
-DEPLOYED = ("cen", "cen-resnet50", "cen-pspnet101", *(name for name in _SEGMENTATION if name.startswith("cen-light")))
+_SMALL = tuple(name for name in _SEGMENTATION if name.startswith(("cen-light", "cen-lite")))
+DEPLOYED = ("cen", "cen-resnet50", "cen-pspnet101", *_SMALL)
 """Those meant for robots: every backend's labels are held to theirs."""
 
 

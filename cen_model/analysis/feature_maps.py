@@ -35,7 +35,7 @@ def averaged_maps(network: MultimodalNetwork, batch: Mapping[str, Tensor], layer
     seen: list[Tensor] = []
     handles = [each.register_forward_hook(_keeping(seen)) for each in norm.norms]
     with torch.no_grad():
-        network.eval()(inputs(batch, network.config.modalities, next(network.parameters()).device))
+        network.eval()(inputs(batch, network.config, next(network.parameters()).device))
     for handle in handles:
         handle.remove()
     small = norm.scaling_factors().detach().abs() < network.config.exchange.threshold

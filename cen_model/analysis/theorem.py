@@ -49,7 +49,7 @@ def attraction(
     count = 0
     try:
         for batch in batches:
-            outputs = network(inputs(batch, network.config.modalities, batch["label"].device))
+            outputs = network(inputs(batch, network.config, batch["label"].device))
             sum(losses(outputs, batch["label"]).values()).backward()
             network.zero_grad()
             count += 1

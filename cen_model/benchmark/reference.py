@@ -150,7 +150,8 @@ def frame(network: ListNetwork, rgb: np.ndarray, depth: np.ndarray) -> np.ndarra
         "rgb": torch.from_numpy(rgb).to(device).permute(2, 0, 1).float(),
         "depth": torch.from_numpy(depth).to(device).unsqueeze(0).float() / 1000,
     }
-    inputs = {name: normalize(name, _resized(image[None].contiguous(), size, name)) for name, image in images.items()}
+    resized = {name: _resized(image[None].contiguous(), size, name) for name, image in images.items()}
+    inputs = {name: normalize(name, image, network.config.normalization) for name, image in resized.items()}
     logits = F.interpolate(network(inputs)["ensemble"], size=(height, width), mode="bilinear", align_corners=False)
     return logits.argmax(1)[0].to(torch.uint8).cpu().numpy()
 
@@ -184,7 +185,8 @@ def exchange_a_third(model: MultimodalNetwork, seed: int) -> MultimodalNetwork:
             norm.bias.add_(torch.empty_like(norm.bias).normal_(mean=0.5, std=0.2))
         for norm in exchange.exchange_norms(model):
             _shrink_a_third(norm, model.config.exchange.threshold)
-        update_bn([{name: _random_images(name) for name in model.config.modalities}], model)
+        images = {name: _random_images(name) for name in model.config.modalities}
+        update_bn([{name: normalize(name, each, model.config.normalization) for name, each in images.items()}], model)
     return model.eval()
 
 
@@ -198,7 +200,7 @@ def _shrink_a_third(norm: ExchangeNorm, threshold: float) -> None:
 
 
 def _random_images(name: str) -> Tensor:
-    """Seven images (C, 64, 64) from one color to white noise, normalized: whatever is shown later resembles some."""
+    """Seven images (C, 64, 64) from one color to white noise, as raw values: whatever is shown later resembles some."""
     brightest = 5.0 if name == "depth" else 255.0
     coarse = [torch.rand(1, modality(name).channels, 2**i, 2**i) for i in range(7)]
-    return normalize(name, brightest * torch.cat([F.interpolate(image, size=64, mode="bilinear") for image in coarse]))
+    return brightest * torch.cat([F.interpolate(image, size=64, mode="bilinear") for image in coarse])

@@ -77,7 +77,7 @@ NEUTRAL: dict[type[Tensor], Sequence[int]] = {
     Normals: (128,),
     tv_tensors.Mask: (VOID,),
 }
-"""What stands where nothing is known: a hole in depth, void in labels, otherwise what normalization turns into 0."""
+"""What stands where nothing is known: a hole in depth, void in labels, otherwise what is 0 once normalized as usual."""
 
 
 class Meters(v2.Transform):

@@ -94,7 +94,7 @@ class Frame(nn.Module):
         images = {}
         for name in self.model.config.modalities:
             image = self._rgb(next(given)) if name == "rgb" else self._depth(next(given), next(given))
-            images[name] = normalize(name, image)
+            images[name] = normalize(name, image, self.model.config.normalization)
         return self.model(images)[self.config.branch]
 
     def example(self) -> tuple[Tensor, ...]:

@@ -137,9 +137,8 @@ def _by_windows(model: nn.Module, images: Mapping[str, Tensor], config: Inferenc
 
 
 def _outputs(model: nn.Module, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    inputs = {
-        name: normalize(name, image).contiguous(memory_format=torch.channels_last) for name, image in images.items()
-    }
+    normalized = {name: normalize(name, image, model.config.normalization) for name, image in images.items()}
+    inputs = {name: image.contiguous(memory_format=torch.channels_last) for name, image in normalized.items()}
     return {name: logits.float() for name, logits in model(inputs).items()}
 
 

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cen_model.classes import VOID
+from cen_model.config import SegmentationConfig
 from cen_model.modalities import normalize
 
 ENSEMBLE = "ensemble"
@@ -21,12 +22,10 @@ AUXILIARY = "auxiliary/"
 AUXILIARY_WEIGHT = 0.4
 
 
-def inputs(batch: Mapping[str, Tensor], modalities: tuple[str, ...], device: torch.device) -> dict[str, Tensor]:
-    """Normalized inputs (B, C, H, W) of each modality of a batch, channels last."""
-    return {
-        name: normalize(name, batch[name].to(device)).contiguous(memory_format=torch.channels_last)
-        for name in modalities
-    }
+def inputs(batch: Mapping[str, Tensor], config: SegmentationConfig, device: torch.device) -> dict[str, Tensor]:
+    """Normalized inputs (B, C, H, W) of a network of each of its modalities of a batch, channels last."""
+    normalized = {name: normalize(name, batch[name].to(device), config.normalization) for name in config.modalities}
+    return {name: image.contiguous(memory_format=torch.channels_last) for name, image in normalized.items()}
 
 
 def resize(logits_BKhw: Tensor, size: tuple[int, int]) -> Tensor:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -40,7 +42,7 @@ def dilate(network: nn.Module, output_stride: int, name: str) -> None:
         name: for the error.
 
     Raises:
-        NotDilatableError: the network pools at that depth.
+        NotDilatableError: the network pools at that depth, or pads otherwise than by its convolutions.
     """
     for layer, stride in _input_strides(network).items():
         if stride < output_stride:
@@ -49,25 +51,35 @@ def dilate(network: nn.Module, output_stride: int, name: str) -> None:
             raise NotDilatableError(
                 f"encoder={name!r} cannot be dilated to output stride {output_stride}: it down-samples by pooling"
             )
+        if max(layer.kernel_size) > 1 and max(layer.padding) == 0:  # as TensorFlow's "same" padding, at one side only
+            raise NotDilatableError(
+                f"encoder={name!r} cannot be dilated to output stride {output_stride}: its convolutions pad unevenly"
+            )
         layer.stride = (1, 1)
         if max(layer.kernel_size) > 1:
             layer.dilation = (stride // output_stride,) * 2
             layer.padding = tuple(stride // output_stride * (k // 2) for k in layer.kernel_size)
 
 
-def stem_for(stage: nn.Module, in_channels: int) -> None:
-    """Give a network's first convolution C input channels, in place, keeping the pretrained filters.
+def stem_for(stem: Sequence[nn.Conv2d], in_channels: int, name: str) -> None:
+    """Give those of a stem's convolutions that see the image C input channels, in place, keeping pretrained filters.
 
     Multiples of three (RGB broadened by repetition): exactly the original's answer. Otherwise every channel gets the
     filters' sum over colors: for one channel, exactly the original on that channel repeated three times.
+
+    Raises:
+        ValueError: no convolution takes three channels.
     """
-    stem = next(module for module in stage.modules() if isinstance(module, nn.Conv2d))
-    colors = stem.weight.detach()
-    if in_channels % 3:
-        colors = colors.sum(dim=1, keepdim=True)
-    repeats = in_channels // colors.shape[1]
-    stem.weight = nn.Parameter(colors.repeat(1, repeats, 1, 1) / repeats)
-    stem.in_channels = in_channels
+    first = [conv for conv in stem if conv.in_channels == 3]
+    if not first:
+        raise ValueError(f"encoder {name!r}: no convolution of its stem takes the image's three channels as they are")
+    for conv in first:
+        colors = conv.weight.detach()
+        if in_channels % 3:
+            colors = colors.sum(dim=1, keepdim=True)
+        repeats = in_channels // colors.shape[1]
+        conv.weight = nn.Parameter(colors.repeat(1, repeats, 1, 1) / repeats)
+        conv.in_channels = in_channels
 
 
 def _scaled(channels: int, width: float) -> int:

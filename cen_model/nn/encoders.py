@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""torchvision's CNNs as pyramids of features, with their own layers and ImageNet weights.
+"""CNNs of torchvision and timm as pyramids of features, with their own layers and ImageNet weights.
 
 Axes: B batch (M·B once made modal), C channels, H W pixels.
 """
@@ -9,15 +9,16 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from urllib.error import URLError
 
 import torch
 import torchvision
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from cen_model.config import NormalizationConfig
 from cen_model.nn.encoder_surgery import dilate, scale_width, stem_for
+from cen_model.nn.timm_encoders import PREFIX, timm_stages
+from cen_model.nn.weight_files import read_weights
 from cen_model.utils.validation import unknown
 
 STRIDES = (4, 8, 16, 32)
@@ -32,13 +33,27 @@ class Encoder(nn.Module):
         stages: finest first; each maps the features of the one before, the first the image.
         channels: of each stage's features.
         strides: pixels of the image per pixel of each stage's features.
+        normalization: what its pretrained weights expect of the image; None: `cen_model.modalities`' own of rgb.
     """
 
-    def __init__(self, stages: Sequence[nn.Module], channels: Sequence[int], strides: Sequence[int]) -> None:
+    def __init__(
+        self,
+        stages: Sequence[nn.Sequential],
+        channels: Sequence[int],
+        strides: Sequence[int] = STRIDES,
+        normalization: NormalizationConfig | None = None,
+    ) -> None:
         super().__init__()
         self.stages = nn.ModuleList(stages)
         self.channels = tuple(channels)
         self.strides = tuple(strides)
+        self.normalization = normalization
+
+    @property
+    def stem(self) -> list[nn.Conv2d]:
+        """The convolutions of the first layer that has any."""
+        convs = ([m for m in layer.modules() if isinstance(m, nn.Conv2d)] for layer in self.stages[0])
+        return next(filter(None, convs))
 
     def forward(self, x_BCHW: Tensor) -> list[Tensor]:
         """Image (B, C, H, W) → features of the stages, finest first."""
@@ -56,26 +71,45 @@ def build_encoder(
     weights: str | None = None,
     output_stride: int | None = None,
 ) -> Encoder:
-    """The four stages, at strides 4, 8, 16 and 32, of a torchvision CNN with BatchNorm.
+    """The four stages, at strides 4, 8, 16 and 32, of a CNN with BatchNorm.
 
     Args:
-        name: such as resnet101, mobilenet_v3_large, efficientnet_b0 or regnet_y_400mf.
+        name: of torchvision, such as resnet101, mobilenet_v3_large or regnet_y_400mf; or of timm, such as
+            timm/tf_efficientnet_lite0.
         in_channels: channels of the (broadened) input.
-        width: factor on every inner channel count.
-        weights: "imagenet", the path of a torchvision state dict (.pth or .safetensors), or None for random weights.
+        width: factor on every inner channel count; 1 for timm's.
+        weights: "imagenet", the path of the library's own state dict (.pth or .safetensors), or None for random
+            weights.
         output_stride: one of `STRIDES`; the deeper stages are dilated, so that they keep its resolution.
 
     Raises:
         NotDilatableError: an output stride for a network that pools below it; a ValueError.
         ValueError: unknown name, a network that is no chain of convolutions with BatchNorm or cannot be scaled as
-            asked, weights of another network, or pretrained weights for a changed width.
+            asked, weights of another network, or pretrained weights for a changed width; or timm is not installed.
         OSError: weights that cannot be had, with what to do instead.
     """
     if output_stride not in (None, *STRIDES):
         raise ValueError(f"output_stride must be one of {STRIDES} or None, got {output_stride}")
-    network = _torchvision_network(name)
     if weights and width != 1.0:
         raise ValueError(f"encoder_weights={weights!r} needs encoder_width=1, got {width}: the shapes would not fit")
+    encoder = (_from_timm if name.startswith(PREFIX) else _from_torchvision)(name, width, weights)
+    if output_stride:
+        dilate(encoder, output_stride, name)
+        encoder.strides = tuple(min(stride, output_stride) for stride in STRIDES)
+    if in_channels != 3:
+        stem_for(encoder.stem, in_channels, name)
+    return encoder
+
+
+def _from_timm(name: str, width: float, weights: str | None) -> Encoder:
+    if width != 1.0:
+        raise ValueError(f"encoder={name!r} needs encoder_width=1, got {width}: only torchvision's CNNs are scaled")
+    parts = timm_stages(name, weights, STRIDES)
+    return Encoder(parts.stages, parts.channels, normalization=parts.normalization)
+
+
+def _from_torchvision(name: str, width: float, weights: str | None) -> Encoder:
+    network = _torchvision_network(name)
     if weights:
         try:
             network.load_state_dict(_current(_read_weights(name, weights), network))
@@ -85,18 +119,12 @@ def build_encoder(
         scale_width(network, width, name)
     layers = list(_open(list(network.named_children())))
     try:
-        stages, channels = _divide(layers, name)
+        return Encoder(*_divide(layers, name))
     except RuntimeError as error:  # of networks that split or concatenate features
         raise ValueError(
             f"encoder={name!r} and encoder_width={width} cannot go together: "
             f"rounded, its channel counts do not add up ({error})"
         ) from error
-    encoder = Encoder(stages, channels, [min(stride, output_stride or stride) for stride in STRIDES])
-    if output_stride:
-        dilate(encoder, output_stride, name)
-    if in_channels != 3:
-        stem_for(encoder, in_channels)
-    return encoder
 
 
 def _torchvision_network(name: str) -> nn.Module:
@@ -140,7 +168,7 @@ def _stride(layer: nn.Module) -> int:
 
 
 @torch.no_grad()
-def _divide(layers: list[Layer], name: str) -> tuple[list[nn.Module], list[int]]:
+def _divide(layers: list[Layer], name: str) -> tuple[list[nn.Sequential], list[int]]:
     """Run the chain on a small image and cut it where the resolution is about to be halved."""
     side = 64
     x = torch.zeros(1, 3, side, side)
@@ -168,9 +196,7 @@ def _read_weights(name: str, weights: str) -> dict[str, Tensor]:
                 f"ImageNet weights of {name} could not be downloaded ({error}); give encoder_weights a local file "
                 "(torchvision's state dict, .pth or .safetensors), or null to start from random weights"
             ) from error
-    if Path(weights).suffix == ".safetensors":
-        return load_file(weights)
-    return torch.load(weights, map_location="cpu", weights_only=True)
+    return read_weights(weights)
 
 
 def _current(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:

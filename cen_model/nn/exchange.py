@@ -77,7 +77,7 @@ def to_modal(
     *,
     convs: Literal["shared", "private"] = "shared",
     norms: Literal["private", "shared", "private_affine", "private_statistics"] = "private",
-    stem: bool = False,
+    stem: int = 1,
     strided_only: bool = False,
 ) -> nn.Module:
     """Turn any CNN into its modal form, in place: it then takes and returns stacked batches (M·B, C, H, W).
@@ -92,24 +92,36 @@ def to_modal(
             `ExchangeNorm`. None: these norms are like the others.
         convs: "private" gives every modality its own convolutions too.
         norms: which parts of the other norms are private.
-        stem: whether the network's first convolution counts as k×k. In the paper it does in the U-Net, not in ResNets
-            (appendix B).
+        stem: how many of the network's first convolutions do not count as k×k. In the paper the first does not in
+            ResNets, and does in the U-Net (appendix B); newer stems have several.
         strided_only: of the k×k convolutions, only those with a stride count.
+
+    Raises:
+        ValueError: a norm has its activation inside, as timm's `BatchNormAct2d`: what is exchanged lies between them.
     """
     if modalities == 1:
         return module
-    first = last = None
+    last, count = None, 0
     for name, child in list(module.named_modules()):
         if isinstance(child, CONVS):
-            first, last = first or child, child
+            last, count = child, count + 1
             if convs == "private":
                 module.set_submodule(name, PrivateConv(copies(child, modalities)))
         elif isinstance(child, NORMS):
-            spatial = last is not None and max(last.kernel_size) > 1 and (stem or last is not first)
+            _refuse_activation_inside(name, child)
+            spatial = count > stem and max(last.kernel_size) > 1
             fuses = fuse is not None and spatial and (not strided_only or max(last.stride) > 1)
             new = (fuse if fuses else NORM_SHARING[norms])(copies(child, modalities))
             module.set_submodule(name, new)
     return module
+
+
+def _refuse_activation_inside(name: str, norm: nn.Module) -> None:
+    if hasattr(norm, "act"):
+        raise ValueError(
+            f"{name}: a {type(norm).__name__} has its activation inside, but channels are exchanged between norm and "
+            "activation; make two modules of it"
+        )
 
 
 def exchange_norms(module: nn.Module) -> Iterator[ExchangeNorm]:

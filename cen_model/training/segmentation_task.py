@@ -57,7 +57,7 @@ class Loss(nn.Module):
             share: of the batch that this part is; terms that are no sums over pixels are weighted by it.
         """
         config = self.network.config
-        outputs = with_a_loss(self.network(inputs(batch, config.modalities, batch["label"].device)), config)
+        outputs = with_a_loss(self.network(inputs(batch, config, batch["label"].device)), config)
         terms = losses(outputs, batch["label"], share * self.alignment, pixels, self.smoothing)
         terms["penalty"] = share * self.penalty * self.network.sparsity()
         return terms

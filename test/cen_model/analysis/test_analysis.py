@@ -118,7 +118,7 @@ def test_theorem_1_against_its_formula_with_gradients_of_another_way():
 
         handles.append(norm.register_forward_hook(add))
     model.eval()
-    sum(losses(model(inputs(batch, ("rgb", "depth"), torch.device("cpu"))), batch["label"]).values()).backward()
+    sum(losses(model(inputs(batch, model.config, torch.device("cpu"))), batch["label"]).values()).backward()
     for handle in handles:
         handle.remove()
     for m in range(2):

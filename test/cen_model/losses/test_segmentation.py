@@ -87,7 +87,7 @@ def test_the_ensemble_trains_its_weights_alone() -> None:
     config = SegmentationConfig(classes=("a", "b", "c"), encoder="resnet18", encoder_width=0.125, decoder_width=8)
     model = build(config)
     batch = sample_batch()
-    terms = losses(model(inputs(batch, config.modalities, torch.device("cpu"))), batch["label"])
+    terms = losses(model(inputs(batch, config, torch.device("cpu"))), batch["label"])
     names = [name for name, _ in model.named_parameters()]
 
     def trained(name: str) -> set[str]:

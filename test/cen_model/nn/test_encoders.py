@@ -17,6 +17,7 @@ from cen_model.config import ExchangeConfig
 from cen_model.nn.encoder_surgery import NotDilatableError
 from cen_model.nn.encoders import STRIDES, build_encoder
 from cen_model.nn.exchange import ExchangeNorm, to_modal
+from helpers.random_norms import with_random_norms
 
 # The last layer of each stride, read off torchvision's source by hand.
 NODES = {
@@ -30,18 +31,6 @@ NODES = {
     "vgg11_bn": ("features.13", "features.20", "features.27", "features.28"),
     "densenet121": ("features.denseblock1", "features.denseblock2", "features.denseblock3", "features.norm5"),
 }
-
-
-def with_random_norms(network):
-    """Statistics and factors as after some training, many factors under θ."""
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.5, 1.5)
-            module.weight.data = torch.where(
-                torch.rand_like(module.weight) < 0.3, 1e-3, 1 + torch.rand_like(module.weight)
-            )
-    return network
 
 
 @pytest.mark.parametrize("name", NODES)

@@ -143,7 +143,7 @@ def test_downsampling_layers_are_those_with_a_stride():
 
 
 def test_the_first_convolution_counts_on_demand():
-    assert isinstance(to_modal(resnet18(), 2, ExchangeNorm, stem=True).bn1, ExchangeNorm)
+    assert isinstance(to_modal(resnet18(), 2, ExchangeNorm, stem=0).bn1, ExchangeNorm)
 
 
 def test_no_scope_leaves_the_private_norms_but_keeps_the_penalty():
