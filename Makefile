@@ -31,7 +31,7 @@ $(INSTALLED): setup.py pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(TEST_INSTALLED): $(INSTALLED)
-	$(BIN)/python -m pip install --disable-pip-version-check -e '.[datasets,onnx,tensorrt-rtx,test,dev]' -c constraints.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -e '.[datasets,onnx,tensorrt-rtx,pretrained,test,dev]' -c constraints.txt
 	touch $@
 
 $(BIN)/python:

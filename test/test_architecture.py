@@ -27,8 +27,9 @@ ROS = {
 # The rooms from the ground up: a module imports from its own room and from the lines above it.
 LAYERS = (
     ("cen_model.utils",),
-    ("cen_model.classes", "cen_model.depth", "cen_model.modalities"),
+    ("cen_model.classes", "cen_model.depth"),
     ("cen_model.config", "cen_model.reporting", "cen_model.scenes"),
+    ("cen_model.modalities",),
     ("cen_model.nn", "cen_model.published", "cen_model.registry"),
     ("cen_model.models", "cen_model.losses"),
     ("cen_model.checkpoint",),
@@ -204,13 +205,17 @@ def test_importing_only_defines_names(module):
 
 @pytest.mark.parametrize(
     "module",
-    ["cen_model", "cen_model.classes", "cen_model.cli.cen", "cen_model.depth", "cen_model.scenes.scene_dataset"]
-    + ["cen_ros.messages.images"],
+    [
+        *("cen_model", "cen_model.classes", "cen_model.cli.cen", "cen_model.depth", "cen_model.scenes.scene_dataset"),
+        *("cen_ros.messages.images", "cen_ros.node"),
+    ],
 )
-def test_import_without_torch(module):
+def test_import_without_torch_and_timm(module):
     if module == "cen_model.scenes.scene_dataset":
         pytest.importorskip("trimesh", reason="scenes need trimesh: pip install '.[sim]'")
-    code = f"import sys, {module}; sys.exit('PyTorch was imported' if 'torch' in sys.modules else 0)"
+    if module == "cen_ros.node":
+        pytest.importorskip("rclpy", reason="the node needs ROS: pip install '.[ros]'")
+    code = f"import sys, {module}; sys.exit(' and '.join({{'torch', 'timm'}} & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == done.stderr == ""

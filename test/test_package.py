@@ -49,6 +49,7 @@ PYTHON = {
     "setuptools": ("setuptools", "python3-setuptools"),
     "tensorboard": ("tensorboard", "python3-tensorboard-pip"),
     "tensorrt": ("tensorrt-rtx", None),
+    "timm": ("timm", None),
     "torch": ("torch", "python3-pytorch-pip"),
     "torch_fidelity": ("torch-fidelity", None),
     "torch_tensorrt": ("torch-tensorrt", None),

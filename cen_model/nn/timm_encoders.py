@@ -81,8 +81,8 @@ def timm_stages(name: str, weights: str | None, strides: Sequence[int]) -> TimmS
 
 def _network(name: str, weights: str | None) -> nn.Module:
     timm, own_name = _timm(name), name.removeprefix(PREFIX)
-    names = timm.list_models()
-    if own_name.partition(".")[0] not in names:
+    names = [*timm.list_models(), *timm.list_pretrained()]  # without timm's tags of pretrained weights, and with
+    if own_name not in names:
         raise unknown("encoder", name, [PREFIX + each for each in names])
     device = torch.get_default_device()
     with torch.device("cpu"):  # some of timm's networks reckon with tensors, which have no values on "meta"

@@ -8,6 +8,7 @@ import sys
 from functools import partial
 
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 from torch import nn
@@ -22,8 +23,6 @@ from cen_model.nn.encoders import STRIDES, build_encoder
 from cen_model.nn.exchange import ExchangeNorm, exchange_norms, to_modal
 from cen_model.nn.modal import PrivateNorm
 from helpers.random_norms import with_random_norms
-
-timm = pytest.importorskip("timm")
 
 LITE = "tf_efficientnet_lite0"
 NAMES = (
@@ -97,6 +96,7 @@ def test_a_norm_with_its_activation_inside_is_refused():
     ("name", "message"),
     [
         ("tf_efficientnet_light0", "did you mean .*timm/tf_efficientnet_lite0"),
+        ("resnet18d.in1k", "did you mean .*timm/resnet18d.ra2_in1k"),
         ("convnext_atto", "no BatchNorm"),
         ("vit_tiny_patch16_224", "no features at strides 4, 8, 16 and 32"),
         ("selecsls42", "no chain of layers: features.0 "),
@@ -201,7 +201,8 @@ def offline(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
-def test_without_a_network_a_local_file_is_proposed(offline):
+def test_without_a_network_a_local_file_is_proposed(offline, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # or it would try for a minute
     with pytest.raises(OSError, match=r"timm/resnet18d could not be downloaded .* local file"):
         build_encoder("timm/resnet18d", weights="imagenet")
 
