@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import get_args
+from dataclasses import replace
 
 import numpy as np
 from rich.console import Console
@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cen_model.cli.data_options import read_options
 from cen_model.data.catalog import open_dataset
-from cen_model.data.data_config import DataConfig, Split
+from cen_model.data.data_config import SPLITS, DataConfig, Split
 from cen_model.data.dataset import Dataset
 from cen_model.data.resized import Resized
 from cen_model.data.samples import Samples, Views
@@ -30,7 +30,6 @@ from cen_model.utils.validation import look_up
 CONSOLE = Console(highlight=False)
 OUTDOORS = ("cityscapes", "custom", "packed")
 """Datasets that are, or may be, no rooms."""
-SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 def check(data: DataConfig, modalities: Sequence[str], options: dict) -> int:
@@ -101,8 +100,9 @@ def prepare_images(data: DataConfig, modalities: Sequence[str], options: dict) -
 
 
 def pack_images(data: DataConfig, modalities: Sequence[str], options: dict) -> int:
-    splits: Sequence[Split] = ("train",) if options["train_only"] else SPLITS
-    opened, output = _all(data, modalities, splits), options["output"]
+    opened, output = _all(data, modalities), options["output"]
+    if options["train_only"]:
+        opened.pop("test", None)
     with _bar(sum(map(len, opened.values()))) as advance:
         pack(opened, output, data.size or (240, 320), modalities, advance)
     size = output.stat().st_size / 2**20
@@ -110,24 +110,23 @@ def pack_images(data: DataConfig, modalities: Sequence[str], options: dict) -> i
     return 0
 
 
-def _all(data: DataConfig, modalities: Sequence[str], splits: Sequence[Split] = SPLITS) -> dict[Split, Dataset]:
+def _all(data: DataConfig, modalities: Sequence[str]) -> dict[Split, Dataset]:
     """The splits that are there; the others are spoken of."""
-    opened, refused = _opened(data, modalities, splits)
+    opened, refused = _opened(data, modalities)
     for split, why in refused.items():
         CONSOLE.print(f"without {split}: {why}", markup=False, soft_wrap=True)
     return opened
 
 
-def _opened(
-    data: DataConfig, modalities: Sequence[str], splits: Sequence[Split] = SPLITS
-) -> tuple[dict[Split, Dataset], dict[Split, str]]:
+def _opened(data: DataConfig, modalities: Sequence[str]) -> tuple[dict[Split, Dataset], dict[Split, str]]:
     """Every split that is one of its own, and why others cannot be opened.
 
-    Where validation and test are the same frames, only one of them. Raises ValueError with all that if none can.
+    Where validation and test are the same frames, only test. Raises ValueError with all that if none can.
     """
+    data = replace(data, include_validation=False)
     opened: dict[Split, Dataset] = {}
     refused: dict[Split, str] = {}
-    for split in splits:
+    for split in ("train", "test", "validation"):
         try:
             dataset = open_dataset(data, split, modalities)
         except (ValueError, OSError) as error:
@@ -138,7 +137,7 @@ def _opened(
             opened[split] = dataset
     if not opened:
         raise ValueError("; ".join(dict.fromkeys(refused.values())))
-    return opened, refused
+    return {split: opened[split] for split in SPLITS if split in opened}, refused
 
 
 @contextmanager

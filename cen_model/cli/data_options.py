@@ -31,7 +31,7 @@ def _parser(command: str, about: str, example: str) -> ArgumentParser:
         parser.add_argument("--seed", type=int, default=0, help="which ones")
         parser.add_argument("--augmented", type=bool, default=False, help="as training sees them")
     if command == "pack":
-        parser.add_argument("--train_only", type=bool, default=False, help="without the other splits")
+        parser.add_argument("--train_only", type=bool, default=False, help="without the test split")
     return parser
 
 

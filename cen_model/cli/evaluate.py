@@ -40,7 +40,8 @@ DESCRIPTION = "Measure a network on a dataset; without a dataset, on held-out sy
 EXAMPLE = "example: cen evaluate my.safetensors --dataset nyudv2 --root FOLDER --output report"
 
 # What training alone makes use of; the size is the inference's.
-_SKIPPED = {"crop", "scale", "jitter", "mirror", "cutout", "modality_dropout", "on_device", "size"}
+_AUGMENTATION = {"crop", "scale", "jitter", "mirror", "cutout", "modality_dropout"}
+_SKIPPED = {*_AUGMENTATION, "include_validation", "on_device", "size"}
 _OTHERS = ("weights", "split", "drop", "frames", "backend", "precision", "fid", "inception", "output")
 
 

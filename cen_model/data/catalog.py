@@ -17,6 +17,7 @@ from cen_model.data.formats.custom import open_custom
 from cen_model.data.formats.file_dataset import FileDataset
 from cen_model.data.formats.layouts import Layout, open_layout
 from cen_model.data.formats.packed import open_packed
+from cen_model.data.joined import Joined
 from cen_model.scenes.scene_dataset import SyntheticScenes, prerender
 from cen_model.utils.files import cache_directory
 from cen_model.utils.validation import look_up
@@ -68,6 +69,8 @@ DATASETS: dict[str, Callable[[DataConfig, Split], Dataset]] = {
 def open_dataset(config: DataConfig, split: Split, modalities: Sequence[str], render: bool = True) -> Dataset:
     """A split of the dataset that `config` names; modalities that it lacks are derived from those it has.
 
+    With `config.include_validation`, the validation frames come behind the training frames.
+
     Args:
         render: synthetic scenes that are not there yet, all at once; else each when it is first asked for.
 
@@ -76,6 +79,12 @@ def open_dataset(config: DataConfig, split: Split, modalities: Sequence[str], re
         ValueError: the dataset, its layout or its label set is unknown, synthetic scenes are given a folder, or a
             modality cannot be derived.
     """
+    if split == "train" and config.include_validation:
+        return Joined([_open_split(config, part, modalities, render) for part in ("train", "validation")])
+    return _open_split(config, split, modalities, render)
+
+
+def _open_split(config: DataConfig, split: Split, modalities: Sequence[str], render: bool) -> Dataset:
     dataset = look_up("data.dataset", config.dataset, DATASETS)(config, split)
     if config.label_set is not None and dataset.labels != look_up("data.label_set", config.label_set, LABEL_SETS):
         found = f"{len(dataset.labels.names)} classes of its own" if dataset.labels else "no labels"

@@ -6,15 +6,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from cen_model.utils.validation import AT_LEAST_0, AT_LEAST_1, POSITIVE, SHARE, check
 
 Split = Literal["train", "validation", "test"]
 """What is learned from, what chooses among checkpoints and settings, and what is measured at the end.
 
-Datasets with only two parts, such as NYUDv2, take the same one for validation and test.
+Where a known data set has two official parts, such as NYUDv2, validation frames are some of the training frames. In
+custom data without one of validation and test, the other stands for it.
 """
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class DataConfig:
     depth_scale: float | None = None
     """Steps of a meter in depth images of 8 bits, which SA-Gate's layout may have (CMX, DFormer); None refuses them."""
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
+    include_validation: bool = False
+    """Train on the validation frames, too. Then nothing is chosen by them, and the last weights are the best ones."""
     size: tuple[int, int] | None = None
     """Height and width that frames are resized to before anything else; None leaves them."""
     crop: tuple[int, int] = (160, 208)

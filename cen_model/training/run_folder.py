@@ -3,7 +3,7 @@
 
 last.state.pt        everything that is needed to continue
 last.safetensors     the network at that step, or its moving average
-best.safetensors     the best at a validation
+best.safetensors     the best at a validation; with data.include_validation the latest at one
 gamma/<step>…        γ of every exchanging norm at the end of each epoch: float32 (M, C) by the layer's name
 tensorboard/         losses, scores, learning rates, shares of exchanged channels, pictures
 config.yaml          the configuration, every key
@@ -112,7 +112,7 @@ class Run:
         scores = self.scores(network, dataset)
         step, goodness = self.progress.step, self.task.goodness(scores)
         self.progress.validated = step
-        if goodness > self.progress.best:
+        if goodness > self.progress.best or self.config.data.include_validation:
             self.progress.best, self.progress.best_step = goodness, step
             self._save_network(BEST, network, {"epoch": str(epoch)})
         if self.fabric.is_global_zero:

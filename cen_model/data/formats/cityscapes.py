@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cityscapes (Cordts et al. 2016): 19 classes, depth from the disparity of a stereo camera.
 
-The test labels are not public: validation and test are both its validation part.
+The test labels are not public: test is its validation part, and validation takes three of the 18 training cities.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ TRAIN_ID_OF_ID = dict(
 IDS = 34
 """Labels as they come have so many ids, from 0."""
 
-_PARTS = {"train": "train", "validation": "val", "test": "val"}
+_PARTS = {"train": "train", "validation": "train", "test": "val"}
+"""The official part that has the frames of a split."""
+VALIDATION_CITIES = ("darmstadt", "krefeld", "ulm")
+"""Training cities whose 279 frames, of 2975, are for validation."""
 
 
 def disparity_to_depth(path: Path, cameras: Path | None = None) -> np.ndarray:
@@ -75,13 +78,16 @@ def _open(config: DataConfig, split: Split) -> FileDataset:
     frames = []
     for rgb in sorted((root / "leftImg8bit" / part).glob("*/*_leftImg8bit.png")):
         city, stem = rgb.parent.name, rgb.name.removesuffix("_leftImg8bit.png")
+        if split != "test" and (city in VALIDATION_CITIES) != (split == "validation"):
+            continue
         files = {"rgb": rgb, "depth": root / "disparity" / part / city / f"{stem}_disparity.png"}
         label = root / "gtFine" / part / city / f"{stem}_gtFine_labelTrainIds.png"
         if not label.is_file():  # as they come, before the authors' scripts have run
             label = label.with_name(f"{stem}_gtFine_labelIds.png")
         frames.append({**files, "label": label})
     if not frames:
-        raise FileNotFoundError(f"{root / 'leftImg8bit' / part}: no <city>/*_leftImg8bit.png")
+        cities = f" of {', '.join(VALIDATION_CITIES)}, the cities for validation" if split == "validation" else ""
+        raise FileNotFoundError(f"{root / 'leftImg8bit' / part}: no <city>/*_leftImg8bit.png{cities}")
     refuse_missing(frames)
     depth = partial(disparity_to_depth, cameras=cameras if cameras.is_dir() else None)
     label = partial(_label, train_ids=label_reader(FROM_ZERO, len(LABELS.names)))

@@ -12,8 +12,8 @@
     validation: {rgb: images/val, depth: depth/val, label: labels/val}
 
 Files of folders belong together by their names without the endings; those of lists by their lines. Paths are relative
-to the YAML file, those in a list to the list. Of validation and test, one that is not described is the other. Without
-`label`, a split can be translated, not segmented.
+to the YAML file, those in a list to the list. Of validation and test, one that is not described is the other, which a
+warning says. Without `label`, a split can be translated, not segmented.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import numpy as np
 import yaml
 
 from cen_model.classes import VOID, LabelSet
-from cen_model.data.data_config import DataConfig, Split
+from cen_model.data.data_config import SPLITS, DataConfig, Split
 from cen_model.data.formats.file_dataset import (
     FileDataset,
     Files,
@@ -39,10 +39,11 @@ from cen_model.data.formats.file_dataset import (
 )
 from cen_model.data.formats.image_files import read_array, read_gray, read_plane, read_rgb
 from cen_model.data.formats.label_conventions import CONVENTIONS, Convention
+from cen_model.data.formats.stand_in import part_of
 from cen_model.modalities import MODALITIES, modality
 from cen_model.utils.validation import look_up, unknown
 
-_KEYS = ("classes", "labels", "depth_scale", "intrinsics", "train", "validation", "test")
+_KEYS = ("classes", "labels", "depth_scale", "intrinsics", *SPLITS)
 
 
 def open_custom(config: DataConfig, split: Split) -> FileDataset:
@@ -55,30 +56,37 @@ def open_custom(config: DataConfig, split: Split) -> FileDataset:
     path = config.root
     if path is None or not path.is_file():
         raise FileNotFoundError(f"data.root: expected the YAML file that describes the data, got {path}")
+    described = _read(path)
+    there = [name for name in SPLITS if described.get(name)]
+    part = part_of(split, there, path, shared=not config.include_validation)
     try:
-        described = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: not YAML: {error}") from error
-    try:
-        return _open(described, path.parent, split)
+        return _open(described, part, path.parent)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _open(described: Any, base: Path, split: Split) -> FileDataset:
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        described = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: not YAML: {error}") from error
     if not isinstance(described, Mapping):
-        raise ValueError("expected keys and values")
+        raise ValueError(f"{path}: expected keys and values")
     for key in described:
         if key not in _KEYS:
-            raise unknown("the key", key, _KEYS)
-    other = {"validation": "test", "test": "validation"}.get(split, split)
-    part = described.get(split) or described.get(other)
+            raise unknown(f"{path}: the key", key, _KEYS)
+    return described
+
+
+def _open(described: Mapping[str, Any], name: str, base: Path) -> FileDataset:
+    """Open the part of that name; `base` is the folder that its paths are relative to."""
+    part = described[name]
     if not isinstance(part, Mapping) or not part.keys() - {"label"}:
-        raise ValueError(f"{split}: expected the folders or lists of rgb, depth, label, …")
-    for name in part:
-        if name != "label":
-            modality(name)
-    frames = _frames({name: base / str(where) for name, where in part.items()})
+        raise ValueError(f"{name}: expected the folders or lists of rgb, depth, label, …")
+    for each in part:
+        if each != "label":
+            modality(each)
+    frames = _frames({each: base / str(where) for each, where in part.items()})
     refuse_missing(frames)
     labels = _label_set(described) if "label" in part else None
     readers = {name: _image_reader(name) for name in MODALITIES}

@@ -11,6 +11,7 @@ from cen_model.classes import LABEL_SETS, NYU13_OF_NYU40, VOID, LabelSet, mergin
 from cen_model.data.data_config import DataConfig, Split
 from cen_model.data.formats.layouts import folder
 from cen_model.data.formats.matlab import MatFile, load_mat
+from cen_model.data.formats.nyudv2_split import keep
 
 FILE = "nyu_depth_v2_labeled.mat"
 
@@ -63,7 +64,8 @@ def open_raw(config: DataConfig, split: Split, labels: LabelSet, camera: np.ndar
         ValueError: they are not what they should be, or what reads them is not installed.
     """
     root = folder(config)
-    indices = _integers(root / "splits.mat", "trainNdxs" if split == "train" else "testNdxs") - 1
+    official = _integers(root / "splits.mat", "testNdxs" if split == "test" else "trainNdxs")
+    indices = np.array(keep(official, [str(number) for number in official], split)) - 1
     mapping = _integers(root / "classMapping40.mat", "mapClass")  # of the values 1 to 894
     ids = np.concatenate([[VOID], mapping - 1]).astype(np.uint8)
     if labels is LABEL_SETS["nyu13"]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,8 @@ from safetensors import SafetensorError, safe_open
 from cen_model.classes import LABEL_SETS, NYU13_OF_NYU40, LabelSet, merging
 from cen_model.config import rename_keys
 from cen_model.data.data_config import DataConfig, Split
+from cen_model.data.formats import nyudv2_split
+from cen_model.data.formats.stand_in import part_of
 from cen_model.utils.validation import look_up
 
 KEY, VERSION = "packed_dataset", 1
@@ -28,12 +31,15 @@ KEY, VERSION = "packed_dataset", 1
 class Packed:
     """One split of a packed dataset; the encoded images are in memory.
 
+    Args:
+        shared: whether one part of the file may stand for both validation and test.
+
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is no packed dataset, damaged, or has no such split.
     """
 
-    def __init__(self, path: Path, split: Split, label_set: str | None = None) -> None:
+    def __init__(self, path: Path, split: Split, label_set: str | None = None, shared: bool = True) -> None:
         if not path.is_file():
             raise FileNotFoundError(f"data.root: {path} is no file; make one with cen data pack")
         self.path, self.split = path, split
@@ -42,7 +48,7 @@ class Packed:
                 described = rename_keys(json.loads((file.metadata() or {}).get(KEY, "null")))
                 if described is None or described["version"] != VERSION:
                     raise ValueError(f"{path}: not a dataset packed by this version; pack it again")
-                part = _part(described["frames"], split, path)
+                part, self._places = _stored(described["frames"], split, path, shared)
                 prefix, names = f"{part}/", file.keys()
                 self._blobs = {name: file.get_tensor(name) for name in names if name.startswith(prefix)}
                 self._levels = file.get_tensor("depth.levels") if "depth.levels" in names else None
@@ -52,7 +58,7 @@ class Packed:
             # A damaged JPEG decodes without a word. (Files of this version's first days have no checksums.)
             if described.get("crc32", {}).get(name, zlib.crc32(tensor)) != zlib.crc32(tensor):
                 raise ValueError(f"{path}: damaged: the checksum of {name} is wrong; copy or pack it again")
-        self._prefix, self._names = prefix, described["frames"][part]
+        self._prefix, self._names = prefix, [described["frames"][part][place] for place in self._places]
         self._intrinsics = described["intrinsics"]
         self.modalities = tuple(described["modalities"])
         classes, colors = described["classes"], described["colors"]
@@ -77,7 +83,8 @@ class Packed:
 
     def _decoded(self, name: str, index: int) -> np.ndarray:
         key = self._prefix + name
-        start, stop = self._blobs[f"{key}.offsets"][index : index + 2]
+        place = self._places[index]
+        start, stop = self._blobs[f"{key}.offsets"][place : place + 2]
         image = cv2.imdecode(self._blobs[key][start:stop], cv2.IMREAD_UNCHANGED)
         if image is None:
             raise ValueError(f"{self.describe(index)}: {name} is damaged")
@@ -96,15 +103,22 @@ def _nyu13_of(labels: LabelSet | None, label_set: str, path: Path) -> np.ndarray
     return merging(NYU13_OF_NYU40)
 
 
-def _part(frames: dict[str, list[str]], split: Split, path: Path) -> str:
-    for part in (split, "test" if split == "validation" else "validation"):
-        if part in frames and (part == split or split != "train"):
-            return part
-    raise ValueError(f"{path}: has no {split} frames, only {', '.join(frames)}")
+def _stored(frames: Mapping[str, list[str]], split: Split, path: Path, shared: bool) -> tuple[str, Sequence[int]]:
+    """Return the part of the file that has the frames of a split, and their places in it.
+
+    NYUDv2 was packed in its two official parts before it had validation frames; these are found by their names.
+    """
+    names = frames.get("train", [])
+    if len(frames) < 3 and nyudv2_split.is_official_part(names):
+        if split != "test":
+            return "train", nyudv2_split.keep(range(len(names)), names, split)
+        split = "validation" if "validation" in frames else "test"  # so the test frames were named
+    part = part_of(split, frames, path, shared)
+    return part, range(len(frames[part]))
 
 
 def open_packed(config: DataConfig, split: Split) -> Packed:
     """A split of the file `config.root`."""
     if config.root is None:
         raise ValueError("data.root: name the packed file")
-    return Packed(config.root, split, config.label_set)
+    return Packed(config.root, split, config.label_set, shared=not config.include_validation)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """SUN RGB-D (Song et al. 2015), 5285 and 5050 frames of 37 classes, in the layouts that people have.
 
-It has no third part: validation and test are the same frames.
+It has no third part: validation takes every tenth block of 50 training frames, in the order of the authors' toolbox.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -29,12 +30,31 @@ from cen_model.data.formats.label_conventions import ZERO_IS_VOID, to_ids
 from cen_model.data.formats.layouts import Layout, folder
 from cen_model.data.formats.matlab import MatFile, load_mat
 
+Frame = TypeVar("Frame")
+
 LABELS = LABEL_SETS["sun37"]
 TEST_FRAMES = 5050
 """In re-exports the frames are numbered from 1; the first so many are the test frames."""
 
-_PARTS = {"train": "train", "validation": "test", "test": "test"}
+_PARTS = {"train": "train", "validation": "train", "test": "test"}
+"""The official part that has the frames of a split."""
+_BLOCK = 50
+"""Neighboring frames often show one scene, so validation takes whole blocks."""
 _HOME = "/n/fs/sun3d/data/SUNRGBD/"  # on the authors' machine, in front of every path
+
+
+def keep(frames: Sequence[Frame], split: Split) -> list[Frame]:
+    """Return those frames of an official part, all of them in the order of the toolbox, that belong to a split.
+
+    Raises:
+        ValueError: no frame is left.
+    """
+    if split == "test":
+        return list(frames)
+    kept = [frame for i, frame in enumerate(frames) if (i // _BLOCK % 10 == 4) == (split == "validation")]
+    if not kept:
+        raise ValueError(f"none of {len(frames)} SUN RGB-D frames is for {split}: expected all 5285 training frames")
+    return kept
 
 
 def shifted_depth(path: Path) -> np.ndarray:
@@ -71,17 +91,17 @@ def _original(config: DataConfig, split: Split) -> Original:
     toolbox = root / "SUNRGBDtoolbox"
     listed = _variable(toolbox / "traintestSUNRGBD" / "allsplit.mat", f"all{_PARTS[split]}")
     chosen = {str(scene).rstrip("/") for scene in listed}
-    frames, places, cameras = [], [], []
+    found: list[tuple[Files, int, np.ndarray]] = []
     for place, meta in enumerate(_variable(toolbox / "Metadata" / "SUNRGBDMeta.mat", "SUNRGBDMeta")):
         scene = str(meta["rgbpath"]).rsplit("/", 2)[0]
         if scene in chosen:
             there = root / "SUNRGBD" / scene.removeprefix(_HOME)
             depth = next((there / each for each in ("depth_bfx", "depth") if (there / each).is_dir()), there / "depth")
-            frames.append({"rgb": there / "image" / str(meta["rgbname"]), "depth": depth / str(meta["depthname"])})
-            places.append(place)
-            cameras.append(np.asarray(meta["K"], np.float64))
-    if len(frames) != len(chosen):
-        raise ValueError(f"{toolbox}: of {len(chosen)} frames of allsplit.mat, SUNRGBDMeta.mat describes {len(frames)}")
+            files = {"rgb": there / "image" / str(meta["rgbname"]), "depth": depth / str(meta["depthname"])}
+            found.append((files, place, np.asarray(meta["K"], np.float64)))
+    if len(found) != len(chosen):
+        raise ValueError(f"{toolbox}: of {len(chosen)} frames of allsplit.mat, SUNRGBDMeta.mat describes {len(found)}")
+    frames, places, cameras = zip(*keep(found, split), strict=True)
     refuse_missing(frames)
     return Original(frames, MatFile(toolbox / "Metadata" / "SUNRGBD2Dseg.mat"), places, cameras)
 
@@ -106,15 +126,15 @@ def _exported(config: DataConfig, split: Split) -> FileDataset:
     frames = []
     images, depths = _by_number(root / "image"), _by_number(root / "depth")
     for number, label in sorted(_by_number(root / "label").items()):
-        if (number > TEST_FRAMES) == (split == "train"):
+        if (number > TEST_FRAMES) == (split != "test"):
             for kind, found in (("image", images), ("depth", depths)):
                 if number not in found:
                     raise FileNotFoundError(f"{label}: no image number {number} in {root / kind}")
             frames.append({"rgb": images[number], "depth": depths[number], "label": label})
     if not frames:
-        side = "above" if split == "train" else "up to"
+        side = "up to" if split == "test" else "above"
         raise ValueError(f"{root / 'label'}: no label numbered {side} {TEST_FRAMES}")
-    return _files(frames, shifted_depth)
+    return _files(keep(frames, split), shifted_depth)
 
 
 def _by_number(where: Path) -> dict[int, Path]:
@@ -126,7 +146,7 @@ def _by_number(where: Path) -> dict[int, Path]:
 def _dformer(config: DataConfig, split: Split) -> FileDataset:
     """RGB/, Depth/ or HHA/, and labels, with lists of pairs (SA-Gate, CMX, DFormer)."""
     depth = partial(read_scaled_depth, scale=config.depth_scale)
-    return _files(paired_lists(folder(config), _PARTS[split]), depth)
+    return _files(keep(paired_lists(folder(config), _PARTS[split]), split), depth)
 
 
 def _esanet(config: DataConfig, split: Split) -> FileDataset:
@@ -141,7 +161,7 @@ def _esanet(config: DataConfig, split: Split) -> FileDataset:
         {name: base / path for name, path in zip(columns, paths, strict=True)}
         for paths in zip(*columns.values(), strict=True)
     ]
-    return _files(frames, shifted_depth)
+    return _files(keep(frames, split), shifted_depth)
 
 
 LAYOUTS = {

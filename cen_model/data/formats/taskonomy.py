@@ -3,7 +3,7 @@
 
 Buildings are the unit of the split: of those in alphabetical order, the last tenth is for validation and test each (at
 least one), unless train.txt, val.txt and test.txt in the folder name them, or the points, a line each. Of the latter
-two, one may stand for both.
+two, one may stand for both, which a warning says.
 
 Normals, shading, edges and HHA that are not downloaded are made of depth_zbuffer. Of depth_euclidean alone, which is
 along the ray, they come out bent.
@@ -23,6 +23,7 @@ from cen_model.data.data_config import DataConfig, Split
 from cen_model.data.formats.file_dataset import FileDataset, Files, Reader, read_lines
 from cen_model.data.formats.image_files import read_depth, read_gray, read_rgb
 from cen_model.data.formats.layouts import Layout, folder
+from cen_model.data.formats.stand_in import part_of
 
 MISSING = 65535
 """Of 16-bit images: nothing was measured there."""
@@ -32,7 +33,7 @@ _MAX_TEXTURE, _MAX_OCCLUSION = 11355, 11584
 
 LOGGER = logging.getLogger(__name__)
 _NAME = re.compile(r"(?P<point>.*point_\d+_view_\d+)_domain_(?P<domain>\w+)\.png$")
-_LISTS = {"train": ("train.txt",), "validation": ("val.txt", "test.txt"), "test": ("test.txt", "val.txt")}
+_LISTS = {"train": "train.txt", "validation": "val.txt", "test": "test.txt"}
 
 
 def _depth(path: Path) -> np.ndarray:
@@ -99,7 +100,7 @@ def _open(config: DataConfig, split: Split) -> Views:
         if match and domain in DOMAINS:
             building = _building(path, root)
             frames.setdefault(f"{building}/{match['point']}", {})[DOMAINS[domain][0]] = path
-    keys = _chosen(root, sorted(frames), split)
+    keys = _chosen(root, sorted(frames), split, shared=not config.include_validation)
     if not keys:
         raise ValueError(f"{root}: of {len(frames)} views none is left for {split}")
     return Views(root, {key: frames[key] for key in keys})
@@ -110,13 +111,11 @@ def _building(path: Path, root: Path) -> str:
     return "/".join(parts)
 
 
-def _chosen(root: Path, keys: list[str], split: Split) -> list[str]:
-    lists = {name for names in _LISTS.values() for name in names if (root / name).is_file()}
-    if lists:  # what the others leave out belongs to nobody
-        name = next((name for name in _LISTS[split] if name in lists), None)
-        if name is None:
-            raise FileNotFoundError(f"{root}: no {' or '.join(_LISTS[split])} beside {', '.join(sorted(lists))}")
-        lines = set(read_lines(root / name))
+def _chosen(root: Path, keys: list[str], split: Split, shared: bool) -> list[str]:
+    there = [part for part, name in _LISTS.items() if (root / name).is_file()]
+    if there:  # what the others leave out belongs to nobody
+        place = f"{root} ({', '.join(_LISTS.values())})"
+        lines = set(read_lines(root / _LISTS[part_of(split, there, place, shared)]))
         return [key for key in keys if {key, *key.rsplit("/", 1), key.split("/", 1)[0]} & lines]
     buildings = sorted({key.rsplit("/", 1)[0] for key in keys})
     units = buildings if len(buildings) > 2 else keys  # of one or two buildings, the views are shared out

@@ -134,7 +134,7 @@ def test_a_split_that_cannot_be_opened_is_a_problem_and_the_others_are_read(data
     (root / "test" / "rgb" / "1.png").unlink()
     code, said = check(root, capsys)
     assert code == 1
-    assert "not there: validation" in said and "without a partner, such as 1" in said
+    assert "not there: test" in said and "without a partner, such as 1" in said
     assert "│ train │ 3 │" in said
 
 
@@ -304,18 +304,45 @@ def test_packing_by_command(data, capsys):
     assert not np.allclose(packed.intrinsics(0), default_intrinsics(SIZE))
 
 
-def test_packing_the_train_split_alone(data, capsys):
+def test_packing_without_the_test_split(data, capsys):
     root, frames = data
     file = root / "packed.safetensors"
     options = ["--dataset", "custom", "--root", str(root / "data.yaml"), "--size", "24x32", "--output", str(file)]
     assert main(["pack", *options, "--train-only", "true"]) == 0
-    assert "without" not in capsys.readouterr().out, "nobody asked for the other splits"
+    assert "without test" not in capsys.readouterr().out, "nobody asked for the test split"
     config = DataConfig(dataset="packed", root=file)
     packed = open_dataset(config, "train", ("rgb", "depth"))
     assert len(packed) == 3 and np.array_equal(packed[2]["label"], frames["train"][2]["label"])
     for split in ("validation", "test"):
         with pytest.raises(ValueError, match=f"has no {split} frames, only train"):
             open_dataset(config, split, ("rgb", "depth"))
+
+
+@pytest.fixture
+def nyudv2(tmp_path):
+    """Two training frames, one validation frame and one test frame in the layout of numbered images."""
+    parts = {"train": ("0003", "0048", "0058"), "test": ("0001",)}
+    for part, names in parts.items():
+        for name in names:
+            write(tmp_path / "nyu", name, int(name))
+        (tmp_path / "nyu" / f"{part}.txt").write_text("\n".join(names))
+    return tmp_path / "nyu"
+
+
+def test_validation_frames_are_checked_and_packed_as_a_split(nyudv2, capsys):
+    """As a split of their own, even by a configuration that trains on them; they are no frames in two splits then."""
+    config, file = nyudv2 / "config.yaml", nyudv2 / "packed.safetensors"
+    config.write_text(f"data: {{dataset: nyudv2, root: {nyudv2}, include_validation: true}}\n")
+    assert main(["check", str(config)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert all(row in said for row in ("│ train │ 2 │", "│ validation │ 1 │", "│ test │ 1 │"))
+    assert main(["pack", str(config), "--size", "24x32", "--output", str(file), "--train-only", "true"]) == 0
+    opened = {split: open_dataset(DataConfig("packed", file), split, ("rgb",)) for split in ("train", "validation")}
+    names = {split: [dataset.describe(i)[:4] for i in range(len(dataset))] for split, dataset in opened.items()}
+    assert names == {"train": ["0003", "0058"], "validation": ["0048"]}
+    assert main(["pack", str(config), "--size", "24x32", "--output", str(file)]) == 0
+    assert open_dataset(DataConfig("packed", file), "test", ("rgb",)).describe(0)[:4] == "0001"
+    assert len(open_dataset(DataConfig("packed", file, include_validation=True), "train", ("rgb",))) == 3
 
 
 @pytest.mark.parametrize(

@@ -355,6 +355,16 @@ def test_without_validations_in_between_there_is_one_at_the_end(tmp_path: Path) 
     assert (tmp_path / "best.safetensors").is_file()
 
 
+def test_where_validation_frames_are_trained_on_the_last_weights_are_the_best(tmp_path: Path) -> None:
+    scenes = "data.synthetic={size: [48, 64], train_scenes: 4, validation_scenes: 4, test_scenes: 3}"
+    config = tiny(tmp_path, scenes, "schedule.epochs=4", "optimizer.encoder_lr=0.5", "data.include_validation=true")
+    assert run(config)
+    assert state(tmp_path)["progress"]["step"] == 8, "two batches of four an epoch"
+    assert [event.step for event in events(tmp_path).Scalars("mIoU/ensemble")] == [2, 4, 6, 8]
+    best, last = (load_file(tmp_path / f"{name}.safetensors") for name in ("best", "last"))
+    assert all(torch.equal(best[name], tensor) for name, tensor in last.items())
+
+
 @pytest.mark.parametrize(("flags", "warned"), [("avx2 avx512_bf16", False), ("avx2", True)])
 def test_a_processor_that_crawls_in_half_precision_is_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, warned: bool

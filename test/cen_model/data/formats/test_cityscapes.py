@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from cen_model.data.catalog import open_dataset
-from cen_model.data.data_config import DataConfig
+from cen_model.data.data_config import SPLITS, DataConfig
 from cen_model.data.formats.cityscapes import disparity_to_depth
 
 H, W = 6, 10
@@ -82,7 +83,7 @@ def test_labels_of_either_kind(tmp_path, kinds):
 def test_labels_of_both_kinds_in_one_tree(tmp_path):
     write(tmp_path, ("labelTrainIds",))
     write(tmp_path, ("labelIds",), "ulm_000001_000019")
-    dataset = open_dataset(DataConfig("cityscapes", tmp_path), "validation", ["rgb"])
+    dataset = open_dataset(DataConfig("cityscapes", tmp_path), "test", ["rgb"])
     assert len(dataset) == 2
     for index in range(2):
         assert (dataset[index]["label"] == train_ids()).all()
@@ -124,6 +125,19 @@ def test_missing_parts_are_named(tmp_path):
     write(tmp_path, (), "ulm_000001_000019")
     with pytest.raises(FileNotFoundError, match=r"ulm_000001_000019_gtFine_labelIds\.png"):
         open_dataset(DataConfig("cityscapes", tmp_path), "test", ["rgb"])
+
+
+def test_validation_takes_three_of_the_training_cities(tmp_path):
+    write(tmp_path)
+    cities = ("aachen", "krefeld", "ulm", "zurich")
+    for kind in ("leftImg8bit", "disparity", "gtFine"):
+        for city in cities:
+            shutil.copytree(tmp_path / kind / "val" / "bern", tmp_path / kind / "train" / city)
+    for path in tmp_path.rglob("train/*/bern_*"):
+        path.rename(path.with_name(path.name.replace("bern", path.parent.name)))
+    opened = {split: open_dataset(DataConfig("cityscapes", tmp_path), split, ["rgb"]) for split in SPLITS}
+    found = {split: [each.frames[i]["rgb"].parent.name for i in range(len(each))] for split, each in opened.items()}
+    assert found == {"train": ["aachen", "zurich"], "validation": ["krefeld", "ulm"], "test": ["bern"]}
 
 
 def test_another_label_set_is_refused(tmp_path):

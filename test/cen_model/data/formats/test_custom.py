@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,10 +76,15 @@ def test_lists(tmp_path):
         open_dataset(config, "train", ["rgb"])
 
 
-def test_test_alone_is_validation_too(tmp_path):
+def test_test_alone_is_validation_too_and_a_warning_says_so(tmp_path, caplog):
     described = {key: value for key, value in DESCRIBED.items() if key != "validation"}
-    check(open_dataset(write(tmp_path, described, test=FOLDERS), "validation", ["rgb", "depth"]))
-    with pytest.raises(ValueError, match=r"data\.yaml: validation"):
+    config = write(tmp_path, described, test=FOLDERS)
+    check(open_dataset(config, "validation", ["rgb", "depth"]))
+    assert "has no validation frames; its test frames stand for them" in caplog.text
+    for split in ("train", "validation"):
+        with pytest.raises(ValueError, match="validation and test frames have to be different ones"):
+            open_dataset(replace(config, include_validation=True), split, ["rgb", "depth"])
+    with pytest.raises(ValueError, match=r"data\.yaml: has no validation frames, only train"):
         open_dataset(write(tmp_path, described), "validation", ["rgb", "depth"])
 
 

@@ -15,12 +15,13 @@ from PIL import Image
 from cen_model.classes import NYU13, NYU40
 from cen_model.data.catalog import open_dataset
 from cen_model.data.data_config import DataConfig
+from cen_model.data.formats.nyudv2_split import BLOCKS
 from helpers.paths import SHARED
 
 NYUDV2 = SHARED / "nyudv2"
 H, W = 6, 8
-TRAIN, TEST = ("0002", "0003"), ("0001",)
-PARTS = {"train": TRAIN, "validation": TEST, "test": TEST}
+TRAIN, TEST = ("0003", "0048", "0058"), ("0001",)  # the official parts
+PARTS = {"train": ("0003", "0058"), "validation": ("0048",), "test": TEST}
 
 
 def frame(name: str) -> dict[str, np.ndarray]:
@@ -96,6 +97,18 @@ def write_names_alone(root: Path) -> None:
     write_sagate(root, "a {0}")
 
 
+def write_counted_from_zero(root: Path) -> None:
+    """As SA-Gate's authors name their files: the first frame of all is 0."""
+    for name in (*TRAIN, *TEST):
+        made, stem = frame(name), int(name) - 1
+        save(root / "RGB" / f"{stem}.png", made["rgb"])
+        save(root / "Label" / f"{stem}.png", made["label"])
+        save(root / "Depth" / f"{stem}.png", made["depth"])
+    for part, names in (("train", TRAIN), ("test", TEST)):
+        lines = [f"RGB/{int(name) - 1}.png\tLabel/{int(name) - 1}.png" for name in names]
+        (root / f"{part}.txt").write_text("\n".join(lines))
+
+
 def write_numbered(root: Path) -> None:
     for name in (*TRAIN, *TEST):
         for kind, array in frame(name).items():
@@ -107,7 +120,7 @@ def write_raw(root: Path) -> None:
     """As MATLAB does: axes the other way round; values 0 to 894, of which every class of 40 has some."""
     random = np.random.default_rng(5)
     classes = np.concatenate([np.arange(1, 41), random.integers(1, 41, 894 - 40)])
-    frames = [frame(name) for name in ("0001", "0002", "0003")]
+    frames = [frame(f"{number:04d}") for number in range(1, 59)]
     with h5py.File(root / "nyu_depth_v2_labeled.mat", "w") as file:
         file["images"] = np.stack([np.stack([each["rgb"][..., c].T for c in range(3)]) for each in frames])
         file["depths"] = np.stack([(each["depth"] / np.float32(1000)).T for each in frames])
@@ -116,7 +129,7 @@ def write_raw(root: Path) -> None:
             [pick(each["label"].astype(int)).T.astype(np.uint16) for pick, each in zip(raw, frames, strict=True)]
         )
     scipy.io.savemat(root / "classMapping40.mat", {"mapClass": classes[None].astype(float)})
-    split = {"trainNdxs": np.array([[2.0], [3.0]]), "testNdxs": np.array([[1.0]])}
+    split = {"trainNdxs": np.array([[3.0], [48.0], [58.0]]), "testNdxs": np.array([[1.0]])}
     scipy.io.savemat(root / "splits.mat", split)
 
 
@@ -127,6 +140,7 @@ WRITERS = {
     "sagate": write_sagate,
     "dformer": write_dformer,
     "names alone": write_names_alone,
+    "counted from zero": write_counted_from_zero,
     "numbered": write_numbered,
     "raw": write_raw,
 }
@@ -251,13 +265,13 @@ def test_raw_goes_to_other_processes_and_names_its_frames(tmp_path):
     first = dataset[0]
     other = pickle.loads(pickle.dumps(dataset))
     assert (other[0]["rgb"] == first["rgb"]).all()
-    assert "frame 3" in dataset.describe(1)
+    assert "frame 58" in dataset.describe(1)
     with h5py.File(tmp_path / "changed.mat", "w") as file, h5py.File(tmp_path / "nyu_depth_v2_labeled.mat") as old:
         for name in old:
             file[name] = old[name][()]
-        file["labels"][1] = 895
+        file["labels"][2] = 895
     (tmp_path / "changed.mat").rename(tmp_path / "nyu_depth_v2_labeled.mat")
-    with pytest.raises(ValueError, match=r"frame 2: label 895"):
+    with pytest.raises(ValueError, match=r"frame 3: label 895"):
         open_dataset(DataConfig("nyudv2", tmp_path), "train", ["rgb", "depth"])[0]
 
 
@@ -276,11 +290,12 @@ def test_raw_names_what_is_damaged(tmp_path):
 
 @pytest.mark.skipif(not NYUDV2.is_dir(), reason=f"{NYUDV2} is not there")
 def test_the_real_frames():
-    for split, count in (("train", 795), ("test", 654)):
+    for split, count in (("train", 718), ("validation", 77), ("test", 654)):
         dataset = open_dataset(DataConfig("nyudv2", NYUDV2), split, ["rgb", "depth"])
         assert len(dataset) == count
         for index in (0, count // 2, count - 1):
-            name = (NYUDV2 / f"{split}.txt").read_text().split()[index]
+            name = dataset.frames[index]["rgb"].stem
+            assert name in (NYUDV2 / f"{'test' if split == 'test' else 'train'}.txt").read_text().split()
             read = dataset[index]
             stored = np.asarray(Image.open(NYUDV2 / "depth" / f"{name}.png"))
             np.testing.assert_allclose(read["depth"], (stored + 0.5) / 25.5 * 1000, atol=0.5)
@@ -292,12 +307,40 @@ def test_the_real_frames():
             assert read["rgb"].shape == (480, 640, 3)
 
 
+@pytest.mark.skipif(not NYUDV2.is_dir(), reason=f"{NYUDV2} is not there")
+def test_no_validation_frame_is_beside_a_training_frame():
+    """Test frames lie between them, and the official parts share no scene: so training shows no scene of validation."""
+    train = {int(name) for name in (NYUDV2 / "train.txt").read_text().split()}
+    validation = {number for block in BLOCKS for number in block}
+    assert validation < train
+    assert not {number + step for number in validation for step in (-1, 1)} & (train - validation)
+
+
+def test_training_on_validation_frames_too(root):
+    dataset = open_dataset(DataConfig("nyudv2", root, include_validation=True), "train", ["rgb", "depth"])
+    expected = [frame(name)["rgb"] for name in (*PARTS["train"], *PARTS["validation"])]
+    assert [np.array_equal(dataset[i]["rgb"], rgb) for i, rgb in enumerate(expected)] == [True] * len(dataset)
+    assert ("48" in dataset.describe(2) or "47" in dataset.describe(2)) and dataset.intrinsics(2) is not None
+
+
+@pytest.mark.parametrize("names", [("0007", "0048"), ("left", "right")])
+def test_copies_without_the_data_sets_numbers_are_told_so(tmp_path, names):
+    for name in names:
+        for kind, array in frame("0001").items():
+            save(tmp_path / kind / f"{name}.png", array)
+    for part in ("train", "test"):
+        (tmp_path / f"{part}.txt").write_text("\n".join(names))
+    assert len(open_dataset(DataConfig("nyudv2", tmp_path), "test", ["rgb"])) == 2
+    with pytest.raises(ValueError, match=rf"numbers of the training frames, counted from 1 .* got {names[0]}\.png"):
+        open_dataset(DataConfig("nyudv2", tmp_path), "train", ["rgb"])
+
+
 def test_validation_and_test_have_lists_of_their_own(tmp_path):
     write_lists(tmp_path)
     line = "rgb/{0}.png\tmasks/{0}.png\tdepth/{0}.png\n"
-    (tmp_path / "test.txt").write_text("".join(line.format(name) for name in TRAIN))
+    (tmp_path / "test.txt").write_text("".join(line.format(name) for name in TRAIN[:2]))
     opened = {split: open_dataset(DataConfig("nyudv2", tmp_path, "lists"), split, ["rgb"]) for split in PARTS}
-    assert {split: len(dataset) for split, dataset in opened.items()} == {"train": 2, "validation": 1, "test": 2}
+    assert {split: len(dataset) for split, dataset in opened.items()} == {"train": 3, "validation": 1, "test": 2}
     for name in ("val.txt", "train.txt"):
         (tmp_path / name).rename(tmp_path / f"nyu_{name}")
     (tmp_path / "old_train.txt").write_text("")

@@ -17,6 +17,7 @@ from safetensors.numpy import load_file, save_file
 from cen_model.classes import LABEL_SETS, NYU13, NYU40, LabelSet
 from cen_model.data.catalog import open_dataset
 from cen_model.data.data_config import DataConfig
+from cen_model.data.formats.nyudv2_split import BLOCKS
 from cen_model.data.formats.packed import Packed
 from cen_model.data.tools.pack import pack
 
@@ -101,12 +102,60 @@ def test_frames_are_made_smaller_each_in_its_way(tmp_path):
     assert np.allclose(Packed(path, "train").intrinsics(0), CAMERA * [[0.5], [0.5], [1]])
 
 
-def test_validation_and_test_stand_for_each_other(tmp_path):
+def test_validation_and_test_stand_for_each_other(tmp_path, caplog):
     splits, path = packed(tmp_path)
     assert np.array_equal(Packed(path, "validation")[1]["label"], splits["test"][1]["label"])
+    assert f"{path}: has no validation frames; its test frames stand for them" in caplog.text
+    with pytest.raises(ValueError, match="validation and test frames have to be different ones"):
+        open_dataset(DataConfig("packed", path, include_validation=True), "train", ("rgb", "depth"))
     pack({"test": splits["test"]}, path, SIZE, ("depth",))
     with pytest.raises(ValueError, match="has no train frames, only test"):
         Packed(path, "train")
+
+
+class Named(Frames):
+    """Frames of these names."""
+
+    def __init__(self, names):
+        super().__init__(len(names), 0)
+        self.names = names
+
+    def describe(self, index):
+        return f"/data/rgb/{self.names[index]}, /data/depth/{self.names[index]}"
+
+
+def official_training_frames(first):
+    """Numbers like those of NYUDv2's 795 training frames, the lowest of which is `first`."""
+    validation = [number for block in BLOCKS for number in block]
+    others = [number for number in range(3, 1449) if number not in validation]
+    numbers = sorted([*validation, *others[: 795 - len(validation)]])
+    return [number + first - 3 for number in numbers]
+
+
+@pytest.mark.parametrize("named", ["{:04d}.jpg", "NYU{:d}.png", "nyu_depth_v2_labeled.mat, frame {:d}"])
+@pytest.mark.parametrize("first", [3, 2])
+@pytest.mark.parametrize("second", ["validation", "test", None])
+def test_nyudv2_packed_in_its_two_official_parts_has_three_splits(tmp_path, named, first, second):
+    """As files were written before there were validation frames; the test frames had either name."""
+    names = [named.format(number) for number in official_training_frames(first)]
+    source, path = Frames(2, 100), tmp_path / "packed.safetensors"
+    pack({"train": Frames(795, 0)} | ({second: source} if second else {}), path, (8, 8), ("depth",))
+    described = metadata(path)
+    described["frames"]["train"] = names
+    save_file(load_file(path), path, {"packed_dataset": json.dumps(described)})
+    validation = {number + first - 3 for block in BLOCKS for number in block}
+    for split, held_out in (("train", False), ("validation", True)):
+        dataset = Packed(path, split)
+        places = [i for i, each in enumerate(official_training_frames(first)) if (each in validation) == held_out]
+        assert len(dataset) == len(places) == (len(validation) if held_out else 795 - len(validation))
+        for index in (0, len(places) // 2, len(places) - 1):
+            assert dataset.describe(index).startswith(f"{names[places[index]]} (in")
+            assert np.array_equal(dataset[index]["label"], Frames(795, 0)[places[index]]["label"][::5, ::7])
+    if second:
+        assert [Packed(path, "test").describe(i)[:7] for i in range(2)] == ["100.png", "101.png"]
+    else:
+        with pytest.raises(ValueError, match="has no test frames, only train"):
+            Packed(path, "test")
 
 
 def test_forty_classes_are_thirteen_on_request(tmp_path):

@@ -16,7 +16,12 @@ from cen_model.data.catalog import open_dataset
 from cen_model.data.data_config import DataConfig
 
 H, W = 5, 7
-NUMBERS = {"train": (5051, 5052), "test": (1, 2, 5050)}
+NUMBERS = {"train": tuple(range(5051, 5303)), "test": (1, 2, 5050)}  # the official parts
+SPLITS = {
+    "train": (*range(5051, 5251), 5301, 5302),
+    "validation": tuple(range(5251, 5301)),  # of ten blocks of 50, the fifth
+    "test": NUMBERS["test"],
+}
 HOME = "/n/fs/sun3d/data/SUNRGBD/"
 
 
@@ -125,9 +130,9 @@ def root(request, tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("split", ["train", "validation", "test"])
+@pytest.mark.parametrize("split", SPLITS)
 def test_every_layout_gives_the_frames(root, split):
-    numbers = NUMBERS["train" if split == "train" else "test"]
+    numbers = SPLITS[split]
     dataset = open_dataset(DataConfig("sunrgbd", root), split, ["rgb", "depth"])
     assert len(dataset) == len(numbers)
     assert dataset.labels.names == SUN37
@@ -148,7 +153,7 @@ def test_every_layout_gives_the_frames(root, split):
 def test_every_frame_of_the_original_has_its_own_camera(tmp_path):
     write_original(tmp_path)
     dataset = open_dataset(DataConfig("sunrgbd", tmp_path), "train", ["rgb", "depth", "hha"])
-    numbers = {frame(number)["rgb"].tobytes(): number for number in NUMBERS["train"]}
+    numbers = {frame(number)["rgb"].tobytes(): number for number in SPLITS["train"]}
     for index in range(len(dataset)):
         assert (dataset.intrinsics(index) == camera(numbers[dataset[index]["rgb"].tobytes()])).all()
 
@@ -184,6 +189,14 @@ def test_lists_of_different_lengths_are_refused(tmp_path):
     (tmp_path / "test_depth.txt").write_text("one.png")
     with pytest.raises(ValueError, match="differ in length"):
         open_dataset(DataConfig("sunrgbd", tmp_path), "test", ["rgb"])
+
+
+def test_a_few_frames_have_none_for_validation(tmp_path):
+    write_exported(tmp_path)
+    for path in tmp_path.rglob("*5[12]??.png"):
+        path.unlink()
+    with pytest.raises(ValueError, match=r"none of \d+ SUN RGB-D frames is for validation"):
+        open_dataset(DataConfig("sunrgbd", tmp_path), "validation", ["rgb"])
 
 
 @pytest.mark.parametrize("layout", ["original", "esanet", "exported", "dformer"])

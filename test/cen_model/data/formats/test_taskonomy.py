@@ -161,7 +161,7 @@ def test_edges_of_8_bits_are_scaled_already(tmp_path):
 def test_what_lists_leave_out_belongs_to_nobody(tmp_path):
     write(tmp_path, 12, 1, "buildings", ("rgb",))
     (tmp_path / "train.txt").write_text("".join(f"b{building}\n" for building in range(9)))
-    with pytest.raises(FileNotFoundError, match=r"no val\.txt or test\.txt beside train\.txt"):
+    with pytest.raises(ValueError, match=r"val\.txt, test\.txt\): has no validation frames, only train"):
         open_dataset(DataConfig("taskonomy", tmp_path), "validation", ["rgb"])
     (tmp_path / "test.txt").write_text("b9\n")
     for split, count in (("train", 9), ("validation", 1), ("test", 1)):
