@@ -85,6 +85,9 @@ class NetworkConfig:
     supervision: Literal["separate", "joint", "ensemble"] = "separate"
     """What a modality's stream learns from. "separate": a loss of its own; the ensemble's loss trains the ensemble's
     weights alone (the published code). "ensemble": the ensemble's loss, the only one (Eq. 4). "joint": both."""
+    initial_weights: str | None = None
+    """Training starts from the weights of one of this project's checkpoints, a file or the name of shipped weights,
+    wherever they fit. Checkpoints do not keep this key."""
 
     def __post_init__(self) -> None:
         if not self.modalities or len(set(self.modalities)) < len(self.modalities):
@@ -139,8 +142,10 @@ class NetworkConfig:
         return () if self.supervision == "ensemble" else self.streams
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON; the inverse of `from_dict`."""
-        return {"task": self.task, **asdict(self)}
+        """Plain values, ready for JSON, without `initial_weights`; the inverse of `from_dict`."""
+        values = {"task": self.task, **asdict(self)}
+        del values["initial_weights"]
+        return values
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from lightning.fabric import Fabric
@@ -21,7 +22,7 @@ from cen_model.training import display
 from cen_model.training.final_scores import finish
 from cen_model.training.optimizer import set_learning_rates
 from cen_model.training.run_config import AnyTrainConfig
-from cen_model.training.run_folder import BEST, LAST, Run
+from cen_model.training.run_folder import BEST, LAST, STATE, Run
 from cen_model.training.segmentation_task import SegmentationTask
 from cen_model.training.sentinel import Sentinel
 from cen_model.training.sharding import strategy_of
@@ -46,7 +47,7 @@ def train(config: AnyTrainConfig, console: Console) -> bool:
     if fabric.is_global_zero and fabric.device.type == "cpu" and config.hardware.precision == "bf16-mixed":
         _warn_of_slow_precision(console)
     dataset, validation = _open_together(config, fabric, "train", "validation")
-    task = TASKS[config.task](_without_weights(config) if config.dry_run else config, dataset, fabric)
+    task = TASKS[config.task](_without_needless_weights(config), dataset, fabric)
     epoch_steps = steps_per_epoch(len(dataset), config.optimizer.batch)
     if config.dry_run:
         if fabric.is_global_zero:
@@ -137,11 +138,14 @@ def _warn_of_slow_precision(console: Console) -> None:
         console.print("hardware.precision: this CPU has no instructions for bfloat16; on it, 32-true is much faster")
 
 
-def _without_weights(config: AnyTrainConfig) -> AnyTrainConfig:
-    """What a plan is made with: pretrained weights would be downloaded, and change nothing in it."""
-    if config.task == "translation":
-        return config
-    return replace(config, model=replace(config.model, encoder_weights=None))
+def _without_needless_weights(config: AnyTrainConfig) -> AnyTrainConfig:
+    """Leave out the weights that a run begins with, where it goes on, and for a plan those that would be downloaded."""
+    model = config.model
+    if (Path(config.output) / STATE).exists():
+        model = replace(model, initial_weights=None)
+    if config.dry_run and config.task == "segmentation":
+        model = replace(model, encoder_weights=None)
+    return replace(config, model=model)
 
 
 def _launch(config: AnyTrainConfig) -> Fabric:

@@ -155,6 +155,12 @@ class TrainConfig(RunConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self, "", SHARE, "label_smoothing")
+        if self.model.initial_weights and self.model.encoder_weights:
+            raise ValueError(
+                f"model.initial_weights={self.model.initial_weights} and "
+                f"model.encoder_weights={self.model.encoder_weights} cannot go together: the first has an encoder of "
+                "its own; leave one of them out (=null)"
+            )
 
 
 def _pix2pix() -> OptimizerConfig:

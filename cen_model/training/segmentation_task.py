@@ -26,13 +26,14 @@ from cen_model.losses.segmentation import ENSEMBLE, inputs, losses
 from cen_model.models import build
 from cen_model.nn.network import MultimodalNetwork
 from cen_model.reporting.visualize import colorize_depth, colorize_labels
-from cen_model.training.optimizer import build_optimizer, initialize_gamma
+from cen_model.training.optimizer import build_optimizer
 from cen_model.training.recompute import recompute
 from cen_model.training.run_config import TrainConfig
 from cen_model.training.sharding import Whole
 from cen_model.training.task import (
     clip,
     gradients_kept_apart,
+    initialize,
     moving_average,
     parts_of,
     refuse_unequal_parts,
@@ -73,7 +74,7 @@ class SegmentationTask:
         self.network = build(_with_classes(config, dataset))
         _refuse_single_samples(config, fabric.world_size)
         self.inputs = self.network.config.modalities
-        initialize_gamma(self.network, config.exchange.gamma_init)
+        initialize(self.network, config, fabric)
         if config.hardware.strategy == "ddp":  # weights that are shared out have to be contiguous
             self.network.to(memory_format=torch.channels_last)
         if config.hardware.recompute:

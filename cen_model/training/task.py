@@ -17,6 +17,9 @@ from cen_model.config import NetworkConfig
 from cen_model.data.dataset import Dataset
 from cen_model.evaluation.metrics import Measured
 from cen_model.nn.network import MultimodalNetwork
+from cen_model.training.initial_weights import take_weights
+from cen_model.training.optimizer import initialize_gamma
+from cen_model.training.run_config import AnyTrainConfig
 
 
 class Task(Protocol):
@@ -52,6 +55,17 @@ class Task(Protocol):
 
     def pictures(self, network: MultimodalNetwork, dataset: Dataset, indices: Sequence[int]) -> Iterator[np.ndarray]:
         """A row uint8 (H, W', 3) for each frame: inputs, truth, outputs."""
+
+
+def initialize(network: MultimodalNetwork, config: AnyTrainConfig, fabric: Fabric) -> None:
+    """Give a new network the factors and weights that its training is to start with, and print what fitted.
+
+    Raises:
+        ValueError: the initial weights cannot be read, or nothing of them fits.
+    """
+    initialize_gamma(network, config.exchange.gamma_init)
+    if config.model.initial_weights:
+        fabric.print(take_weights(network, config.model.initial_weights))
 
 
 def moving_average(network: MultimodalNetwork, decay: float | None, fabric: Fabric) -> AveragedModel | None:

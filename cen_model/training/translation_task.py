@@ -24,12 +24,13 @@ from cen_model.modalities import image_to_8bit, measured, modality, to_image
 from cen_model.models import build
 from cen_model.nn.discriminator import Discriminator
 from cen_model.nn.network import MultimodalNetwork
-from cen_model.training.optimizer import build_discriminator_optimizer, build_optimizer, initialize_gamma
+from cen_model.training.optimizer import build_discriminator_optimizer, build_optimizer
 from cen_model.training.run_config import TranslationTrainConfig
 from cen_model.training.sharding import Whole
 from cen_model.training.task import (
     clip,
     gradients_kept_apart,
+    initialize,
     moving_average,
     parts_of,
     refuse_unequal_parts,
@@ -79,7 +80,7 @@ class TranslationTask:
             )
         self.network = build(config.model)
         self.inputs, self.targets = config.model.modalities, (config.model.target,)
-        initialize_gamma(self.network, config.exchange.gamma_init)
+        initialize(self.network, config, fabric)
         channels = config.model.out_channels or modality(config.model.target).channels
         # As wide as the generator: of two unequal players, one learns nothing.
         discriminator = Discriminator(self.network.in_channels, channels, config.model.filters)
