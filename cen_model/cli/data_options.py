@@ -12,7 +12,7 @@ from jsonargparse import ArgumentParser
 
 from cen_model.cli.arguments import as_parsed, with_config
 from cen_model.data.data_config import DataConfig, Split
-from cen_model.utils.files import find_configuration
+from cen_model.utils.files import expand_home, find_configuration
 
 
 def _parser(command: str, about: str, example: str) -> ArgumentParser:
@@ -48,7 +48,7 @@ def read_options(command: str, about: str, example: str, arguments: Sequence[str
     if first.config:
         _set_defaults(parser, find_configuration(first.config))
         first = parser.parse_args(arguments)
-    values = vars(parser.instantiate(first))
+    values = {key: expand_home(value) for key, value in vars(parser.instantiate(first)).items()}
     keys = DataConfig.__dataclass_fields__
     return DataConfig(**{key: values[key] for key in keys}), values
 

@@ -31,7 +31,7 @@ from cen_model.evaluation.inference_modes import InferenceConfig
 from cen_model.evaluation.options import Options
 from cen_model.predictor import NONE
 from cen_model.reporting.contact_sheet import contact_sheet
-from cen_model.utils.files import write_atomically, write_json_atomically
+from cen_model.utils.files import expand_home, write_atomically, write_json_atomically
 from cen_model.utils.process_settings import keep_freed_memory
 from cen_model.utils.provenance import command
 from cen_model.utils.ranks import Ranks, joined
@@ -106,7 +106,7 @@ def parse(arguments: Sequence[str]) -> Options:
     data = DataConfig(**{key: value for key, value in _of(DataConfig, values).items() if key not in _SKIPPED})
     translation = TranslationOptions(**_of(TranslationOptions, values))
     others = {key: values[key] for key in _OTHERS}
-    return Options(data=data, inference=inference, translation=translation, **others)
+    return expand_home(Options(data=data, inference=inference, translation=translation, **others))
 
 
 def _of(cls: type, values: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from cen_model.cli.arguments import as_parsed
 from cen_model.experiments.runner import Experiment, run
+from cen_model.utils.process_settings import answered
 
 EXAMPLE = "example: cen experiments config/experiments/nyudv2-scratch-cpu.yaml --root FOLDER --minutes 120"
 
@@ -46,7 +47,7 @@ def compare(
 
 
 def main(arguments: Sequence[str]) -> None:
-    # As Ctrl-C: nobody would stop the run at work otherwise.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     texts = {"prog": "cen experiments", "epilog": EXAMPLE}
-    auto_cli(compare, args=as_parsed(arguments, capture_parser(auto_cli, compare, **texts)), **texts)
+    parsed = as_parsed(arguments, capture_parser(auto_cli, compare, **texts))
+    with answered(signal.default_int_handler):  # nobody would stop the run at work otherwise
+        auto_cli(compare, args=parsed, **texts)

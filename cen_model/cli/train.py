@@ -7,6 +7,7 @@ The same command continues a run that was interrupted, in whatever way. On sever
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -17,7 +18,7 @@ from rich.console import Console
 from cen_model.cli.arguments import as_parsed, with_config
 from cen_model.training.loop import train
 from cen_model.training.run_config import parse, parser_for
-from cen_model.utils.process_settings import return_large_blocks
+from cen_model.utils.process_settings import answered, return_large_blocks
 from cen_model.utils.ranks import Ranks
 
 
@@ -28,8 +29,12 @@ def main(arguments: Sequence[str]) -> int:
     if config.hardware.recompute:
         return_large_blocks()
     try:
-        if train(config, console) or config.dry_run:
-            return 0
+        with answered(signal.default_int_handler):
+            if train(config, console) or config.dry_run:
+                return 0
+    except KeyboardInterrupt:  # before the first step, or after the last one was saved
+        console.print("stopped; the same command continues")
+        return 130
     except MisconfigurationException as error:
         sys.exit(f"cen train: {error}")
     except torch.OutOfMemoryError as error:

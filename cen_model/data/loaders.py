@@ -20,6 +20,7 @@ from cen_model.data.data_config import DataConfig
 from cen_model.data.dataset import Dataset
 from cen_model.data.samples import HeldSamples, Samples, Views, shuffled_batches
 from cen_model.data.transforms import Sample, training_transform
+from cen_model.utils.process_settings import leave_to_parent
 from cen_model.utils.ranks import ALONE, Ranks
 
 Batch = dict[str, Tensor]
@@ -57,6 +58,7 @@ def training_loader(
         batch_sampler=keys,
         num_workers=data.workers,
         collate_fn=_collated,
+        worker_init_fn=leave_to_parent,
         pin_memory=device.type == "cuda",
         # A generator of its own: the global one must not depend on how often a loader was made.
         generator=torch.Generator(),
@@ -77,6 +79,7 @@ def evaluation_loader(
         batch_size=None,
         sampler=ranks.part(len(dataset)),
         num_workers=data.workers,
+        worker_init_fn=leave_to_parent,
         generator=torch.Generator(),
     )
     waiting: list[Sample] = []

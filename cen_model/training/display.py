@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import timedelta
 
 import yaml
 from rich.console import Console
@@ -17,6 +19,9 @@ from cen_model.evaluation.metrics import Measured, Scores
 from cen_model.training.run_config import AnyTrainConfig, plain
 from cen_model.training.task import Task
 
+LINE_EVERY = 60.0
+"""Seconds between the lines that are printed where there is no terminal."""
+
 
 class Bar:
     """The progress bar of a run: steps, time left, loss, share of exchanged channels."""
@@ -27,7 +32,7 @@ class Bar:
 
     def update(self, step: int, terms: Mapping[str, Tensor], share: float | None) -> None:
         """A step is done; now and then, with the share, the loss is read too."""
-        shown = {} if share is None else {"state": f"loss {_sum(terms):.3f}  exchanged {share:.0%}"}
+        shown = {} if share is None else {"state": _state(terms, share)}
         self._progress.update(self._task, completed=step, **shown)
 
     def print(self, line: str) -> None:
@@ -35,9 +40,33 @@ class Bar:
             self._progress.console.print(line, soft_wrap=True)
 
 
+class Lines:
+    """The progress of a run as a line a minute: what a bar shows, and the speed."""
+
+    def __init__(self, console: Console, steps: range) -> None:
+        self._console, self._end = console, steps.stop
+        self._step, self._printed_at = steps.start, time.monotonic()
+
+    def update(self, step: int, terms: Mapping[str, Tensor], share: float | None) -> None:
+        """A step is done; only with the share, the loss may be read."""
+        seconds = time.monotonic() - self._printed_at
+        if share is None or seconds < LINE_EVERY:
+            return
+        speed = (step - self._step) / seconds
+        left = timedelta(seconds=round((self._end - step) / speed))
+        self.print(f"step {step} of {self._end}  {_state(terms, share)}  {speed:.2f} steps/s  {left} left")
+        self._step, self._printed_at = step, time.monotonic()
+
+    def print(self, line: str) -> None:
+        self._console.print(line, soft_wrap=True)
+
+
 @contextmanager
-def bar(console: Console, steps: range, shown: bool) -> Iterator[Bar]:
-    """A bar; only one process shows it."""
+def bar(console: Console, steps: range, shown: bool) -> Iterator[Bar | Lines]:
+    """Yield a bar, or lines where there is no terminal; only one process shows it."""
+    if shown and not console.is_terminal:
+        yield Lines(console, steps)
+        return
     columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[state]}")
     with Progress(*columns, console=console, disable=not shown) as progress:
         yield Bar(progress, steps)
@@ -47,6 +76,10 @@ def line(epoch: int, terms: Mapping[str, Tensor], scores: Measured, share: float
     """An epoch in one line."""
     shown = "  ".join(f"{name} {value:.3f}" for name, value in leading(scores).items())
     return f"epoch {epoch:3d}  loss {_sum(terms):.3f}  {shown}  exchanged {share:.0%}"
+
+
+def _state(terms: Mapping[str, Tensor], share: float) -> str:
+    return f"loss {_sum(terms):.3f}  exchanged {share:.0%}"
 
 
 def _sum(terms: Mapping[str, Tensor]) -> float:

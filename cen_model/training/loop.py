@@ -36,7 +36,7 @@ TASKS = {"segmentation": SegmentationTask, "translation": TranslationTask}
 
 
 def train(config: AnyTrainConfig, console: Console) -> bool:
-    """Train until the schedule's end, or until Ctrl-C. Returns whether the end was reached.
+    """Train until the schedule's end, or until Ctrl-C, SIGTERM or SIGHUP. Returns whether the end was reached.
 
     Raises:
         FileNotFoundError: the data is not there.
@@ -72,7 +72,7 @@ def train(config: AnyTrainConfig, console: Console) -> bool:
 
 
 def _take_steps(run: Run, end: int, epoch_steps: int, dataset: Dataset, validation: Dataset, console: Console) -> None:
-    """From where the run is up to step `end`, or until Ctrl-C, which ends with a save as an epoch does."""
+    """From where the run is up to step `end`, or until it is asked to stop, which ends with a save as an epoch does."""
     config, task, fabric, progress = run.config, run.task, run.fabric, run.progress
     ranks, world = Ranks.current(), fabric.world_size
     steps, batch = range(progress.step, end), config.optimizer.batch

@@ -13,7 +13,7 @@ from jsonargparse import ArgumentParser, auto_cli, capture_parser
 
 from cen_model.config import SegmentationConfig, TranslationConfig, refuse_renamed_keys
 from cen_model.data.data_config import DataConfig
-from cen_model.utils.files import find_configuration
+from cen_model.utils.files import expand_home, find_configuration
 from cen_model.utils.validation import AT_LEAST_0, AT_LEAST_1, DECAY, POSITIVE, SHARE, check, look_up
 
 
@@ -214,14 +214,15 @@ def parse(arguments: Sequence[str]) -> AnyTrainConfig:
     The key `task`, in a file or on the command line, says which of the two configurations it is. Files are found as
     `cen_model.utils.files.find_configuration` has it.
 
-    Unknown keys and values of the wrong type end the program with a message that names them.
+    Paths may begin with ``~``. Unknown keys and values of the wrong type end the program with a message that names
+    them.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: a number is out of range, an unknown task, or a key of version 0.1, whose spelling has changed.
     """
     dashed = _dashed(arguments)
-    return auto_cli(_config_class(dashed), args=dashed, **_PARSER)
+    return expand_home(auto_cli(_config_class(dashed), args=dashed, **_PARSER))
 
 
 def parser_for(arguments: Sequence[str]) -> ArgumentParser:
@@ -255,8 +256,8 @@ def _settings(arguments: Sequence[str]) -> Iterator[tuple[str, Mapping[str, Any]
     for text, following in zip(arguments, [*arguments[1:], ""], strict=False):
         name, _, value = text.partition("=")
         value = value or following
-        if name == "--config" and Path(value).is_file():
-            stored = _read_yaml(Path(value).read_text(encoding="utf-8"))
+        if name == "--config" and (file := Path(expand_home(value))).is_file():
+            stored = _read_yaml(file.read_text(encoding="utf-8"))
             if isinstance(stored, Mapping):
                 yield value, stored
         elif name.startswith("--") and name != "--config":

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -27,6 +26,7 @@ from cen_model.training.config_changes import refuse_changes
 from cen_model.training.run_config import AnyTrainConfig, plain
 from cen_model.training.task import Task
 from cen_model.utils.files import write_bytes_atomically
+from cen_model.utils.process_settings import answered
 from cen_model.utils.ranks import Ranks
 
 # Whole, however the processes share it: a run can be continued by another number of them.
@@ -125,11 +125,7 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signal() -> Iterator[StopRequest]:
-    """Turn Ctrl-C and SIGTERM into a request: a step is finished and saved, never torn in two."""
+    """Turn Ctrl-C, SIGTERM and SIGHUP into a request: a step is finished and saved, never torn in two."""
     request = StopRequest()
-    previous = {number: signal.signal(number, request.ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with answered(request.ask):
         yield request
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

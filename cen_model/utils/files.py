@@ -7,14 +7,26 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+Value = TypeVar("Value")
 
 
 def cache_directory() -> Path:
     """`$XDG_CACHE_HOME/cen_ros`, or `~/.cache/cen_ros`; everything in it may be deleted at any time."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cen_ros"
+
+
+def expand_home(value: Value) -> Value:
+    """Return a path that begins with ``~`` with the home folder in its place; of a dataclass, that for every field."""
+    if is_dataclass(value):
+        return replace(value, **{each.name: expand_home(getattr(value, each.name)) for each in fields(value)})
+    if isinstance(value, (str, Path)) and str(value).startswith("~"):
+        return type(value)(os.path.expanduser(value))  # noqa: PTH111 - Path's own raises for ~ and no user's name
+    return value
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
