@@ -8,7 +8,6 @@ nothing without PyTorch.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -60,6 +59,8 @@ def __dir__() -> list[str]:
 
 
 def _find_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # takes longer than all else here
+
     try:
         return version("cen_ros")
     except PackageNotFoundError:
