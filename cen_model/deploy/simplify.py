@@ -20,6 +20,7 @@ from cen_model.deploy.passes.exchanged import prune_exchanged
 from cen_model.deploy.passes.linear import collapse_stem, compose_pointwise, ensemble_early
 from cen_model.deploy.passes.matrices import as_matrix_products
 from cen_model.deploy.passes.norms import fold_norms
+from cen_model.deploy.passes.padding import absorb_padding
 from cen_model.deploy.passes.pools import separate_pools
 from cen_model.deploy.passes.stacking import unstack
 from cen_model.deploy.passes.winograd import winograd
@@ -27,6 +28,7 @@ from cen_model.utils.validation import look_up
 
 PASSES: dict[str, Callable[[GraphModule], None]] = {
     "constants": fold_constants,
+    "padding": absorb_padding,
     "unstack": unstack,
     "stem": collapse_stem,
     "norms": fold_norms,

@@ -32,7 +32,10 @@ def shorter(name, block, blocks):
 
 
 BASIC, BOTTLENECK = shorter("resnet10", BasicBlock, (1, 1, 1, 1)), shorter("resnet17", Bottleneck, (1, 1, 1, 2))
-SHORTER = {"resnet18": BASIC, "resnet34": BASIC, "resnet50": BOTTLENECK, "resnet101": BOTTLENECK}
+SHORTER = {
+    **{"resnet18": BASIC, "resnet34": BASIC, "resnet50": BOTTLENECK, "resnet101": BOTTLENECK},
+    "timm/tf_efficientnet_lite2": "timm/tf_efficientnet_lite0",
+}
 
 
 def narrowed(name):

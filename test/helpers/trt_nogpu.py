@@ -104,6 +104,8 @@ def pooling(layer, x: Tensor) -> Tensor:
 def activation(layer, x: Tensor) -> Tensor:
     if layer.type.name == "HARD_SIGMOID":
         return (layer.alpha * x + layer.beta).clamp(0, 1)
+    if layer.type.name == "CLIP":
+        return x.clamp(layer.alpha, layer.beta)
     return {"RELU": F.relu, "SIGMOID": F.sigmoid}[layer.type.name](x)
 
 

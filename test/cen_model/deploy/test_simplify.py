@@ -72,6 +72,15 @@ def test_each_pass_can_be_left_out(left_out):
     check_logits(module, inputs, graph_module)
 
 
+def test_nothing_is_padded_apart_and_depth_enters_as_one_channel():
+    """TensorFlow's "same" padding stands between the repeated image and the stem, and before many strided layers."""
+    _, inputs, exported = example("cen-lite2")
+    pads = [node for node in exported.graph.nodes if is_call(node, aten.pad.default)]
+    graph_module, _ = rewritten(exported, inputs)
+    targets = [node.target for node in graph_module.graph.nodes]
+    assert len(pads) == 5 and not {aten.pad.default, aten.repeat.default} & set(targets)
+
+
 @pytest.mark.parametrize(("name", "branch"), [("cen-light18", "rgb"), ("cen-pspnet101", "depth")])
 def test_a_branch_runs_one_decoder(name, branch):
     module, inputs, exported = example(name, branch=branch)
@@ -191,6 +200,29 @@ def test_pools_over_squares_go_along_rows_and_columns():
     assert torch.equal(graph_module(x), pools(x))
     calls = [node.args[1] for node in graph_module.graph.nodes if is_call(node, aten.max_pool2d.default)]
     assert calls == [[3, 3], [1, 5], [5, 1], [3, 5], [1, 3], [3, 1], [2, 2], [3, 3], [2, 2]]
+
+
+@pytest.mark.parametrize("margins", [(0, 1, 0, 1), (1, 2, 0, 3), (2, 0, 1, 1), (1, 1, 1, 1)])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("groups", [1, 4])
+def test_a_convolution_pads_for_itself(margins, stride, groups):
+    padded = nn.Sequential(nn.ZeroPad2d(margins), nn.Conv2d(4, 8, (3, 5), stride, groups=groups))
+    x = torch.randn(2, 4, 14, 17)
+    graph_module, _ = rewritten(export(padded, [x]), [x], ["padding"])
+    with torch.no_grad():
+        torch.testing.assert_close(graph_module(x), padded(x))
+    assert {str(node.target) for node in graph_module.graph.nodes if node.op == "call_function"} == {
+        "aten.conv2d.default"
+    }
+
+
+@pytest.mark.parametrize("pad", [nn.ReflectionPad2d(1), nn.ConstantPad2d(1, 2.0), nn.ZeroPad2d((-1, 1, 0, 0))])
+def test_other_padding_is_left_as_it_is(pad):
+    x = torch.randn(1, 4, 8, 8)
+    module = nn.Sequential(pad, nn.Conv2d(4, 4, 3))
+    exported = export(module, [x])
+    graph_module, _ = rewritten(exported, [x], ["padding"])
+    assert str(graph_module.graph) == str(exported.graph)
 
 
 @pytest.mark.parametrize("size", [(8, 16), (7, 13), (5, 4)])

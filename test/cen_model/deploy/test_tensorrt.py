@@ -32,6 +32,7 @@ NETWORKS = {
         for decoder in ("refinenet", "light_refinenet", "pspnet")
     },
     "cen-light-mobilenet": narrowed("cen-light-mobilenet"),
+    "cen-lite0": narrowed("cen-lite0"),
 }
 # What else there is in the registry: one modality alone, and other activations.
 OTHERS = {
@@ -46,6 +47,7 @@ KNOWN = {
     "pools": ("adaptive_avg_pool2d.default", "max_pool2d.default"),  # the first where its output divides its input
     "resizing": ("index_select.default", "upsample_bilinear2d.vec"),
     "activations": ("hardsigmoid.default", "hardswish.default", "relu.default", "sigmoid.default", "silu.default"),
+    "ReLU6": ("hardtanh.default",),
     "channels": ("cat.default", "slice.Tensor", "split.Tensor", "where.self"),
     "holes": ("__and__.Tensor", "gt.Scalar", "isfinite.default", "where.ScalarOther"),
     "shapes": ("permute.default", "select.int", "unsqueeze.default"),
