@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,10 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     def begin(output: Path, *before: str) -> subprocess.Popen[str]:
         endless = [*TINY, "schedule.epochs=100000", f"output={output}"]
         command = [*before, sys.executable, "-m", "cen_model.train", *endless]
-        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        processes.append(subprocess.Popen(command, cwd=REPOSITORY, start_new_session=True, **streams))
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
+        # Where the tests themselves run under nohup, SIGHUP would be ignored in their children too.
+        heeded = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)
+        processes.append(subprocess.Popen(command, cwd=REPOSITORY, preexec_fn=heeded, **options))
         return processes[-1]
 
     yield begin

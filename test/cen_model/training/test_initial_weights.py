@@ -177,6 +177,6 @@ def test_a_plan_refuses_them_in_one_line(tmp_path: Path, overrides: list[str], w
     overrides = [text.format(foreign=tmp_path / "foreign.safetensors") for text in overrides]
     command = [sys.executable, "-m", "cen_model.train", *TINY, f"output={tmp_path / 'run'}", *overrides, "--dry-run"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    [line] = done.stdout.splitlines()
-    assert done.returncode == 1 and line.startswith("train: model.initial_weights") and why in line
-    assert "Traceback" not in done.stderr
+    [line] = done.stderr.splitlines()
+    assert done.returncode == 1 and line.startswith("cen train: model.initial_weights") and why in line
+    assert done.stdout == ""
