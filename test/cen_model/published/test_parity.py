@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 
 import cen_model
-from cen_model.checkpoint import import_published, main
+from cen_model.checkpoint import import_published
+from cen_model.cli.cen import main
 from cen_model.losses.translation import generator_losses, judge
 from cen_model.nn.discriminator import Discriminator
 from cen_model.nn.modal import PrivateNorm
@@ -91,7 +92,7 @@ def generator(tmp_path_factory, unet_golden):
     folder = tmp_path_factory.mktemp("published_unet")
     torch.save(unet_golden[1]["generator"], folder / "in.pkl")
     files = [str(folder / "in.pkl"), str(folder / "out.safetensors")]
-    main(["import", *files, "--modalities", "shade", "texture", "--target", "rgb"])
+    assert not main(["import", *files, "--modalities", "shade", "texture", "--target", "rgb"])
     return cen_model.load(folder / "out.safetensors")
 
 
