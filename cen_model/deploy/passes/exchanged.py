@@ -57,6 +57,15 @@ def prune_exchanged(graph_module: GraphModule) -> None:
             _reorder(graph_module, exchange, chains)
         elif exchange.saved() >= _MIN_SAVED:
             _restore(graph_module, exchange)
+    _leave_out_empty(graph_module)
+
+
+def _leave_out_empty(graph_module: GraphModule) -> None:
+    """Of the exchanges that stay, many replace no channel of a modality."""
+    for node in graph_module.graph.find_nodes(op="call_function", target=aten.where.self):
+        mask = constant(node.args[0])
+        if mask is not None and not mask.any():
+            graph.replace(node, node.args[2])
 
 
 def _exchanges(graph_module: GraphModule) -> Iterator[Exchange]:

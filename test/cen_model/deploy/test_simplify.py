@@ -132,6 +132,20 @@ def test_replaced_channels_are_not_computed():
         assert after[conv] / before[conv] == pytest.approx(kept, abs=1e-6)
 
 
+def test_an_exchange_that_replaces_nothing_leaves_no_trace():
+    """After depth-wise convolutions exchanges stay otherwise: of one modality's only where it replaces something."""
+    model = network("cen-lite2")
+    layers = list(exchange_norms(model))
+    for norm in (single for layer in layers[1:] for single in layer.norms):
+        norm.weight.data.fill_(0.5)
+    layers[0].norms[1].weight.data.fill_(0.5)
+    each = Frame(model, FrameConfig((96, 128), (96, 128)))
+    inputs, module = tensors(each), Logits(each)
+    graph_module, _ = rewritten(export(module, inputs), inputs)
+    check_logits(module, inputs, graph_module)
+    assert [node.target for node in graph_module.graph.nodes].count(aten.where.self) == 1
+
+
 def test_channels_in_common_pass_the_next_filters_once():
     """Where everything in scope is exchanged, both modalities feed the next convolution the same, and it runs once."""
     model = network("cen")
