@@ -17,6 +17,7 @@ from cen_model.config import NetworkConfig, TranslationConfig
 from cen_model.modalities import modality
 from cen_model.models import build
 from cen_model.nn.complexity import Cost, measure_cost
+from cen_model.nn.encoders import imagenet_weights_come_as
 from cen_model.registry import REGISTRY
 from cen_model.utils.validation import look_up
 
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 Build = Callable[[NetworkConfig], nn.Module]
 
 EXAMPLE = "example: cen models cen-light18 --show > light.yaml"
-HEADER = ("name", "input", "parameters (M)", "used for fusion (M)", "GFLOP", "peak activation memory (MB)")
+TEXTS = ("name", "input", "ImageNet weights")
+HEADER = (*TEXTS, "parameters (M)", "used for fusion (M)", "GFLOP", "peak activation memory (MB)")
 # The U-Net halves its input eight times, down to one pixel.
 TRANSLATION_SIZE = (256, 256)
 HOW_TRAINED = ("encoder_weights", "dropout", "input_height")
@@ -40,11 +42,14 @@ class Row:
     Attributes:
         name: in the registry.
         size: height and width of every input, in pixels.
+        weights: how ImageNet weights of its encoder come: with a "package", without any server, by "download" or not
+            at all ("–").
         cost: for one input of each modality, in float32.
     """
 
     name: str
     size: tuple[int, int]
+    weights: str
     cost: Cost
 
     def cells(self) -> tuple[str, ...]:
@@ -54,6 +59,7 @@ class Row:
         return (
             self.name,
             f"{height}×{width}",
+            self.weights,
             f"{cost.parameters / 1e6:.2f}",
             f"{cost.fusion_parameters / 1e6:.2f}",
             f"{cost.flops / 1e9:.1f}",
@@ -78,17 +84,18 @@ def rows(registry: Mapping[str, NetworkConfig], build: Build, names: Iterable[st
 
 
 def _row(name: str, config: NetworkConfig, build: Build, size: tuple[int, int]) -> Row:
-    size = TRANSLATION_SIZE if config.task == TranslationConfig.task else size
+    translates = isinstance(config, TranslationConfig)
+    size, weights = (TRANSLATION_SIZE, "–") if translates else (size, imagenet_weights_come_as(config.encoder))
     # Not FakeTensorMode: modules cannot be copied under it, which making an encoder modal takes.
     with torch.device("meta"):
         model = build(config)
         inputs = {each: torch.empty(1, modality(each).channels, *size) for each in config.modalities}
-        return Row(name, size, measure_cost(model, inputs, model.fusion_modules()))
+        return Row(name, size, weights, measure_cost(model, inputs, model.fusion_modules()))
 
 
 def markdown(rows: Iterable[Row]) -> str:
     """The table in Markdown, numbers to the right."""
-    lines = [HEADER, ("---", "---", *["---:"] * (len(HEADER) - 2)), *(row.cells() for row in rows)]
+    lines = [HEADER, [*["---"] * len(TEXTS), *["---:"] * (len(HEADER) - len(TEXTS))], *(row.cells() for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
@@ -99,7 +106,7 @@ def table(rows: Iterable[Row]) -> Table:
     result = Table()
     for title in HEADER:
         # Narrow terminals may break titles, never names or numbers.
-        text = title in HEADER[:2]
+        text = title in TEXTS
         result.add_column(title, justify="left" if text else "right", no_wrap=text, overflow="fold")
     for row in rows:
         result.add_row(*row.cells())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from typing import Literal
 from urllib.error import URLError
 
 import torch
@@ -16,6 +17,7 @@ import torchvision
 from torch import Tensor, nn
 
 from cen_model.config import NormalizationConfig
+from cen_model.nn.efficientnet_lite import PACKAGES
 from cen_model.nn.encoder_surgery import dilate, scale_width, stem_for
 from cen_model.nn.timm_encoders import PREFIX, timm_stages
 from cen_model.nn.weight_files import read_weights
@@ -99,6 +101,11 @@ def build_encoder(
     if in_channels != 3:
         stem_for(encoder.stem, in_channels, name)
     return encoder
+
+
+def imagenet_weights_come_as(name: str) -> Literal["package", "download"]:
+    """Tell how an encoder's `weights="imagenet"` come: with a package of the extra `pretrained`, or from a server."""
+    return "package" if name.startswith(PREFIX) and name.removeprefix(PREFIX) in PACKAGES else "download"
 
 
 def _from_timm(name: str, width: float, weights: str | None) -> Encoder:

@@ -22,8 +22,8 @@ TOY = {
     "cen-toy": SegmentationConfig(exchange=ExchangeConfig(scope="all")),
     "unet-toy": TranslationConfig(modalities=("rgb", "depth"), exchange=None, fusion=FusionConfig("average", "late")),
 }
-BIG = Row("big", (480, 640), Cost(118_201_578, 11_200_000, 1_235_700_940_800, 410_419_200))
-SMALL = Row("small", (256, 256), Cost(9_500, 0, 40_000_000, 60_000))
+BIG = Row("big", (480, 640), "download", Cost(118_201_578, 11_200_000, 1_235_700_940_800, 410_419_200))
+SMALL = Row("small", (256, 256), "–", Cost(9_500, 0, 40_000_000, 60_000))
 
 
 class Toy(nn.Module):
@@ -51,17 +51,17 @@ def test_rows_measure_each_network_at_its_size():
     """1×1 convolutions of 3 and 1 to 10 channels; inputs and outputs live together, 4 bytes a number."""
     segmentation, translation = rows(TOY, Toy, TOY, (12, 16))
     pixels = 12 * 16
-    assert segmentation == Row("cen-toy", (12, 16), Cost(60, 0, 2 * 40 * pixels, 4 * 24 * pixels))
+    assert segmentation == Row("cen-toy", (12, 16), "download", Cost(60, 0, 2 * 40 * pixels, 4 * 24 * pixels))
     pixels = 256 * 256
-    assert translation == Row("unet-toy", (256, 256), Cost(66, 6, 2 * 40 * pixels, 4 * 24 * pixels))
+    assert translation == Row("unet-toy", (256, 256), "–", Cost(66, 6, 2 * 40 * pixels, 4 * 24 * pixels))
 
 
 def test_markdown():
     expected = """\
-| name | input | parameters (M) | used for fusion (M) | GFLOP | peak activation memory (MB) |
-| --- | --- | ---: | ---: | ---: | ---: |
-| big | 480×640 | 118.20 | 11.20 | 1235.7 | 410.4 |
-| small | 256×256 | 0.01 | 0.00 | 0.0 | 0.1 |"""
+| name | input | ImageNet weights | parameters (M) | used for fusion (M) | GFLOP | peak activation memory (MB) |
+| --- | --- | --- | ---: | ---: | ---: | ---: |
+| big | 480×640 | download | 118.20 | 11.20 | 1235.7 | 410.4 |
+| small | 256×256 | – | 0.01 | 0.00 | 0.0 | 0.1 |"""
     assert markdown([BIG, SMALL]) == expected
 
 

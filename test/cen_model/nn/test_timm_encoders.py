@@ -22,6 +22,7 @@ from cen_model.nn.encoder_surgery import NotDilatableError
 from cen_model.nn.encoders import STRIDES, build_encoder
 from cen_model.nn.exchange import ExchangeNorm, exchange_norms, to_modal
 from cen_model.nn.modal import PrivateNorm
+from cen_model.predictor import Predictor
 from helpers.random_norms import with_random_norms
 
 LITE = "tf_efficientnet_lite0"
@@ -92,6 +93,23 @@ def test_a_norm_with_its_activation_inside_is_refused():
         to_modal(network, 2, ExchangeNorm)
 
 
+@pytest.mark.slow
+def test_every_network_of_timm_is_taken_or_refused_in_words():
+    """With -s it lists them all, in about a quarter of an hour; docs/models.md has the counts."""
+    taken, refused = {}, {}
+    for name in timm.list_models():
+        try:
+            with torch.device("meta"):
+                taken[name] = build_encoder(f"timm/{name}").channels
+        except ValueError as error:
+            refused[name] = str(error)
+    for name, what in [*taken.items(), *refused.items()]:
+        print(f"{name}: {what}")
+    print(f"{len(taken)} taken, {len(refused)} refused")
+    assert {LITE, *NAMES} <= taken.keys()
+    assert all(words.startswith(f"encoder 'timm/{name}' ") for name, words in refused.items())
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -99,7 +117,7 @@ def test_a_norm_with_its_activation_inside_is_refused():
         ("resnet18d.in1k", "did you mean .*timm/resnet18d.ra2_in1k"),
         ("convnext_atto", "no BatchNorm"),
         ("vit_tiny_patch16_224", "no features at strides 4, 8, 16 and 32"),
-        ("selecsls42", "no chain of layers: features.0 "),
+        ("selecsls42", "no chain of layers: features.0 does not run once"),
     ],
 )
 def test_networks_that_cannot_be_encoders(name, message):
@@ -216,7 +234,10 @@ def test_a_checkpoint_tells_the_normalization_and_is_loaded_without_a_network(of
     assert checkpoint.load(tmp_path / "network.safetensors").config == model.config
 
 
-def test_without_timm_the_line_that_installs_it_is_told(monkeypatch):
+def test_without_timm_the_line_that_installs_it_is_told(monkeypatch, tmp_path):
+    """Where a network is loaded, as the node and the evaluation of bags do it too."""
+    model = build(SegmentationConfig(encoder=f"timm/{LITE}", decoder="light_refinenet", decoder_width=8))
+    checkpoint.save(tmp_path / "network.safetensors", model)
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(ValueError, match=r"encoder 'timm/tf_efficientnet_lite0' .*not installed: pip install timm"):
-        build("cen-lite0")
+        Predictor.load(tmp_path / "network.safetensors")
