@@ -76,7 +76,7 @@ class Command:
     def __init__(self, args: argparse.Namespace, ranks: Ranks) -> None:
         deployment = Deployment(args.backend, branch=args.branch, confidence=args.write_bag)
         self._args = args
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = Console(highlight=False, markup=False, soft_wrap=True)
         self._predictor = Predictor.load(args.weights, None, args.device or ranks.device(), deployment)
         truth = args.truth
         if truth not in (None, NO_TRUTH) and Path(truth).is_dir():
@@ -132,7 +132,7 @@ class Command:
         }
 
     def _say(self, line: str) -> None:
-        self._console.print(line, markup=False)
+        self._console.print(line)
 
 
 def run(args: argparse.Namespace, ranks: Ranks) -> int:

@@ -54,7 +54,7 @@ def check(data: DataConfig, modalities: Sequence[str], options: dict) -> int:
     remarks = {split: checking.remarks(each, len(names)) for split, each in found.items()}
     for title, each in [*((f"{split} (remark)", each) for split, each in remarks.items()), *problems.items()]:
         for line in checking.grouped(each):
-            CONSOLE.print(f"{title}: {line}", markup=False, soft_wrap=True)
+            CONSOLE.print(f"{title}: {line}", soft_wrap=True)
     if options["json"]:
         check_report.save_json(options["json"], found, names, {"problems": problems, "remarks": remarks})
     wrong = sum(map(len, problems.values()))
@@ -114,7 +114,7 @@ def _all(data: DataConfig, modalities: Sequence[str]) -> dict[Split, Dataset]:
     """The splits that are there; the others are spoken of."""
     opened, refused = _opened(data, modalities)
     for split, why in refused.items():
-        CONSOLE.print(f"without {split}: {why}", markup=False, soft_wrap=True)
+        CONSOLE.print(f"without {split}: {why}", soft_wrap=True)
     return opened
 
 
@@ -182,7 +182,7 @@ def main(arguments: Sequence[str]) -> int:
         data, options = read_options(command, f"{about[0].upper()}{about[1:]}.", f"example: {EXAMPLES[command]}", rest)
         return run(data, options["modalities"], options)
     except (ValueError, OSError) as error:
-        CONSOLE.print(f"cen data: {error}", markup=False, soft_wrap=True)
+        CONSOLE.print(f"cen data: {error}", soft_wrap=True)
         return 2
 
 

@@ -119,6 +119,6 @@ def main(arguments: Sequence[str]) -> None:
         if options.backend != NONE:  # measured as the node runs it
             keep_freed_memory()
         with joined() as ranks:
-            run(options, arguments, ranks, Console(highlight=False))
+            run(options, arguments, ranks, Console(highlight=False, markup=False))
     except RuntimeError as error:  # of a backend, or of processes that cannot meet
         sys.exit(f"cen evaluate: {error}")

@@ -23,7 +23,7 @@ from cen_model.utils.ranks import Ranks
 
 
 def main(arguments: Sequence[str]) -> int:
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     arguments = with_config(arguments)
     config = parse(as_parsed(arguments, parser_for(arguments)))
     if config.hardware.recompute:
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
             if train(config, console) or config.dry_run:
                 return 0
     except KeyboardInterrupt:  # before the first step, or after the last one was saved
-        console.print("stopped; the same command continues")
+        console.print("stopped; the same command continues", soft_wrap=True)
         return 130
     except MisconfigurationException as error:
         sys.exit(f"cen train: {error}")
@@ -43,5 +43,5 @@ def main(arguments: Sequence[str]) -> int:
     # Fabric takes any other answer than 0 of the processes that it started for a crash.
     if Ranks.current().rank:
         return 0
-    console.print(f"stopped; the same command continues (output={config.output})")
+    console.print(f"stopped; the same command continues (output={config.output})", soft_wrap=True)
     return 130

@@ -157,7 +157,7 @@ def run(experiment: Experiment, output: Path, further: Sequence[str], minutes: f
         ValueError: before anything is trained, naming a run that was trained under another configuration; at the end,
             naming the runs that failed.
     """
-    console, until, failed = Console(highlight=False), time.monotonic() + 60 * minutes, []
+    console, until, failed = Console(highlight=False, markup=False), time.monotonic() + 60 * minutes, []
     runs = {
         folder_of(output, row, seed): experiment.arguments(row, seed, folder_of(output, row, seed), further)
         for row, seed in experiment.runs()

@@ -93,7 +93,8 @@ def _watch(network: nn.Module, cuts: Iterable[str], name: str) -> tuple[Tensor, 
     try:
         network.eval()(image)
     except Exception as error:  # a network for images of one size may fail in any way
-        raise ValueError(f"encoder {name!r} does not take an image of {_SIZE[0]}×{_SIZE[1]}: {error}") from error
+        words = str(error) or type(error).__name__
+        raise ValueError(f"encoder {name!r} does not take an image of {_SIZE[0]}×{_SIZE[1]}: {words}") from error
     finally:
         network.train()
         for hook in hooks:

@@ -93,7 +93,7 @@ def leading(scores: Measured) -> dict[str, float]:
 
 def print_plan(console: Console, config: AnyTrainConfig, task: Task, frames: int, epoch_steps: int) -> None:
     """The resolved configuration, the parameter groups and the steps of a run."""
-    console.print(yaml.safe_dump(plain(asdict(config)), sort_keys=False), markup=False)
+    console.print(yaml.safe_dump(plain(asdict(config)), sort_keys=False), soft_wrap=True)
     table = Table("parameter group", "parameters", "learning rate", "weight decay")
     for name, optimizer in task.optimizers.items():
         for group in optimizer.param_groups:

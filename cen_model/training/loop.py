@@ -135,7 +135,10 @@ def _open_together(config: AnyTrainConfig, fabric: Fabric, *splits: Split) -> li
 
 def _warn_of_slow_precision(console: Console) -> None:
     if not devices.cpu_has_bfloat16():
-        console.print("hardware.precision: this CPU has no instructions for bfloat16; on it, 32-true is much faster")
+        console.print(
+            "hardware.precision: this CPU has no instructions for bfloat16; on it, 32-true is much faster",
+            soft_wrap=True,
+        )
 
 
 def _without_needless_weights(config: AnyTrainConfig) -> AnyTrainConfig:
