@@ -20,7 +20,7 @@ from cen_model.losses.segmentation import losses
 from cen_model.modalities import modality
 from cen_model.models import build
 from cen_model.training.recompute import recompute
-from cen_model.utils.process_settings import return_large_blocks
+from cen_model.utils.process_settings import keep_freed_memory, return_large_blocks
 
 PENALTY = 5e-3
 LEARNING_RATE = 1e-5
@@ -56,8 +56,8 @@ class TrainingEntry:
         return ", ".join([self.way, *(name for name, chosen in options.items() if chosen)])
 
     def set_process(self) -> None:
-        if self.way == "frugal":
-            return_large_blocks()
+        if self.way != "published":
+            (return_large_blocks if self.way == "frugal" else keep_freed_memory)()
 
     def prepare(self) -> Callable[[], float]:
         torch.manual_seed(0)

@@ -18,7 +18,7 @@ from rich.console import Console
 from cen_model.cli.arguments import as_parsed, with_config
 from cen_model.training.loop import train
 from cen_model.training.run_config import parse, parser_for
-from cen_model.utils.process_settings import answered, return_large_blocks
+from cen_model.utils.process_settings import answered, keep_freed_memory, return_large_blocks
 from cen_model.utils.ranks import Ranks
 
 
@@ -26,8 +26,7 @@ def main(arguments: Sequence[str]) -> int:
     console = Console(highlight=False, markup=False)
     arguments = with_config(arguments)
     config = parse(as_parsed(arguments, parser_for(arguments)))
-    if config.hardware.recompute:
-        return_large_blocks()
+    (return_large_blocks if config.hardware.recompute else keep_freed_memory)()
     try:
         with answered(signal.default_int_handler):
             if train(config, console) or config.dry_run:

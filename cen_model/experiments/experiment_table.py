@@ -156,7 +156,7 @@ def _differences(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     sections = {f"{part}.{key}": value for part in PROTOCOL for key, value in config[part].items()}
-    loose = {key: config[key] for key in ("ema", "label_smoothing") if key in config}
+    loose = {key: config[key] for key in ("ema", "label_smoothing", "loss_stride") if key in config}
     return {key: value for key, value in {**sections, **loose}.items() if key != "data.root"}
 
 

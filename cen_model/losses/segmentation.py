@@ -34,12 +34,27 @@ def resize(logits_BKhw: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(logits_BKhw.contiguous(), size=size, mode="bilinear", align_corners=False)
 
 
+def _sample(logits_BKhw: Tensor, size: tuple[int, int], stride: int) -> Tensor:
+    """Every pixel of `resize`, or of its rows and columns every `stride`-th, by two products of matrices.
+
+    They compute no pixel that is not wanted, and their gradient takes a CPU a fraction of the time of interpolation's.
+    """
+    kind = {"device": logits_BKhw.device, "dtype": torch.promote_types(logits_BKhw.dtype, torch.float32)}
+    rows_hH, columns_wW = (
+        F.interpolate(torch.eye(short, **kind)[None], size=long, mode="linear")[0, :, ::stride]
+        for short, long in zip(logits_BKhw.shape[-2:], size, strict=True)
+    )
+    with torch.autocast(logits_BKhw.device.type, enabled=False):
+        return rows_hH.T @ logits_BKhw.to(**kind).contiguous() @ columns_wW
+
+
 def losses(
     outputs: Mapping[str, Tensor],
     target_BHW: Tensor,
     alignment_weight: float = 1.0,
     pixels: Tensor | None = None,
     label_smoothing: float = 0.0,
+    stride: int = 1,
 ) -> dict[str, Tensor]:
     """The weighted terms of the task's loss; their sum is its part of Eq. 3 or 4.
 
@@ -51,17 +66,18 @@ def losses(
         outputs: logits (B, K, h, w) of supervised streams, of the ensemble and of auxiliary heads; "alignment" is a
             scalar.
         target_BHW: class ids, 255 = void (ignored).
-        pixels: how many pixels the cross-entropy is averaged over; None takes those of the target that are not void.
+        pixels: how many pixels the cross-entropy is averaged over; None takes those that count and are not void.
+        stride: of the pixels that count, in rows and columns: 2 takes a fourth of them.
     """
     terms = dict(outputs)
     alignment = terms.pop(ALIGNMENT, None)
     if sum(not name.startswith(AUXILIARY) for name in terms) == 2:
         del terms[ENSEMBLE]
-    target = target_BHW.long()
+    target = target_BHW[:, ::stride, ::stride].long()
     count = ((target != VOID).sum() if pixels is None else pixels).clamp(min=1)
     for name, logits in terms.items():
         weight = AUXILIARY_WEIGHT if name.startswith(AUXILIARY) else 1.0
-        resized = resize(logits, target.shape[-2:])
+        resized = _sample(logits, target_BHW.shape[-2:], stride)
         total = F.cross_entropy(resized, target, ignore_index=VOID, reduction="sum", label_smoothing=label_smoothing)
         terms[name] = weight * total / count
     return terms if alignment is None else {**terms, ALIGNMENT: alignment_weight * alignment}

@@ -47,7 +47,7 @@ class Loss(nn.Module):
     def __init__(self, network: MultimodalNetwork, config: TrainConfig) -> None:
         super().__init__()
         self.network = network
-        self.penalty, self.smoothing = config.exchange.penalty, config.label_smoothing
+        self.penalty, self.smoothing, self.stride = config.exchange.penalty, config.label_smoothing, config.loss_stride
         self.alignment = config.model.fusion.weight if config.model.fusion else 0.0
 
     def forward(self, batch: Mapping[str, Tensor], pixels: Tensor, share: float) -> dict[str, Tensor]:
@@ -59,7 +59,7 @@ class Loss(nn.Module):
         """
         config = self.network.config
         outputs = with_a_loss(self.network(inputs(batch, config, batch["label"].device)), config)
-        terms = losses(outputs, batch["label"], share * self.alignment, pixels, self.smoothing)
+        terms = losses(outputs, batch["label"], share * self.alignment, pixels, self.smoothing, self.stride)
         terms["penalty"] = share * self.penalty * self.network.sparsity()
         return terms
 
@@ -93,7 +93,8 @@ class SegmentationTask:
         _training_mode(self._loss, self._config.optimizer.frozen_statistics)
         fabric, count = self._fabric, self._config.optimizer.accumulate
         # Void pixels are spread unevenly. Gradients of the processes are averaged; so are the pixels.
-        pixels = fabric.all_reduce((batch["label"] != VOID).sum().float(), reduce_op="mean")
+        stride = self._config.loss_stride
+        pixels = fabric.all_reduce((batch["label"][:, ::stride, ::stride] != VOID).sum().float(), reduce_op="mean")
         total: dict[str, Tensor] = {}
         for place, part in enumerate(parts_of(batch, count)):
             with gradients_kept_apart(fabric, self._loss, apart=place + 1 < count):

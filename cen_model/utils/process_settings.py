@@ -24,7 +24,7 @@ _LARGE = 2**24
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep the memory that it frees: for programs that run networks frame by frame.
+    """Let this process keep the memory that it frees: for programs that run or train networks.
 
     By default glibc returns large blocks to the kernel, which gives them back zeroed, page by page: for the activations
     of a network that is up to half of the time that is not spent in convolutions. Threads would have heaps of at most
