@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cen_model.cli.data_options import read_options
+from cen_model.data.augmentation import training_transform
 from cen_model.data.catalog import open_dataset
 from cen_model.data.data_config import SPLITS, DataConfig, Split
 from cen_model.data.dataset import Dataset
@@ -22,7 +23,7 @@ from cen_model.data.tools import check as checking
 from cen_model.data.tools import check_report
 from cen_model.data.tools.pack import pack
 from cen_model.data.tools.prepare import prepare
-from cen_model.data.transforms import from_sample, training_transform
+from cen_model.data.transforms import from_sample
 from cen_model.reporting.contact_sheet import contact_sheet, frame_images
 from cen_model.utils.files import write_atomically
 from cen_model.utils.validation import look_up

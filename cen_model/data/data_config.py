@@ -69,12 +69,18 @@ class DataConfig:
     """Range of the random resizing factor before the crop."""
     min_side: int = 0
     """Pixels that the shorter side of a resized frame has at least, whatever its factor (the published code: 350)."""
+    scale_depth: bool = False
+    """Divide depth by that factor, as if the camera were so much nearer; else the lens is taken for a longer one."""
+    rotation: float = 0.0
+    """Greatest angle in degrees of a random rotation about the optical axis."""
     jitter: float = 0.3
     """Strength of the random change of brightness, contrast and saturation."""
     mirror: float = 0.5
     """Probability of a horizontal flip."""
     cutout: float = 0.0
     """Probability of a blanked rectangle."""
+    depth_faults: float = 0.0
+    """Probability that depth gets a camera's holes, noise and misregistration (see `cen_model.data.depth_faults`)."""
     modality_dropout: float = 0.0
     """Probability that one of several modalities is missing from a sample: the network learns to do without."""
     on_device: bool = False
@@ -84,9 +90,9 @@ class DataConfig:
     evaluation_batch: int = 4
 
     def __post_init__(self) -> None:
-        check(self, "data.", AT_LEAST_0, "min_side", "jitter", "workers")
+        check(self, "data.", AT_LEAST_0, "min_side", "rotation", "jitter", "workers")
         check(self, "data.", AT_LEAST_1, "size", "crop", "evaluation_batch")
         check(self, "data.", POSITIVE, "scale", "depth_scale")
-        check(self, "data.", SHARE, "mirror", "cutout", "modality_dropout")
+        check(self, "data.", SHARE, "mirror", "cutout", "depth_faults", "modality_dropout")
         if self.scale[0] > self.scale[1]:
             raise ValueError(f"data.scale: expected the smaller factor first, got {self.scale}")

@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, default_collate
 
+from cen_model.data.augmentation import training_transform
 from cen_model.data.data_config import DataConfig
 from cen_model.data.dataset import Dataset
 from cen_model.data.samples import HeldSamples, Samples, Views, shuffled_batches
-from cen_model.data.transforms import Sample, training_transform
+from cen_model.data.transforms import Sample
 from cen_model.utils.process_settings import leave_to_parent
 from cen_model.utils.ranks import ALONE, Ranks
 

@@ -9,24 +9,20 @@ two class ids, is neither). Photometric jitter acts on the color image alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from cen_model.classes import VOID
-from cen_model.data.data_config import DataConfig
 from cen_model.modalities import IMAGENET_MEAN
 
 Sample = dict[str, Tensor]
-
-_ERASED_SIDE = (0.1, 0.4)
-"""Range of a cutout's sides, as shares of the image's."""
 
 
 class Depth(tv_tensors.Mask):
@@ -42,7 +38,7 @@ class Plane(tv_tensors.Image):
 
 
 class Normals(Plane):
-    """Surface normals, (n + 1) · 127.5 in 8 bits: in a mirror, n_x changes its sign."""
+    """Surface normals, (n + 1) · 127.5 in 8 bits: in a mirror n_x changes its sign, and a rotation turns (n_x, n_y)."""
 
 
 @v2.functional.register_kernel(v2.functional.horizontal_flip, Normals)
@@ -50,6 +46,15 @@ def _mirror_normals(normals: Normals) -> Normals:
     mirrored = v2.functional.horizontal_flip_image(normals.as_subclass(Tensor))
     mirrored[..., 0, :, :] = 255 - mirrored[..., 0, :, :]
     return tv_tensors.wrap(mirrored, like=normals)
+
+
+@v2.functional.register_kernel(v2.functional.rotate, Normals)
+def _rotate_normals(normals: Normals, angle: float, *arguments: Any, **options: Any) -> Normals:
+    rotated = v2.functional.rotate_image(normals.as_subclass(Tensor), angle, *arguments, **options)
+    cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))  # counterclockwise, and y points down
+    x, y, z = (rotated.float() - 127.5).unbind(-3)
+    vectors = torch.stack([cosine * x + sine * y, cosine * y - sine * x, z], dim=-3)
+    return tv_tensors.wrap((vectors + 127.5).round().clamp(0, 255).to(normals.dtype), like=normals)
 
 
 KINDS = {
@@ -89,93 +94,6 @@ class Meters(v2.Transform):
         return inpt
 
 
-class RandomScale(v2.Transform):
-    """Resize by one random factor from the uniform range `factors`, raised where the shorter side would get too short.
-
-    Args:
-        factors: lowest and highest.
-        min_side: pixels of the shorter side of the result, at least.
-    """
-
-    def __init__(self, factors: tuple[float, float], min_side: int = 0):
-        super().__init__()
-        self.factors, self.min_side = factors, min_side
-
-    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        height, width = v2.query_size(flat_inputs)
-        factor = max(float(torch.empty(()).uniform_(*self.factors)), self.min_side / min(height, width))
-        return {"size": [round(height * factor), round(width * factor)]}
-
-    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        return self._call_kernel(v2.functional.resize, inpt, size=params["size"], antialias=True)
-
-
-class ColorJitter(v2.ColorJitter):
-    """torchvision's, of photographs alone."""
-
-    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        return inpt if isinstance(inpt, Plane) else super().transform(inpt, params)
-
-
-class Cutout(nn.Module):
-    """With `probability`, one random rectangle of all images named is blanked (DeVries & Taylor 2017); labels stay."""
-
-    def __init__(self, names: Sequence[str], probability: float):
-        super().__init__()
-        self.names, self.probability = names, probability
-
-    def forward(self, sample: Sample) -> Sample:
-        drawn, *numbers = torch.rand(5).tolist()
-        if drawn >= self.probability:
-            return sample
-        shortest, longest = _ERASED_SIDE
-        rectangle = []
-        for side, length, position in zip(sample[self.names[0]].shape[-2:], numbers[:2], numbers[2:], strict=True):
-            erased = max(1, round(side * (shortest + (longest - shortest) * length)))
-            start = round((side - erased) * position)
-            rectangle.append(slice(start, start + erased))
-        return sample | {name: _blanked(sample[name], rectangle) for name in self.names}
-
-
-class ModalityDropout(nn.Module):
-    """With `probability`, one random modality of several is blank as a whole: as if its sensor were missing."""
-
-    def __init__(self, names: Sequence[str], probability: float):
-        super().__init__()
-        self.names, self.probability = names, probability
-
-    def forward(self, sample: Sample) -> Sample:
-        drawn, which = torch.rand(2).tolist()
-        if len(self.names) < 2 or drawn >= self.probability:
-            return sample
-        name = self.names[int(which * len(self.names))]
-        return sample | {name: _blanked(sample[name], [slice(None), slice(None)])}
-
-
-def training_transform(data: DataConfig, inputs: Sequence[str]) -> v2.Transform:
-    """Random scale, crop (padded where the scaled frame is smaller), mirror, photometric jitter, cutout and dropout.
-
-    Every random decision is drawn from PyTorch's global CPU generator, on whatever device the sample is.
-
-    Args:
-        data: crop, range of scales, probabilities and strengths.
-        inputs: modalities that the network sees. Others are moved with them, but never jittered or blanked.
-    """
-    fill = {kind: values if len(values) > 1 else values[0] for kind, values in NEUTRAL.items()}
-    jitter = dict.fromkeys(("brightness", "contrast", "saturation"), data.jitter if "rgb" in inputs else 0.0)
-    return v2.Compose(
-        [
-            Meters(),
-            RandomScale(data.scale, data.min_side),
-            v2.RandomCrop(data.crop, pad_if_needed=True, fill=fill),
-            v2.RandomHorizontalFlip(data.mirror),
-            ColorJitter(**jitter),
-            Cutout(inputs, data.cutout),
-            ModalityDropout(inputs, data.modality_dropout),
-        ]
-    )
-
-
 def to_sample(frame: Mapping[str, np.ndarray], names: Sequence[str], size: tuple[int, int] | None = None) -> Sample:
     """Sample of a frame as datasets give it, in the frame's own types.
 
@@ -208,10 +126,3 @@ def _to_tensor(name: str, array: np.ndarray) -> Tensor:
     if name != "label":
         tensor = tensor.permute(2, 0, 1).contiguous() if tensor.ndim == 3 else tensor[None]
     return KINDS.get(name, Plane)(tensor)
-
-
-def _blanked(image: Tensor, rectangle: Sequence[slice]) -> Tensor:
-    blank = image.clone()
-    for plane, value in zip(blank.unbind(-3), cycle(NEUTRAL[type(image)]), strict=False):
-        plane[tuple(rectangle)] = value
-    return blank

@@ -8,10 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms import v2
 
 from cen_model.classes import VOID
+from cen_model.data.augmentation import training_transform
 from cen_model.data.data_config import DataConfig
-from cen_model.data.transforms import Sample, to_sample, training_transform
+from cen_model.data.transforms import Sample, to_sample
 
 HEIGHT, WIDTH = 40, 60
 GRAY = (124, 116, 104)  # ImageNet's mean in 8 bits
@@ -196,3 +198,29 @@ def test_arrays_of_any_strides_are_read() -> None:
     image = coordinate_frame()["rgb"]
     sample = to_sample({"rgb": image[::-1, ::2]}, ["rgb"])
     assert np.array_equal(sample["rgb"].permute(1, 2, 0).numpy(), image[::-1, ::2])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_rotation_is_joint(seed: int) -> None:
+    sample = view(replace(AS_IT_IS, rotation=40.0), seed)
+    depth, label = sample["depth"].numpy()[0], sample["label"].numpy()
+    padding = depth == 0
+    assert 0 < padding.sum() < 0.5 * padding.size
+    assert np.array_equal(padding, label == VOID)
+    y, x = np.divmod(np.round(depth[~padding] * 1000).astype(int) - 1, WIDTH)
+    assert np.array_equal(label[~padding], label_of(x, y)), "depth and label show different pixels"
+
+
+def test_normals_turn_with_the_image() -> None:
+    """Turned counterclockwise by a quarter, what faced right faces up; y points down."""
+    normal = np.array([0.6, 0.0, -0.8])
+    encoded = np.round((normal + 1) * 127.5).astype(np.uint8)
+    sample = to_sample({"normal": np.tile(encoded, (8, 8, 1))}, ["normal"])
+    turned = v2.functional.rotate(sample["normal"], 90)
+    np.testing.assert_allclose(turned[:, 3, 3].numpy() / 127.5 - 1, [0.0, -0.6, -0.8], atol=1 / 127)
+
+
+def test_a_scale_may_bring_the_camera_nearer() -> None:
+    plain, nearer = (view(replace(AS_IT_IS, scale=(1.6, 1.6), scale_depth=moves)) for moves in (False, True))
+    assert changed(nearer, plain) == {"depth"}
+    np.testing.assert_allclose(nearer["depth"].numpy(), plain["depth"].numpy() / 1.6, rtol=1e-6)
