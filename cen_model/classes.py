@@ -145,6 +145,8 @@ class LabelSet:
     names: tuple[str, ...]
     colors: tuple[tuple[int, int, int], ...]
     """RGB, 0 to 255."""
+    sets: tuple[tuple[int, ...], ...] = ()
+    """What ids from `len(names)` on stand for, in training data alone: each for one of several classes."""
 
     @classmethod
     def of(cls, names: tuple[str, ...]) -> LabelSet:

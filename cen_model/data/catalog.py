@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from cen_model.classes import LABEL_SETS
+from cen_model.data.coarse_labels import CoarseLabels
 from cen_model.data.data_config import DataConfig, Split
 from cen_model.data.dataset import Dataset
 from cen_model.data.derived import Derived, source_of
@@ -69,7 +70,8 @@ DATASETS: dict[str, Callable[[DataConfig, Split], Dataset]] = {
 def open_dataset(config: DataConfig, split: Split, modalities: Sequence[str], render: bool = True) -> Dataset:
     """A split of the dataset that `config` names; modalities that it lacks are derived from those it has.
 
-    With `config.include_validation`, the validation frames come behind the training frames.
+    Behind the training frames come the validation frames with `config.include_validation`, and synthetic scenes with
+    `config.with_synthetic`.
 
     Args:
         render: synthetic scenes that are not there yet, all at once; else each when it is first asked for.
@@ -79,9 +81,21 @@ def open_dataset(config: DataConfig, split: Split, modalities: Sequence[str], re
         ValueError: the dataset, its layout or its label set is unknown, synthetic scenes are given a folder, or a
             modality cannot be derived.
     """
-    if split == "train" and config.include_validation:
-        return Joined([_open_split(config, part, modalities, render) for part in ("train", "validation")])
-    return _open_split(config, split, modalities, render)
+    if split != "train" or not (config.include_validation or config.with_synthetic):
+        return _open_split(config, split, modalities, render)
+    parts = ("train", "validation") if config.include_validation else ("train",)
+    datasets = [_open_split(config, part, modalities, render) for part in parts]
+    return Joined([*datasets, *_scenes_beside(datasets[0], config, modalities, render)])
+
+
+def _scenes_beside(dataset: Dataset, config: DataConfig, modalities: Sequence[str], render: bool) -> list[Dataset]:
+    if not config.with_synthetic:
+        return []
+    if config.dataset == "synthetic" or dataset.labels is None:
+        why = "is synthetic" if dataset.labels else "has no labels"
+        raise ValueError(f"data.with_synthetic: the data {why} itself; leave the key out")
+    scenes = DataConfig(synthetic=config.synthetic)
+    return [CoarseLabels(_open_split(scenes, "train", modalities, render), dataset.labels)]
 
 
 def _open_split(config: DataConfig, split: Split, modalities: Sequence[str], render: bool) -> Dataset:

@@ -61,6 +61,9 @@ class DataConfig:
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
     include_validation: bool = False
     """Train on the validation frames, too. Then nothing is chosen by them, and the last weights are the best ones."""
+    with_synthetic: bool = False
+    """Train on the training scenes of `synthetic` beside the dataset's own frames. They have the 13 classes of NYUDv2;
+    where one of them is several of the dataset's, the network may take it for any of these."""
     size: tuple[int, int] | None = None
     """Height and width that frames are resized to before anything else; None leaves them."""
     crop: tuple[int, int] = (160, 208)

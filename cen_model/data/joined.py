@@ -12,10 +12,10 @@ from cen_model.data.dataset import Dataset
 
 
 class Joined:
-    """The frames of one dataset behind those of the other; all have the same modalities and labels."""
+    """The frames of one dataset behind those of the other; all have the same modalities and classes."""
 
     def __init__(self, datasets: Sequence[Dataset]) -> None:
-        self.modalities, self.labels = datasets[0].modalities, datasets[0].labels
+        self.modalities, self.labels = datasets[0].modalities, datasets[-1].labels
         self._datasets = datasets
         self._ends = list(accumulate(map(len, datasets)))
 

@@ -6,7 +6,7 @@ Axes: B batch, C channels, K classes, H W pixels, h w the network's own resoluti
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -48,6 +48,15 @@ def _sample(logits_BKhw: Tensor, size: tuple[int, int], stride: int) -> Tensor:
         return rows_hH.T @ logits_BKhw.to(**kind).contiguous() @ columns_wW
 
 
+def _cross_entropy(logits: Tensor, target: Tensor, smoothing: float, sets: Sequence[Sequence[int]]) -> Tensor:
+    """The sum over all pixels but void ones."""
+    options = {"ignore_index": VOID, "reduction": "sum"}
+    if not sets:
+        return F.cross_entropy(logits, target, label_smoothing=smoothing, **options)
+    together = [logits[:, list(members)].logsumexp(1, keepdim=True) for members in sets]
+    return F.nll_loss(torch.cat([logits, *together], 1) - logits.logsumexp(1, keepdim=True), target, **options)
+
+
 def losses(
     outputs: Mapping[str, Tensor],
     target_BHW: Tensor,
@@ -55,6 +64,7 @@ def losses(
     pixels: Tensor | None = None,
     label_smoothing: float = 0.0,
     stride: int = 1,
+    sets: Sequence[Sequence[int]] = (),
 ) -> dict[str, Tensor]:
     """The weighted terms of the task's loss; their sum is its part of Eq. 3 or 4.
 
@@ -67,6 +77,7 @@ def losses(
             scalar.
         target_BHW: class ids, 255 = void (ignored).
         pixels: how many pixels the cross-entropy is averaged over; None takes those that count and are not void.
+        sets: what ids from K on stand for: each for one of several classes, whose probabilities are taken together.
         stride: of the pixels that count, in rows and columns: 2 takes a fourth of them.
     """
     terms = dict(outputs)
@@ -78,6 +89,5 @@ def losses(
     for name, logits in terms.items():
         weight = AUXILIARY_WEIGHT if name.startswith(AUXILIARY) else 1.0
         resized = _sample(logits, target_BHW.shape[-2:], stride)
-        total = F.cross_entropy(resized, target, ignore_index=VOID, reduction="sum", label_smoothing=label_smoothing)
-        terms[name] = weight * total / count
+        terms[name] = weight * _cross_entropy(resized, target, label_smoothing, sets) / count
     return terms if alignment is None else {**terms, ALIGNMENT: alignment_weight * alignment}

@@ -159,6 +159,11 @@ class TrainConfig(RunConfig):
         super().__post_init__()
         check(self, "", SHARE, "label_smoothing")
         check(self, "", AT_LEAST_1, "loss_stride")
+        if self.label_smoothing and self.data.with_synthetic:
+            raise ValueError(
+                "label_smoothing and data.with_synthetic=true cannot go together: a scene's label may be one of "
+                "several classes; leave one of them out"
+            )
         if self.model.initial_weights and self.model.encoder_weights:
             raise ValueError(
                 f"model.initial_weights={self.model.initial_weights} and "

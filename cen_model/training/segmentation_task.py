@@ -44,9 +44,9 @@ from cen_model.training.task import (
 class Loss(nn.Module):
     """The network with its loss, Eq. 4's penalty included: one module for DDP, FSDP and the compiler to wrap."""
 
-    def __init__(self, network: MultimodalNetwork, config: TrainConfig) -> None:
+    def __init__(self, network: MultimodalNetwork, config: TrainConfig, sets: Sequence[Sequence[int]] = ()) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.sets = network, sets
         self.penalty, self.smoothing, self.stride = config.exchange.penalty, config.label_smoothing, config.loss_stride
         self.alignment = config.model.fusion.weight if config.model.fusion else 0.0
 
@@ -59,7 +59,7 @@ class Loss(nn.Module):
         """
         config = self.network.config
         outputs = with_a_loss(self.network(inputs(batch, config, batch["label"].device)), config)
-        terms = losses(outputs, batch["label"], share * self.alignment, pixels, self.smoothing, self.stride)
+        terms = losses(outputs, batch["label"], share * self.alignment, pixels, self.smoothing, self.stride, self.sets)
         terms["penalty"] = share * self.penalty * self.network.sparsity()
         return terms
 
@@ -79,7 +79,7 @@ class SegmentationTask:
             self.network.to(memory_format=torch.channels_last)
         if config.hardware.recompute:
             recompute(self.network)
-        loss: nn.Module = Loss(self.network, config)
+        loss: nn.Module = Loss(self.network, config, dataset.labels.sets)
         if config.hardware.compile:
             loss = torch.compile(loss)
         self.average = moving_average(self.network, config.ema, fabric)

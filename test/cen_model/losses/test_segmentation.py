@@ -57,6 +57,20 @@ def test_losses_equal_a_slow_loop(stride: int) -> None:
         assert got[name].item() == pytest.approx(slow_cross_entropy(values, target, stride), rel=1e-6)
 
 
+def test_a_set_of_classes_is_any_of_them() -> None:
+    """Ids 4 and 5 stand for two and three of four classes: -log of the sum of their probabilities, pixel by pixel."""
+    rng = np.random.default_rng(1)
+    sets, logits = ((0, 2), (1, 2, 3)), rng.normal(size=(2, 4, 5, 6))
+    target = rng.choice([0, 3, 4, 5, VOID], size=(2, 5, 6)).astype(np.uint8)
+    terms = []
+    for k, i, j in np.argwhere(target != VOID):
+        label, odds = target[k, i, j], np.exp(logits[k, :, i, j])
+        members = [label] if label < 4 else list(sets[label - 4])
+        terms.append(-math.log(odds[members].sum() / odds.sum()))
+    got = losses({"rgb": torch.from_numpy(logits)}, torch.from_numpy(target), sets=sets)
+    assert got["rgb"].item() == pytest.approx(float(np.mean(terms)), rel=1e-6)
+
+
 def test_one_modality_is_counted_once() -> None:
     logits = torch.randn(1, 3, 4, 4)
     target = torch.randint(0, 3, (1, 8, 8))
