@@ -29,8 +29,15 @@ class ExchangeConfig:
     """θ of Eq. 6: a channel is replaced where |γ| < θ."""
     portion: float = 0.3
     """Share of all channels that the policies "fixed" and "random" replace in every modality."""
+    scale: float = 1.0
+    """Factor on γ and β of the exchanging norms, with the next filters divided by it: the encoder's features stay as
+    they are, and pretrained factors come to where θ and the penalty mean what they mean in the paper (1/8 for
+    EfficientNet-Lite). For encoders with ReLU or ReLU6 after these norms."""
     layers: Literal["all", "downsampling"] = "all"
     """After every k×k convolution, or only after those with a stride."""
+
+    def __post_init__(self) -> None:
+        check(self, "exchange.", POSITIVE, "scale")
 
 
 @dataclass(frozen=True)
@@ -168,13 +175,14 @@ class SegmentationConfig(NetworkConfig):
     ImageNet's mean and deviation, depth in meters; or, of rgb, as timm has it for an encoder of timm's, which stands
     here once the network is built."""
     decoder: str = "refinenet"
-    """refinenet (3×3 convolutions, the paper's), light_refinenet (1×1) or pspnet (on a dilated encoder)."""
+    """refinenet (3×3 convolutions, the paper's), light_refinenet (1×1), pspnet (on a dilated encoder), or lraspp (a
+    classifier on every stage, for small encoders of linear bottlenecks)."""
     decoder_width: int | None = None
-    """Channels of the RefineNet pyramid (its deepest level has twice as many), or of the PSPNet's last features; None
-    takes the decoder's own, 256 or 512."""
+    """Channels of the RefineNet pyramid (its deepest level has twice as many), of the PSPNet's last features, or of
+    LR-ASPP's coarser stages; None takes the decoder's own, 256, 512 or 128."""
     dropout: float | None = None
     """While training, before the classifier, and in RefineNet on the two coarsest features; None takes the decoder's
-    own rate, 0.5 or 0.1."""
+    own rate, 0.5 in RefineNets and 0.1 in others."""
     input_height: int | None = None
     """Height in pixels of the images that it was trained on; what deployment resizes to. None: any image as it is."""
 

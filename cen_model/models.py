@@ -23,9 +23,11 @@ from cen_model.nn.encoder_surgery import NotDilatableError
 from cen_model.nn.encoders import Encoder, build_encoder
 from cen_model.nn.exchange import ExchangeNorm, exchange_norms, to_modal
 from cen_model.nn.fusion import StagedFusion
+from cen_model.nn.lraspp import LiteRASPP
 from cen_model.nn.network import ConcatEnsemble, Ensemble, MultimodalNetwork
 from cen_model.nn.pspnet import PSPNet
 from cen_model.nn.refinenet import RefineNet
+from cen_model.nn.rescaling import rescale
 from cen_model.nn.unet import Down, InstanceNorm, UNetDecoder, UNetEncoder
 from cen_model.registry import REGISTRY
 from cen_model.utils.validation import look_up
@@ -34,6 +36,7 @@ DECODERS = {
     "refinenet": partial(RefineNet, kernel_size=3),
     "light_refinenet": partial(RefineNet, kernel_size=1),
     "pspnet": PSPNet,
+    "lraspp": LiteRASPP,
 }
 # The encoder's output stride where a decoder needs another than the network's own.
 OUTPUT_STRIDES = {"pspnet": 8}
@@ -135,6 +138,8 @@ def _assemble(config: NetworkConfig, parts: _Parts) -> MultimodalNetwork:
         stem=parts.stem,
         strided_only=config.exchange is not None and config.exchange.layers == "downsampling",
     )
+    if config.exchange and config.exchange.scale != 1.0:
+        rescale(encoder, config.exchange.scale, parts.in_channels)
     _freeze_norms_not_run(encoder)
     if not merged:
         to_modal(parts.decoder, modalities, convs=config.convs, norms=parts.decoder_norms)

@@ -11,6 +11,7 @@ from cen_model.config import ExchangeConfig, FusionConfig, NetworkConfig, Segmen
 _CEN = SegmentationConfig(classes=NYU40)
 _PLAIN = replace(_CEN, exchange=None)
 _LIGHT = replace(_CEN, encoder="resnet18", decoder="light_refinenet", decoder_width=128)
+_LITE = replace(_CEN, decoder="lraspp")
 
 # Uni-modal networks, CEN on the paper's backbones (Table 3), and CEN for small machines.
 _SEGMENTATION = {
@@ -27,8 +28,8 @@ _SEGMENTATION = {
     "cen-light-mobilenet": replace(_LIGHT, encoder="mobilenet_v3_large"),
     "cen-light-efficientnet": replace(_LIGHT, encoder="efficientnet_b0"),
     "cen-light-regnet": replace(_LIGHT, encoder="regnet_y_400mf"),
-    "cen-lite0": replace(_LIGHT, encoder="timm/tf_efficientnet_lite0"),
-    "cen-lite2": replace(_LIGHT, encoder="timm/tf_efficientnet_lite2"),
+    "cen-lite0": replace(_LITE, encoder="timm/tf_efficientnet_lite0"),
+    "cen-lite2": replace(_LITE, encoder="timm/tf_efficientnet_lite2"),
 }
 
 

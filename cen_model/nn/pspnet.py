@@ -12,15 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cen_model.nn.convolutions import conv_norm_relu
+
 BINS = (1, 2, 3, 6)
-
-
-def conv_norm_relu(in_channels: int, out_channels: int, kernel_size: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False),
-        nn.BatchNorm2d(out_channels),
-        nn.ReLU(),
-    )
 
 
 class PyramidPooling(nn.Module):

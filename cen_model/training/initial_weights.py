@@ -14,6 +14,7 @@ from cen_model.config import SegmentationConfig
 from cen_model.models import build
 from cen_model.nn.modal import PrivateConv, PrivateNorm
 from cen_model.nn.network import MultimodalNetwork
+from cen_model.nn.rescaling import scale_values
 
 Key = tuple[str, str | None]
 """A tensor's name as if no layer were private, and the modality that the tensor is private to, or None."""
@@ -48,10 +49,16 @@ def take_weights(network: MultimodalNetwork, path_or_name: str) -> str:
             taken[name] = found
     if not taken:
         raise ValueError(f"model.initial_weights: nothing of {path_or_name} fits this network")
+    if (ratio := _scale(network) / _scale(source)) != 1.0:
+        scale_values(network.encoder, ratio)
     lines = [f"initial weights: {len(taken)} of {len(own)} tensors are those of {path_or_name}"]
     left = {"new": own.keys() - taken.keys(), "not taken": stored.keys() - set(taken.values())}
     said = [f"{title}: {_parts(names)}" for title, names in left.items() if names]
     return "\n".join([*lines, *(["; ".join(said)] if said else [])])
+
+
+def _scale(network: MultimodalNetwork) -> float:
+    return network.config.exchange.scale if network.config.exchange else 1.0
 
 
 def _keys(network: MultimodalNetwork) -> dict[str, Key]:
