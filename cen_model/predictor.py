@@ -135,17 +135,20 @@ class Predictor:
         if sensor not in self._engines:
             self._engines[sensor] = self._engine(self._frame(sensor))
 
-    def predict(self, rgb: np.ndarray, depth: np.ndarray) -> Prediction:
+    def predict(self, rgb: np.ndarray, depth: np.ndarray | None = None) -> Prediction:
         """Label one frame. The first of another size than those before prepares an engine for it.
 
         Args:
             rgb: uint8 (H, W, 3).
             depth: (H, W), registered to rgb; uint16 in millimeters or float32 in meters. A hole (0, NaN, inf or
-                negative) reaches the network as 0 m, which no surface has; nothing is filled in.
+                negative) reaches the network as 0 m, which no surface has; nothing is filled in. Without depth, or
+                with holes alone, a network of both answers by its RGB stream.
 
         Raises:
             ValueError: an array of another type or shape.
         """
+        if depth is None:
+            depth = np.zeros(rgb.shape[:2], np.uint16)
         _check(rgb, depth)
         if depth.shape not in self._engines:
             self._meet(depth.shape)

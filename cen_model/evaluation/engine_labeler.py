@@ -52,5 +52,4 @@ class EngineLabeler:
         size = frame["label"].shape
         given = {name: frame[name] for name in frame if name not in self._drop}
         rgb = given.get("rgb", np.broadcast_to(np.array(neutral("rgb"), np.uint8), (*size, 3)))
-        depth = given.get("depth", np.zeros(size, np.float32))
-        return self._predictor.predict(rgb, depth).labels
+        return self._predictor.predict(rgb, given.get("depth")).labels

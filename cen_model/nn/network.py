@@ -18,9 +18,27 @@ from cen_model.nn.fusion import Concat, StagedFusion
 from cen_model.nn.policies import SoftGate
 from cen_model.nn.pspnet import PSPNet
 
+_LEFT_OUT = 100.0
+"""Taken from the α of a modality that is missing: e^-100 of a weight is 0, and where all are missing, all stay."""
+_UNIFORM = 1e-3
+"""Greatest difference of normalized values that counts as none: a tenth of a step of 8 bits, or 1 mm of depth."""
+_GRID = 8
+"""A pixel of so many, down and across, stands for all: looking at each would take a twentieth of a small network."""
+
+
+def missing(image_BCHW: Tensor) -> Tensor:
+    """Tell, as bool (B,), from which samples a modality is missing: their pixels are all alike.
+
+    So are a depth image that has holes alone, and a color image that is blank.
+    """
+    # The image itself tells, not a further input: then a single frame without depth is met too, every engine does the
+    # same, and samples of a batch may differ, as `data.modality_dropout` lets them.
+    seen = image_BCHW[..., ::_GRID, ::_GRID]
+    return (seen.amax((2, 3)) - seen.amin((2, 3))).amax(1) < _UNIFORM
+
 
 class Ensemble(nn.Module):
-    """Σ_m softmax(α)_m · output_m (paper § 3.2).
+    """Σ_m softmax(α)_m · output_m (paper § 3.2), over those modalities alone that are not missing.
 
     Args:
         modalities: M.
@@ -33,16 +51,19 @@ class Ensemble(nn.Module):
         # Of one modality it has no say: DDP would wait for a gradient that never comes.
         self.alpha = nn.Parameter(torch.ones(modalities), requires_grad=modalities > 1)
 
-    def forward(self, outputs: Sequence[Tensor]) -> Tensor:
+    def forward(self, outputs: Sequence[Tensor], missing_MB: Tensor | None = None) -> Tensor:
         outputs = _given(outputs, self.detached)
         if len(outputs) == 1:
             return outputs[0]
-        weights = self.alpha.softmax(0)
+        alpha = self.alpha.view(-1, 1, 1, 1, 1)
+        if missing_MB is not None:
+            alpha = alpha - _LEFT_OUT * missing_MB[..., None, None, None]
+        weights = alpha.softmax(0)
         return sum(weight * output for weight, output in zip(weights, outputs, strict=True))
 
 
 class ConcatEnsemble(Concat):
-    """A concat-fusion block at the end, instead of α (paper § 4.1).
+    """A concat-fusion block at the end, instead of α (paper § 4.1); it takes all outputs, whatever is missing.
 
     Args:
         modalities: M.
@@ -54,7 +75,7 @@ class ConcatEnsemble(Concat):
         super().__init__(modalities, channels)
         self.detached = detached
 
-    def forward(self, parts: Sequence[Tensor]) -> Tensor:
+    def forward(self, parts: Sequence[Tensor], missing_MB: Tensor | None = None) -> Tensor:
         return super().forward(_given(parts, self.detached))
 
 
@@ -96,18 +117,18 @@ class MultimodalNetwork(nn.Module):
 
         Segmentation takes normalized images and gives logits (B, K, H/4, W/4), or H/8 with a PSPNet; translation takes
         and gives images in [-1, 1]. While training there are also "auxiliary/<stream>" (logits of a PSPNet's auxiliary
-        head) and "alignment" (the alignment loss, a scalar), where the network has them.
+        head) and "alignment" (the alignment loss, a scalar), where the network has them. The ensemble leaves out the
+        streams of modalities that are missing from a sample: see `missing`.
 
         Raises:
             ValueError: a modality of the network is missing among the inputs.
         """
         names = self.config.modalities
-        missing = [name for name in names if name not in inputs]
-        if missing:
-            raise ValueError(f"the network takes {', '.join(names)}; missing {', '.join(missing)}, got {list(inputs)}")
-        x = modal.stack(modal.broaden([inputs[name] for name in names], self.in_channels))
-        features, alignment = self._encode(x)
-        outputs = self._by_stream(self.decoder(features))
+        if absent := [name for name in names if name not in inputs]:
+            raise ValueError(f"the network takes {', '.join(names)}; missing {', '.join(absent)}, got {list(inputs)}")
+        images = [inputs[name] for name in names]
+        features, alignment = self._encode(modal.stack(modal.broaden(images, self.in_channels)))
+        outputs = self._by_stream(self.decoder(features), images)
         if self.training and alignment is not None:
             outputs["alignment"] = alignment
         if self.training and isinstance(self.decoder, PSPNet):
@@ -125,12 +146,13 @@ class MultimodalNetwork(nn.Module):
             features.append(x)
         return features, None
 
-    def _by_stream(self, output: Tensor) -> dict[str, Tensor]:
+    def _by_stream(self, output: Tensor, images: Sequence[Tensor]) -> dict[str, Tensor]:
         streams = self.config.streams
         if not streams:
             return {"ensemble": output}
         parts = modal.split(output, len(streams))
-        return {**dict(zip(streams, parts, strict=True)), "ensemble": self.ensemble(parts)}
+        missing_MB = torch.stack([missing(image) for image in images])
+        return {**dict(zip(streams, parts, strict=True)), "ensemble": self.ensemble(parts, missing_MB)}
 
     def sparsity(self) -> Tensor:
         """Σ |γ̂| (Eq. 4, without λ)."""

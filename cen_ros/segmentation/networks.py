@@ -48,9 +48,9 @@ class Networks:
         return str(target or f"{self.device}, without an engine")
 
     def predict(self, rgb: np.ndarray, depth: np.ndarray | None, confidence: bool) -> Prediction:
-        """Label uint8 (H, W, 3) and uint16 mm or float32 m (H, W); a network that takes depth sees holes without it."""
+        """Label uint8 (H, W, 3) and uint16 mm or float32 m (H, W), or the color alone."""
         if depth is None:
-            return self._alone[confidence].predict(rgb, np.zeros(rgb.shape[:2], np.uint16))
+            return self._alone[confidence].predict(rgb)
         return self._paired[confidence].predict(rgb, depth)
 
 

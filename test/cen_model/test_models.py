@@ -97,6 +97,20 @@ def test_outputs(decoder, modalities):
     torch.testing.assert_close(outputs["ensemble"], expected)
 
 
+def test_the_ensemble_leaves_out_what_is_missing_from_a_sample():
+    """Of four samples, the first is whole, the second lacks depth, the third color, the fourth both."""
+    model = build(SegmentationConfig(decoder="light_refinenet", **SMALL)).eval()
+    model.ensemble.alpha.data = torch.tensor([0.3, 1.5])
+    rgb, depth = torch.randn(4, 3, 64, 64), torch.rand(4, 1, 64, 64)
+    depth[1] = depth[3] = 0
+    rgb[2:] = torch.tensor([0.1, -0.2, 0.4]).view(3, 1, 1)
+    with torch.no_grad():
+        outputs = model({"rgb": rgb, "depth": depth})
+    mean = 0.2315 * outputs["rgb"] + 0.7685 * outputs["depth"]  # 1 / (1 + e^1.2)
+    expected = torch.stack([mean[0], outputs["rgb"][1], outputs["depth"][2], mean[3]])
+    torch.testing.assert_close(outputs["ensemble"], expected, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize(("ensemble", "weights"), [("softmax", "ensemble.alpha"), ("concat", "ensemble.reduce.weight")])
 def test_by_default_the_ensembles_loss_trains_its_own_weights_alone(ensemble, weights):
     model = build(SegmentationConfig(decoder="light_refinenet", ensemble=ensemble, **SMALL))

@@ -13,7 +13,7 @@ import torchvision.transforms.v2.functional as TF
 from cen_model import checkpoint
 from cen_model.config import SegmentationConfig, TranslationConfig
 from cen_model.models import build
-from cen_model.predictor import Predictor
+from cen_model.predictor import Deployment, Predictor
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +68,13 @@ def test_every_kind_of_hole_is_the_same_hole(model, frame, hole):
     meters[depth == 0] = hole
     predictor = Predictor(model)
     assert np.array_equal(predictor.predict(rgb, meters).labels, predictor.predict(rgb, depth).labels)
+
+
+def test_without_depth_the_rgb_stream_answers(model, frame):
+    rgb, depth = frame
+    alone = Predictor(model, deployment=Deployment(branch="rgb")).predict(rgb, np.zeros_like(depth)).labels
+    assert np.array_equal(Predictor(model).predict(rgb).labels, alone)
+    assert not np.array_equal(Predictor(model).predict(rgb, depth).labels, alone)
 
 
 def test_read_only_and_strided_arrays_are_taken(model, frame):

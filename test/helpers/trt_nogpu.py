@@ -142,7 +142,7 @@ def matrix_multiply(layer, x: Tensor, y: Tensor) -> Tensor:
 
 
 def reduce(layer, x: Tensor) -> Tensor:
-    apply = {"AVG": torch.mean, "MAX": torch.amax, "SUM": torch.sum}[layer.op.name]
+    apply = {"AVG": torch.mean, "MAX": torch.amax, "MIN": torch.amin, "SUM": torch.sum}[layer.op.name]
     return apply(x, dim=axes(layer), keepdim=layer.keep_dims)
 
 
@@ -166,6 +166,7 @@ ELEMENTWISE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "MIN": torch.minimum,
     "AND": torch.logical_and,
     "GREATER": torch.gt,
+    "LESS": torch.lt,
     "EQUAL": torch.eq,
 }
 UNARY = {
@@ -190,6 +191,7 @@ LAYERS: dict[str, tuple[str, Callable]] = {
     "RESIZE": ("IResizeLayer", resize),
     "SELECT": ("ISelectLayer", lambda layer, mask, x, y: torch.where(mask, x, y)),
     "SHUFFLE": ("IShuffleLayer", shuffle),
+    "SOFTMAX": ("ISoftMaxLayer", lambda layer, x: x.softmax(*axes(layer))),
     "SLICE": ("ISliceLayer", slices),
     "TOPK": ("ITopKLayer", top_k),
     "UNARY": ("IUnaryLayer", lambda layer, x: UNARY[layer.op.name](x)),

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch.fx import GraphModule, Node
 
-from cen_model.deploy.graph import Conv, aten, constant, is_call, replace, single_user
+from cen_model.deploy.graph import Conv, aten, is_call, replace, shape, single_user
 
 
 def collapse_stem(graph_module: GraphModule) -> None:
@@ -38,13 +38,13 @@ def ensemble_early(graph_module: GraphModule) -> None:
         products = [single_user(item) for item in terms]
         if len(terms) != 2 or not all(is_call(product, aten.mul.Tensor) for product in products):
             continue
-        weights = [constant(product.args[0]) for product in products]
+        weights = [product.args[0] for product in products]
         total = single_user(products[0])
-        if any(weight is None for weight in weights) or not is_call(total, aten.add.Tensor):
+        if not is_call(total, aten.add.Tensor) or single_user(products[1]) is not total:
             continue
-        if single_user(products[1]) is total and torch.isclose(sum(weights), torch.ones(())):
+        if _sum_to_1(weights):
             with graph_module.graph.inserting_before(total):
-                mixed = _mix(graph_module, split.args[0], split, [float(weight) for weight in weights])
+                mixed = _mix(graph_module, split.args[0], split, weights)
             replace(total, mixed)
 
 
@@ -71,7 +71,18 @@ def compose_pointwise(graph_module: GraphModule) -> None:
         replace(node, new)
 
 
-def _mix(graph_module: GraphModule, stacked: Node, user: Node, weights: Sequence[float]) -> Node:
+def _sum_to_1(weights: Sequence[Node]) -> bool:
+    """Whether weights are all parts of one softmax: they depend on the frame, for a modality may be missing from it."""
+    if not all(is_call(weight, operator.getitem) for weight in weights):
+        return False
+    (unbound, *others), places = zip(*(weight.args for weight in weights), strict=True)
+    if set(others) != {unbound} or not is_call(unbound, aten.unbind.int) or len(unbound.args) > 1:
+        return False
+    softmax = unbound.args[0]
+    return is_call(softmax, aten.softmax.int) and softmax.args[1] == 0 and set(places) == set(range(shape(softmax)[0]))
+
+
+def _mix(graph_module: GraphModule, stacked: Node, user: Node, weights: Sequence[Node]) -> Node:
     """Σ_m α_m x_m of a stacked node that `user` uses, taken as far upstream as linear operations reach."""
     graph = graph_module.graph
     conv = Conv.of(stacked)

@@ -60,6 +60,19 @@ def test_labels_are_the_networks_own(name, backend, tmp_path):
     check(each, one.load(tmp_path, CPU), "fp32")
 
 
+@pytest.mark.parametrize("backend", ["eager", "onnx", "openvino"])
+def test_without_depth_the_rgb_stream_answers(backend, tmp_path):
+    for library in LIBRARIES.get(backend, ()):
+        pytest.importorskip(library, reason=f"{library} is not installed: pip install 'cen_ros[{backend}]'")
+    each, exported_program = exported("cen-light18")
+    one = BACKENDS[backend]
+    one.build(exported_program, each.example(), tmp_path, "fp32")
+    rgb, depth, per_meter = sample_frame(each)
+    alone = Frame(each.model, replace(each.config, branch="rgb"))
+    assert disagreement(alone, one.load(tmp_path, CPU), (rgb, np.zeros_like(depth), per_meter)) <= 1e-3
+    assert disagreement(alone, one.load(tmp_path, CPU), (rgb, depth, per_meter)) > 0.01, "with depth, both answer"
+
+
 def check_compiled(each, precision, folder):
     one = BACKENDS["inductor"]
     if reason := one.unavailable(CPU):

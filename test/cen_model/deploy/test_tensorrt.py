@@ -49,6 +49,7 @@ KNOWN = {
     "activations": ("hardsigmoid.default", "hardswish.default", "relu.default", "sigmoid.default", "silu.default"),
     "ReLU6": ("hardtanh.default",),
     "channels": ("cat.default", "slice.Tensor", "split.Tensor", "where.self"),
+    "what is missing": ("amin.default", "lt.Scalar", "softmax.int", "stack.default", "unbind.int"),
     "holes": ("__and__.Tensor", "gt.Scalar", "isfinite.default", "where.ScalarOther"),
     "shapes": ("permute.default", "select.int", "unsqueeze.default"),
     "answers": ("amax.default", "argmax.default", "round.default"),

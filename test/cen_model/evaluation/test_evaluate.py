@@ -155,8 +155,9 @@ def test_every_output_is_counted_as_a_slow_loop_does(model, size):
 
 
 @pytest.mark.parametrize("missing", ["depth", "rgb"])
-def test_a_missing_modality_is_holes_or_neutral(model, missing):
+def test_a_missing_modality_is_holes_or_neutral_and_out_of_the_ensemble(model, missing):
     scores = measure_scores(model, Frames(), DATA, drop=(missing,))
+    assert scores["ensemble"] == scores["rgb" if missing == "depth" else "depth"]
     assert scores == measure_scores(model, Frames(blank=(missing,)), DATA)
     assert scores != measure_scores(model, Frames(), DATA)
 
