@@ -42,7 +42,7 @@ EXAMPLE = "example: cen evaluate my.safetensors --dataset nyudv2 --root FOLDER -
 # What training alone makes use of; the size is the inference's.
 _AUGMENTATION = {"crop", "scale", "jitter", "mirror", "cutout", "modality_dropout"}
 _SKIPPED = {*_AUGMENTATION, "include_validation", "on_device", "size"}
-_OTHERS = ("weights", "split", "drop", "frames", "backend", "precision", "fid", "inception", "output")
+_OTHERS = ("weights", "split", "drop", "holes", "frames", "backend", "precision", "fid", "inception", "output")
 
 
 def run(options: Options, arguments: Sequence[str], ranks: Ranks, console: Console) -> None:
@@ -89,6 +89,7 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument("--split", type=Split, default="test", help="of the dataset")
     parser.add_class_arguments(InferenceConfig)
     parser.add_argument("--drop", type=tuple[str, ...], default=(), help="modalities that are missing, such as depth")
+    parser.add_argument("--holes", type=Path | None, default=None, help="folder of depth PNGs whose holes frames get")
     parser.add_argument("--frames", type=PositiveInt | None, default=None, help="only the first so many")
     parser.add_argument(
         "--backend",

@@ -18,6 +18,7 @@ from cen_model import checkpoint
 from cen_model.data.catalog import open_dataset
 from cen_model.data.dataset import Dataset
 from cen_model.evaluation import examples
+from cen_model.evaluation.altered_frames import Altered, Holes
 from cen_model.evaluation.dataset_scores import refuse_other_classes
 from cen_model.evaluation.engine_labeler import EngineLabeler
 from cen_model.evaluation.fidelity import inception
@@ -76,6 +77,7 @@ def evaluate(options: Options, command: str, ranks: Ranks, start: Callable[[int]
     device = torch.device(ranks.device() or default_device())
     model.to(device)
     _refuse_unknown_modalities(model, options.drop)
+    _refuse_unseen_holes(model, options)
     dataset = _dataset(options, model)
     task = _task(model, dataset, options, device)
     sections = task.sections(start(len(ranks.part(len(dataset)))))
@@ -92,7 +94,7 @@ def evaluate(options: Options, command: str, ranks: Ranks, start: Callable[[int]
             "split": options.split,
             "frames": len(dataset),
         },
-        "inference": {**_inference(options, model.config.task), "drop": list(options.drop), "runs_on": task.runs_on},
+        "inference": {**_inference(options, model.config.task), **_changes(options), "runs_on": task.runs_on},
         "network": {
             "modalities": list(model.config.modalities),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -113,13 +115,15 @@ def evaluate(options: Options, command: str, ranks: Ranks, start: Callable[[int]
 
 
 def _dataset(options: Options, model: MultimodalNetwork) -> Dataset:
-    names = tuple(name for name in model.config.modalities if name not in options.drop)
+    names = _seen(model, options)
     if model.config.task == "translation":
         names = (*names, model.config.target)
     alone = Ranks.current().size == 1  # of several processes, each renders the scenes of its own share
     dataset = open_dataset(options.data, options.split, names, render=alone)
     if model.config.task == "segmentation":
         refuse_other_classes(model.config.classes, dataset)
+    if options.holes:
+        dataset = Altered(dataset, Holes(options.holes))
     return dataset if options.frames is None else Chosen(dataset, range(min(options.frames, len(dataset))))
 
 
@@ -130,7 +134,7 @@ def _task(model: MultimodalNetwork, dataset: Dataset, options: Options, device: 
         data = replace(options.data, size=options.inference.size)
         network = inception(options.inception).to(device) if options.fid else None
         return Translated(Generator(model, dataset, data, options.translation, options.drop), dataset, network)
-    shown = tuple(name for name in model.config.modalities if name not in options.drop)
+    shown = _seen(model, options)
     if options.backend == NONE:
         return Segmented(NetworkLabeler(model, dataset, options.data, options.inference, options.drop), dataset, shown)
     if not options.inference.is_plain:
@@ -152,9 +156,27 @@ def _inference(options: Options, task: str) -> dict[str, Any]:
     return values
 
 
+def _changes(options: Options) -> dict[str, Any]:
+    """What was changed of the frames."""
+    return {"drop": list(options.drop), "holes": str(options.holes) if options.holes else None}
+
+
 def _refuse_unknown_modalities(model: MultimodalNetwork, drop: tuple[str, ...]) -> None:
     names = model.config.modalities
     if other := set(drop) - set(names):
         raise ValueError(f"drop: the network takes {', '.join(names)}, not {', '.join(sorted(other))}")
     if set(drop) == set(names):
         raise ValueError(f"drop: nothing is left of {', '.join(names)}")
+
+
+def _refuse_unseen_holes(model: MultimodalNetwork, options: Options) -> None:
+    task, seen = model.config.task, _seen(model, options)
+    if options.holes and (task != "segmentation" or "depth" not in seen):
+        raise ValueError(
+            f"holes: expected a segmentation network that sees depth, got one for {task} of {', '.join(seen)}"
+        )
+
+
+def _seen(model: MultimodalNetwork, options: Options) -> tuple[str, ...]:
+    """Return the modalities that the network is given."""
+    return tuple(name for name in model.config.modalities if name not in options.drop)

@@ -12,6 +12,7 @@ split {{ results.data.split }}{% if results.data.root %} ({{ results.data.root }
 {{- ", each also mirrored" if results.inference.flip }}{% endif %}
 {%- if results.inference.window %}, by windows of {{ results.inference.window|join("×") }} pixels{% endif %}
 {%- if results.inference.drop %}, without {{ results.inference.drop|join(", ") }}{% endif %}
+{%- if results.inference.holes %}, with the holes of {{ results.inference.holes }}{% endif %}
 </p>
 <div class="figures">
 {% if results.task == "segmentation" %}

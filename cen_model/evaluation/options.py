@@ -20,6 +20,8 @@ class Options:
     inference: InferenceConfig
     split: Split
     drop: tuple[str, ...]
+    holes: Path | None
+    """A folder of depth images whose holes all frames get, as `cen_model.evaluation.altered_frames.Holes` has it."""
     frames: int | None
     """Only the first so many."""
     backend: str

@@ -5,7 +5,8 @@ Shares and scores are in [0, 1], null where a thing is not defined:
 
     task          segmentation or translation
     data          dataset, root, split, layout, label_set, frames
-    inference     how the network was run; `drop`: the modalities that were missing; `runs_on`: the network or engine
+    inference     how the network was run; `drop`: the modalities that were missing; `holes`: the folder of depth images
+                  whose holes the frames got; `runs_on`: the network or engine
     network       modalities, parameters, exchanged: the share of exchangeable channels that are replaced
     scores        by output. Segmentation: mean_iou, mean_accuracy, pixel_accuracy, iou by class. Translation: mae,
                   mse and rmse of images in [-1, 1], fid and kid (null where they were not asked for)

@@ -25,6 +25,8 @@ def printed(results: Mapping[str, Any]) -> list[RenderableType]:
     """What results, as `cen_model.evaluation.results` describes them, say on a terminal."""
     data, drop = results["data"], results["inference"]["drop"]
     title = f"{results['run']['weights']}: {data['frames']} frames of {data['dataset']} ({data['split']})"
+    if results["inference"]["holes"]:
+        title += f", with the holes of {results['inference']['holes']}"
     if results["network"]["exchanged"] is not None:
         title += f", exchanged {results['network']['exchanged']:.0%}"
     if results["task"] == "translation":

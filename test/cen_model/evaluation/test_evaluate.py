@@ -9,10 +9,12 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_jaccard_index
 
 from cen_model import checkpoint
@@ -240,6 +242,49 @@ def test_the_command_writes_what_it_measured(model, weights, opened, tmp_path, c
 def test_only_the_first_frames(weights, opened, tmp_path):
     main([weights, "--frames", "3", "--output", str(tmp_path)])
     assert [each["index"] for each in results_of(tmp_path)["frames"]] == [0, 1, 2]
+
+
+@pytest.fixture
+def holes(tmp_path):
+    """Three depth images of half the frames' size, in their names' order; each has a hole of its own on the left."""
+    folder = tmp_path / "holes"
+    folder.mkdir()
+    for number in range(3):
+        depth = np.full((16, 24), 1500, np.uint16)
+        depth[2 + number : 9, : 5 + number] = 0
+        Image.fromarray(depth).save(folder / f"{number}.png")
+    return folder
+
+
+def test_frames_get_the_holes_of_a_camera(model, weights, opened, holes, tmp_path, capsys):
+    class WithHoles(Frames):
+        def __getitem__(self, index):
+            frame = super().__getitem__(index)
+            number = index % 3
+            hole = np.zeros((16, 24), bool)
+            hole[2 + number : 9, : 5 + number] = True
+            if index % 2:
+                hole = np.fliplr(hole)
+            depth = np.ascontiguousarray(frame["depth"])
+            scaled = cv2.resize(hole.astype(np.uint8), depth.shape[::-1], interpolation=cv2.INTER_NEAREST)
+            return frame | {"depth": depth * (1 - scaled)}
+
+    main([weights, "--holes", str(holes), "--output", str(tmp_path / "report")])
+    results = results_of(tmp_path / "report")
+    slow = slow_confusions(model, WithHoles())
+    assert results["confusion"] == {name: matrix.tolist() for name, matrix in slow.items()}
+    assert results["confusion"] != {name: each.tolist() for name, each in slow_confusions(model, Frames()).items()}
+    assert results["inference"]["holes"] == str(holes)
+
+
+def test_other_holes_are_refused(weights, opened, holes, tmp_path):
+    with pytest.raises(ValueError, match="network that sees depth, got one for segmentation of rgb"):
+        main([weights, "--holes", str(holes), "--drop", "depth"])
+    with pytest.raises(FileNotFoundError, match=r"16 bits, \*\.png, in the folder .*nothing; found none"):
+        main([weights, "--holes", str(tmp_path / "nothing")])
+    Image.fromarray(np.zeros((16, 24), np.uint8)).save(holes / "1.png")
+    with pytest.raises(ValueError, match=r"1\.png: expected depth of 16 bits, found uint8"):
+        main([weights, "--holes", str(holes)])
 
 
 def test_several_scales_by_command(model, weights, opened, tmp_path):

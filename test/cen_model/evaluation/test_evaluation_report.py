@@ -61,7 +61,7 @@ def report():
     return {
         "task": "segmentation",
         "data": {"dataset": "nyudv2", "root": "/data", "split": "test", "frames": 4, "layout": None, "label_set": None},
-        "inference": {"mode": "single", "scales": None, "drop": ["depth"], "runs_on": "the network as it was trained"},
+        "inference": {"mode": "single", "scales": None, "drop": ["depth"], "holes": None, "runs_on": "the network"},
         "network": {"modalities": ["rgb", "depth"], "parameters": 1234567, "exchanged": 0.25},
         **results.segmentation({"rgb": CONFUSION // 2, "ensemble": CONFUSION}, CLASSES),
         "frames": frames,

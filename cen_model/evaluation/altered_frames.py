@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frames of a dataset as another camera has them: with a sensor's holes in depth.
+
+Axes: H W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from cen_model.data.dataset import Dataset
+from cen_model.data.formats.image_files import read_depth
+
+Frame = dict[str, np.ndarray]
+
+
+class Altered:
+    """The frames of a dataset, each as `alter` makes it from its index and itself; a dataset itself."""
+
+    def __init__(self, dataset: Dataset, alter: Callable[[int, Frame], Frame]) -> None:
+        self.modalities, self.labels = dataset.modalities, dataset.labels
+        self._dataset, self._alter = dataset, alter
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> Frame:
+        return self._alter(index, self._dataset[index])
+
+    def describe(self, index: int) -> str:
+        return self._dataset.describe(index)
+
+    def intrinsics(self, index: int) -> np.ndarray | None:
+        return self._dataset.intrinsics(index)
+
+
+class Holes:
+    """Holes of depth images that a sensor has taken: frame i gets those of file i mod N, mirrored where i is odd.
+
+    Args:
+        folder: depth images of 16 bits, PNG, in the order of their names; a hole is 0.
+
+    Raises:
+        FileNotFoundError: there are none in the folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._files = sorted(folder.glob("*.png"))
+        if not self._files:
+            raise FileNotFoundError(
+                f"holes: expected depth images of 16 bits, *.png, in the folder {folder}; found none"
+            )
+
+    def __call__(self, index: int, frame: Frame) -> Frame:
+        """Return a frame with the holes, scaled to its size, as 0 in its depth. Raises ValueError for other images."""
+        stored = read_depth(self._files[index % len(self._files)])
+        hole = (stored[:, ::-1] if index % 2 else stored) == 0
+        depth = frame["depth"]
+        rows, columns = (np.arange(new) * old // new for old, new in zip(hole.shape, depth.shape, strict=True))
+        return frame | {"depth": np.where(hole[rows[:, None], columns], depth.dtype.type(0), depth)}
