@@ -42,7 +42,6 @@ EXAMPLE = "example: cen evaluate my.safetensors --dataset nyudv2 --root FOLDER -
 # What training alone makes use of; the size is the inference's.
 _AUGMENTATION = {"crop", "scale", "jitter", "mirror", "cutout", "modality_dropout"}
 _SKIPPED = {*_AUGMENTATION, "include_validation", "on_device", "size"}
-_OTHERS = ("weights", "split", "drop", "holes", "frames", "backend", "precision", "fid", "inception", "output")
 
 
 def run(options: Options, arguments: Sequence[str], ranks: Ranks, console: Console) -> None:
@@ -90,6 +89,12 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_class_arguments(InferenceConfig)
     parser.add_argument("--drop", type=tuple[str, ...], default=(), help="modalities that are missing, such as depth")
     parser.add_argument("--holes", type=Path | None, default=None, help="folder of depth PNGs whose holes frames get")
+    parser.add_argument(
+        "--center_crop",
+        type=tuple[PositiveInt, PositiveInt] | None,
+        default=None,
+        help="height and width of all that is in view, such as 360x640, against the whole frame in view",
+    )
     parser.add_argument("--frames", type=PositiveInt | None, default=None, help="only the first so many")
     parser.add_argument(
         "--backend",
@@ -106,7 +111,7 @@ def parse(arguments: Sequence[str]) -> Options:
     inference = InferenceConfig(**_of(InferenceConfig, values))
     data = DataConfig(**{key: value for key, value in _of(DataConfig, values).items() if key not in _SKIPPED})
     translation = TranslationOptions(**_of(TranslationOptions, values))
-    others = {key: values[key] for key in _OTHERS}
+    others = _of(Options, values)
     return expand_home(Options(data=data, inference=inference, translation=translation, **others))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames of a dataset as another camera has them: with a sensor's holes in depth.
+"""Frames of a dataset as another camera has them: with a sensor's holes in depth, or with less in view.
 
 Axes: H W pixels.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cen_model.classes import VOID
 from cen_model.data.dataset import Dataset
 from cen_model.data.formats.image_files import read_depth
 
@@ -61,3 +62,36 @@ class Holes:
         depth = frame["depth"]
         rows, columns = (np.arange(new) * old // new for old, new in zip(hole.shape, depth.shape, strict=True))
         return frame | {"depth": np.where(hole[rows[:, None], columns], depth.dtype.type(0), depth)}
+
+
+class CenterCrop:
+    """The center of a frame alone, as of a camera of another aspect ratio; `outside` voids all labels but these.
+
+    Args:
+        size: height and width in pixels.
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self._size = size
+
+    def __call__(self, index: int, frame: Frame) -> Frame:
+        """Return the center of all images. Raises ValueError where a frame is smaller."""
+        center = self._center(index, frame)
+        return {name: image[center] for name, image in frame.items()}
+
+    def outside(self, index: int, frame: Frame) -> Frame:
+        """Return the whole frame with labels in its center alone. Raises ValueError where a frame is smaller."""
+        center = self._center(index, frame)
+        label = np.full_like(frame["label"], VOID)
+        label[center] = frame["label"][center]
+        return frame | {"label": label}
+
+    def _center(self, index: int, frame: Frame) -> tuple[slice, slice]:
+        height, width = frame["label"].shape
+        if height < self._size[0] or width < self._size[1]:
+            wanted = "×".join(map(str, self._size))
+            raise ValueError(
+                f"center_crop: {wanted} does not fit into frame {index}, which has {height}×{width} pixels"
+            )
+        top, left = height - self._size[0], width - self._size[1]
+        return slice(top // 2, top // 2 + self._size[0]), slice(left // 2, left // 2 + self._size[1])

@@ -18,7 +18,7 @@ from cen_model import checkpoint
 from cen_model.data.catalog import open_dataset
 from cen_model.data.dataset import Dataset
 from cen_model.evaluation import examples
-from cen_model.evaluation.altered_frames import Altered, Holes
+from cen_model.evaluation.altered_frames import Altered, CenterCrop, Holes
 from cen_model.evaluation.dataset_scores import refuse_other_classes
 from cen_model.evaluation.engine_labeler import EngineLabeler
 from cen_model.evaluation.fidelity import inception
@@ -77,10 +77,15 @@ def evaluate(options: Options, command: str, ranks: Ranks, start: Callable[[int]
     device = torch.device(ranks.device() or default_device())
     model.to(device)
     _refuse_unknown_modalities(model, options.drop)
-    _refuse_unseen_holes(model, options)
+    _refuse_other_tasks(model, options)
     dataset = _dataset(options, model)
+    watch = start(len(ranks.part(len(dataset))) * (2 if options.center_crop else 1))
+    compared = {}
+    if options.center_crop:
+        compared = _in_whole_frames(model, dataset, options, device, watch)
+        dataset = Altered(dataset, CenterCrop(options.center_crop))
     task = _task(model, dataset, options, device)
-    sections = task.sections(start(len(ranks.part(len(dataset)))))
+    sections = task.sections(watch) | compared
     shown = {}
     if options.output and ranks.rank == 0:
         chosen = examples.choose(sections["frames"], task.by, task.lower_is_better)
@@ -144,6 +149,15 @@ def _task(model: MultimodalNetwork, dataset: Dataset, options: Options, device: 
     return Segmented(EngineLabeler(predictor, dataset, options.drop), dataset, shown)
 
 
+def _in_whole_frames(
+    model: MultimodalNetwork, dataset: Dataset, options: Options, device: torch.device, watch: Callable[[int], None]
+) -> dict[str, Any]:
+    """Measure the pixels of the center crop with the whole frame in view."""
+    outside = Altered(dataset, CenterCrop(options.center_crop).outside)
+    sections = _task(model, outside, options, device).sections(watch)
+    return {"whole_frame": {key: sections[key] for key in ("scores", "confusion")}}
+
+
 def _inference(options: Options, task: str) -> dict[str, Any]:
     """What had a say in how the network was run."""
     if task == "translation":
@@ -158,7 +172,12 @@ def _inference(options: Options, task: str) -> dict[str, Any]:
 
 def _changes(options: Options) -> dict[str, Any]:
     """What was changed of the frames."""
-    return {"drop": list(options.drop), "holes": str(options.holes) if options.holes else None}
+    crop = options.center_crop
+    return {
+        "drop": list(options.drop),
+        "holes": str(options.holes) if options.holes else None,
+        "center_crop": list(crop) if crop else None,
+    }
 
 
 def _refuse_unknown_modalities(model: MultimodalNetwork, drop: tuple[str, ...]) -> None:
@@ -169,8 +188,10 @@ def _refuse_unknown_modalities(model: MultimodalNetwork, drop: tuple[str, ...]) 
         raise ValueError(f"drop: nothing is left of {', '.join(names)}")
 
 
-def _refuse_unseen_holes(model: MultimodalNetwork, options: Options) -> None:
+def _refuse_other_tasks(model: MultimodalNetwork, options: Options) -> None:
     task, seen = model.config.task, _seen(model, options)
+    if options.center_crop and task != "segmentation":
+        raise ValueError(f"center_crop: expected a segmentation network, got one for {task}")
     if options.holes and (task != "segmentation" or "depth" not in seen):
         raise ValueError(
             f"holes: expected a segmentation network that sees depth, got one for {task} of {', '.join(seen)}"

@@ -13,6 +13,7 @@ split {{ results.data.split }}{% if results.data.root %} ({{ results.data.root }
 {%- if results.inference.window %}, by windows of {{ results.inference.window|join("×") }} pixels{% endif %}
 {%- if results.inference.drop %}, without {{ results.inference.drop|join(", ") }}{% endif %}
 {%- if results.inference.holes %}, with the holes of {{ results.inference.holes }}{% endif %}
+{%- if results.whole_frame %}, with the center {{ results.inference.center_crop|join("×") }} alone in view{% endif %}
 </p>
 <div class="figures">
 {% if results.task == "segmentation" %}
@@ -36,6 +37,10 @@ split {{ results.data.split }}{% if results.data.root %} ({{ results.data.root }
 {% for output, scores in results.scores.items() %}
 <tr><th>{{ output }}</th>{% for name in columns %}
 <td>{{ scores[name]|percent if results.task == "segmentation" else scores[name]|number }}</td>{% endfor %}</tr>
+{% endfor %}
+{% for output, scores in (results.whole_frame or {"scores": {}}).scores.items() %}
+<tr><th>{{ output }}, the same pixels with the whole frame in view</th>{% for name in columns %}
+<td>{{ scores[name]|percent }}</td>{% endfor %}</tr>
 {% endfor %}
 </table></div>
 {% if results.task == "segmentation" %}

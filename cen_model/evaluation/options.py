@@ -22,6 +22,8 @@ class Options:
     drop: tuple[str, ...]
     holes: Path | None
     """A folder of depth images whose holes all frames get, as `cen_model.evaluation.altered_frames.Holes` has it."""
+    center_crop: tuple[int, int] | None
+    """Height and width in pixels of all that is in view; the same pixels are measured with the whole frame in view."""
     frames: int | None
     """Only the first so many."""
     backend: str

@@ -31,13 +31,15 @@ def printed(results: Mapping[str, Any]) -> list[RenderableType]:
         title += f", exchanged {results['network']['exchanged']:.0%}"
     if results["task"] == "translation":
         return [_images(results["scores"], title), IMAGE_UNITS]
-    scores = {name: Scores.of(np.array(matrix)) for name, matrix in results["confusion"].items()}
+    scores = _scores(results)
     shown: list[RenderableType] = [table(scores, results["classes"], title)]
     if drop:
         worth = ", ".join(f"{name} {_percent(s.mean_iou)} %" for name, s in scores.items())
         shown.append(f"without {', '.join(drop)}, mean IoU: {worth}")
     elif len(scores) > 2:
         shown.append(branches(scores))
+    if "whole_frame" in results:
+        shown.append(_cropped(scores, _scores(results["whole_frame"]), results["inference"]["center_crop"]))
     return shown
 
 
@@ -60,6 +62,19 @@ def branches(scores: Mapping[str, Scores]) -> str:
         if name != "ensemble"
     )
     return "\n".join(lines) if len(scores) > 2 else ""
+
+
+def _scores(section: Mapping[str, Any]) -> dict[str, Scores]:
+    return {name: Scores.of(np.array(matrix)) for name, matrix in section["confusion"].items()}
+
+
+def _cropped(crop: Mapping[str, Scores], whole: Mapping[str, Scores], size: Sequence[int]) -> str:
+    """What is lost where the center of that size is all that is in view, a line for each output."""
+    lines = [f"mean IoU with the center {'×'.join(map(str, size))} alone in view, and there with the whole frame:"]
+    for name, scores in crop.items():
+        alone, within = scores.mean_iou, whole[name].mean_iou
+        lines.append(f"{name} {_percent(alone)} %, {_percent(within)} % ({100 * (alone - within):+.1f} points)")
+    return "\n".join(lines)
 
 
 def _images(scores: Mapping[str, Mapping[str, float | None]], title: str) -> Table:

@@ -287,6 +287,34 @@ def test_other_holes_are_refused(weights, opened, holes, tmp_path):
         main([weights, "--holes", str(holes)])
 
 
+def test_a_center_crop_is_measured_against_the_whole_frame(model, weights, opened, tmp_path, capsys):
+    class Cropped(Frames):
+        def __getitem__(self, index):
+            frame = super().__getitem__(index)
+            top, left = (6, 9) if len(frame["depth"]) == 32 else (10, 13)
+            return {name: image[top : top + 20, left : left + 30] for name, image in frame.items()}
+
+    class Center(Frames):
+        def __getitem__(self, index):
+            frame = super().__getitem__(index)
+            top, left = (6, 9) if len(frame["depth"]) == 32 else (10, 13)
+            center = np.zeros(frame["label"].shape, bool)
+            center[top : top + 20, left : left + 30] = True
+            return frame | {"label": np.where(center, frame["label"], VOID)}
+
+    main([weights, "--center-crop", "20x30", "--output", str(tmp_path)])
+    results = results_of(tmp_path)
+    for section, frames in ((results, Cropped()), (results["whole_frame"], Center())):
+        slow = slow_confusions(model, frames)
+        assert section["confusion"] == {name: matrix.tolist() for name, matrix in slow.items()}
+    crop, whole = (100 * section["scores"]["ensemble"]["mean_iou"] for section in (results, results["whole_frame"]))
+    said = capsys.readouterr().out
+    assert "the center 20×30 alone in view" in said and f"\nensemble {crop:.1f} %, {whole:.1f} % (" in said
+    assert "the same pixels with the whole frame in view" in (tmp_path / "report.html").read_text()
+    with pytest.raises(ValueError, match=r"center_crop: 33×30 does not fit into frame 0, which has 32×48 pixels"):
+        main([weights, "--center-crop", "33x30"])
+
+
 def test_several_scales_by_command(model, weights, opened, tmp_path):
     main([weights, "--mode", "multi", "--scales", "[0.75,1.25]", "--output", str(tmp_path)])
     results = results_of(tmp_path)
