@@ -185,6 +185,13 @@ class SegmentationConfig(NetworkConfig):
     own rate, 0.5 in RefineNets and 0.1 in others."""
     input_height: int | None = None
     """Height in pixels of the images that it was trained on; what deployment resizes to. None: any image as it is."""
+    temperature: float = 1.0
+    """What deployment and evaluation divide logits by, so that a label's probability is how often such labels are
+    right; labels stay what they are. `cen calibrate` measures it."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self, "", POSITIVE, "temperature")
 
 
 @dataclass(frozen=True)

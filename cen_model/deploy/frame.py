@@ -89,13 +89,14 @@ class Frame(nn.Module):
         return labels, (255 * probability).round().to(torch.uint8)
 
     def logits(self, *inputs: Tensor) -> Tensor:
-        """The same inputs → what labels are taken from, (1, K, h/4, w/4) or h/8 with a PSPNet."""
+        """The same inputs → what labels and probabilities are taken from, (1, K, h/4, w/4) or h/8 with a PSPNet."""
         given = iter(inputs)
         images = {}
         for name in self.model.config.modalities:
             image = self._rgb(next(given)) if name == "rgb" else self._depth(next(given), next(given))
             images[name] = normalize(name, image, self.model.config.normalization)
-        return self.model(images)[self.config.branch]
+        logits, temperature = self.model(images)[self.config.branch], self.model.config.temperature
+        return logits if temperature == 1 else logits / temperature
 
     def example(self) -> tuple[Tensor, ...]:
         """Inputs of the right types and shapes, on the network's device."""

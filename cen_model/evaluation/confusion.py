@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 from torch import Tensor
 
-from cen_model.evaluation.inference_modes import InferenceConfig, predict
+from cen_model.evaluation.calibration import count_levels
+from cen_model.evaluation.inference_modes import InferenceConfig, predict, probability
 from cen_model.evaluation.metrics import confusion_matrix
 from cen_model.evaluation.missing_modality import without
 from cen_model.nn.network import MultimodalNetwork
@@ -22,7 +23,7 @@ def count(
     batches: Iterable[Mapping[str, Tensor]],
     config: InferenceConfig,
     drop: tuple[str, ...] = (),
-    watch: Callable[[int, np.ndarray], None] | None = None,
+    watch: Callable[[int, np.ndarray, np.ndarray], None] | None = None,
 ) -> dict[str, np.ndarray]:
     """Pixels by true class and by label: int64 (K, K) of every output; void is left out.
 
@@ -30,7 +31,7 @@ def count(
         model: the network itself, on its device; it is left in evaluation mode.
         batches: as `cen_model.data.loaders.evaluation_loader` gives them.
         drop: modalities that are missing from every frame; the batches need not have them.
-        watch: is told the index of every frame and the ensemble's confusion matrix on it.
+        watch: is told of every frame, as `cen_model.evaluation.labeler.Watch` says.
 
     Raises:
         ValueError: a label that is no class of the network.
@@ -44,7 +45,7 @@ def count(
             for name, matrix in matrices.items():
                 total[name] += matrix
             if watch:
-                watch(index, matrices["ensemble"])
+                watch(index, matrices["ensemble"], _levels(scores["ensemble"][place], batch["label"][place], config))
     return total
 
 
@@ -58,6 +59,13 @@ def class_scores(
     beside = next(iter(images.values()))
     images |= {name: without(name, beside) for name in drop}
     return predict(model, images, tuple(batch["label"].shape[-2:]), config)
+
+
+def _levels(scores_KHW: Tensor, truth_HW: Tensor, config: InferenceConfig) -> np.ndarray:
+    """Return wrong and right labels by confidence in the steps in which it is published, int64 (2, 256)."""
+    confidence = (255 * probability(scores_KHW, config)).round().byte()
+    arrays = (truth_HW, scores_KHW.max(0).indices.byte(), confidence)
+    return count_levels(*(each.cpu().numpy() for each in arrays))
 
 
 def _matrices(

@@ -104,6 +104,7 @@ def evaluate(options: Options, command: str, ranks: Ranks, start: Callable[[int]
             "modalities": list(model.config.modalities),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "exchanged": model.exchanged_share() if model.config.exchange else None,
+            "temperature": getattr(model.config, "temperature", None),
         },
         **sections,
         "run": {
@@ -144,7 +145,7 @@ def _task(model: MultimodalNetwork, dataset: Dataset, options: Options, device: 
         return Segmented(NetworkLabeler(model, dataset, options.data, options.inference, options.drop), dataset, shown)
     if not options.inference.is_plain:
         raise ValueError(f"backend {options.backend}: an engine sees each frame once and whole; mode single, no window")
-    deployment = Deployment(options.backend, options.precision)
+    deployment = Deployment(options.backend, options.precision, confidence=True)
     predictor = Predictor(model, options.inference.size, str(device), deployment)
     return Segmented(EngineLabeler(predictor, dataset, options.drop), dataset, shown)
 

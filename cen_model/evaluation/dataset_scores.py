@@ -42,7 +42,7 @@ def measure_scores(
         return measure_images(Generator(model, dataset, data, TranslationOptions(), drop))
     refuse_other_classes(model.config.classes, dataset)
     labeler = NetworkLabeler(model, dataset, data, inference or InferenceConfig(), drop)
-    confusion = summed(labeler.confusions(lambda index, matrix: None), Ranks.current())
+    confusion = summed(labeler.confusions(), Ranks.current())
     return {name: Scores.of(matrix) for name, matrix in confusion.items()}
 
 

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from cen_model.data.dataset import Dataset
+from cen_model.evaluation.calibration import count_levels
 from cen_model.evaluation.labeler import Watch
 from cen_model.evaluation.metrics import confusion_matrix
 from cen_model.evaluation.missing_modality import neutral
-from cen_model.predictor import Predictor
+from cen_model.predictor import Prediction, Predictor
 from cen_model.utils.ranks import Ranks
 
 
@@ -22,6 +23,7 @@ class EngineLabeler:
     """Labels the frames of a dataset with an engine's ensemble, or the branch that it was built for.
 
     Args:
+        predictor: that gives confidence.
         drop: modalities that are missing from every frame.
     """
 
@@ -33,23 +35,26 @@ class EngineLabeler:
         """The engine, in words."""
         return str(self._predictor.target)
 
-    def confusions(self, watch: Watch) -> dict[str, np.ndarray]:
+    def confusions(self, watch: Watch | None = None) -> dict[str, np.ndarray]:
         """Of this process's share of the frames: "ensemble", int64 (K, K)."""
         classes = len(self._predictor.classes)
         total = np.zeros((classes, classes), np.int64)
         for index in Ranks.current().part(len(self._dataset)):
             frame = self._dataset[index]
-            matrix = confusion_matrix(frame["label"], self._labels(frame), classes, f"frame {index}")[:, :classes]
+            truth, answer = frame["label"], self._answer(frame)
+            matrix = confusion_matrix(truth, answer.labels, classes, f"frame {index}")[:, :classes]
             total += matrix
-            watch(index, matrix)
+            if watch:
+                watch(index, matrix, count_levels(truth, answer.labels, answer.confidence))
         return {"ensemble": total}
 
-    def label(self, index: int) -> tuple[np.ndarray, None]:
-        """Labels uint8 (H, W) of a frame; their probabilities are not known."""
-        return self._labels(self._dataset[index]), None
+    def label(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Labels uint8 (H, W) of a frame, and their probabilities float32 (H, W)."""
+        answer = self._answer(self._dataset[index])
+        return answer.labels, answer.confidence.astype(np.float32) / 255
 
-    def _labels(self, frame: Mapping[str, np.ndarray]) -> np.ndarray:
+    def _answer(self, frame: Mapping[str, np.ndarray]) -> Prediction:
         size = frame["label"].shape
         given = {name: frame[name] for name in frame if name not in self._drop}
         rgb = given.get("rgb", np.broadcast_to(np.array(neutral("rgb"), np.uint8), (*size, 3)))
-        return self._predictor.predict(rgb, given.get("depth")).labels
+        return self._predictor.predict(rgb, given.get("depth"))

@@ -20,6 +20,7 @@ split {{ results.data.split }}{% if results.data.root %} ({{ results.data.root }
 <div><b>{{ best.mean_iou|percent }}</b><span>mean IoU of the ensemble</span></div>
 <div><b>{{ best.pixel_accuracy|percent }}</b><span>pixel accuracy</span></div>
 <div><b>{{ best.mean_accuracy|percent }}</b><span>mean accuracy of classes</span></div>
+<div><b>{{ results.calibration_error|percent }}</b><span>calibration error (ECE) of the ensemble</span></div>
 {% else %}
 <div><b>{{ best.mae|number }}</b><span>mean absolute error of the ensemble, of images in [-1, 1]</span></div>
 <div><b>{{ best.rmse|number }}</b><span>root of the mean squared error</span></div>

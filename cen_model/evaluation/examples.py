@@ -38,22 +38,24 @@ def choose(frames: Sequence[Mapping[str, Any]], key: str, lower_is_better: bool 
 
 
 def answers(
-    frame: Mapping[str, np.ndarray], labels: np.ndarray, confidence: np.ndarray | None, classes: LabelSet
+    frame: Mapping[str, np.ndarray], labels: np.ndarray, confidence: np.ndarray, classes: LabelSet
 ) -> dict[str, np.ndarray]:
     """Images uint8 (H, W, 3) of the truth, the labels, their confidence and their errors.
 
     Args:
         frame: with "label", and "rgb" where there is color.
         labels: uint8 (H, W).
-        confidence: probability of the label, float (H, W); None where it is not known.
+        confidence: probability of the label, float (H, W).
     """
     truth = frame["label"]
     table = classes.table()
-    images = {"truth": table[truth], "labels": table[labels]}
-    if confidence is not None:
-        gray = (255 * np.clip(confidence, 0, 1)).astype(np.uint8)
-        images["confidence"] = cv2.applyColorMap(gray, cv2.COLORMAP_VIRIDIS)[..., ::-1]
-    return {**images, "errors": _errors(frame, labels != truth)}
+    gray = (255 * np.clip(confidence, 0, 1)).astype(np.uint8)
+    return {
+        "truth": table[truth],
+        "labels": table[labels],
+        "confidence": cv2.applyColorMap(gray, cv2.COLORMAP_VIRIDIS)[..., ::-1],
+        "errors": _errors(frame, labels != truth),
+    }
 
 
 def _errors(frame: Mapping[str, np.ndarray], wrong: np.ndarray) -> np.ndarray:

@@ -88,7 +88,8 @@ def predict(
         size: of the labels, (H, W).
 
     Returns:
-        Logits, bilinearly resized, where nothing is averaged or logits are; else averages of probabilities.
+        Logits by the network's temperature, bilinearly resized, where nothing is averaged or logits are; else averages
+        of probabilities.
     """
     frame = next(iter(images.values())).shape[-2:]
     whole = config.network_size(tuple(frame), model.config.input_height)
@@ -106,6 +107,13 @@ def predict(
                 scores = _averageable(scores, config)
             total[name] = total[name].add_(scores) if name in total else scores
     return {name: scores / len(views) for name, scores in total.items()} if len(views) > 1 else total
+
+
+def probability(scores_KHW: Tensor, config: InferenceConfig) -> Tensor:
+    """Return the probability of the label, float (H, W), of the class scores that `predict` gives for a frame."""
+    if not config.is_plain and config.average == "probabilities":
+        return scores_KHW.amax(0)
+    return (scores_KHW - scores_KHW.amax(0)).exp_().sum(0).reciprocal_()
 
 
 def windows(image: tuple[int, int], window: tuple[int, int], stride: tuple[int, int] | None) -> Iterator[tuple]:
@@ -139,7 +147,7 @@ def _by_windows(model: nn.Module, images: Mapping[str, Tensor], config: Inferenc
 def _outputs(model: nn.Module, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
     normalized = {name: normalize(name, image, model.config.normalization) for name, image in images.items()}
     inputs = {name: image.contiguous(memory_format=torch.channels_last) for name, image in normalized.items()}
-    return {name: logits.float() for name, logits in model(inputs).items()}
+    return {name: logits.float() / model.config.temperature for name, logits in model(inputs).items()}
 
 
 def _averageable(logits: Tensor, config: InferenceConfig) -> Tensor:

@@ -17,12 +17,13 @@ from cen_model.data.dataset import Dataset
 from cen_model.data.loaders import evaluation_loader
 from cen_model.evaluation.confusion import class_scores, count
 from cen_model.evaluation.frame_subset import Chosen
-from cen_model.evaluation.inference_modes import InferenceConfig
+from cen_model.evaluation.inference_modes import InferenceConfig, probability
 from cen_model.nn.network import MultimodalNetwork
 from cen_model.utils.ranks import Ranks
 
-Watch = Callable[[int, np.ndarray], None]
-"""Is told the index of a frame and the ensemble's confusion matrix int64 (K, K) on it."""
+Watch = Callable[[int, np.ndarray, np.ndarray], None]
+"""Is told the index of a frame, the ensemble's confusion matrix int64 (K, K) on it, and as int64 (2, 256) how many of
+its labels are wrong and right by their confidence, as `cen_model.evaluation.calibration.count_levels` has them."""
 
 
 class Labeler(Protocol):
@@ -32,11 +33,11 @@ class Labeler(Protocol):
     def runs_on(self) -> str:
         """In words."""
 
-    def confusions(self, watch: Watch) -> dict[str, np.ndarray]:
+    def confusions(self, watch: Watch | None = None) -> dict[str, np.ndarray]:
         """Of this process's share of the frames: int64 (K, K), rows the truth, by output."""
 
-    def label(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Of the ensemble: labels uint8 (H, W) of a frame, and their probabilities float32 (H, W) where known."""
+    def label(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Of the ensemble: labels uint8 (H, W) of a frame, and their probabilities float32 (H, W)."""
 
 
 class NetworkLabeler:
@@ -64,7 +65,7 @@ class NetworkLabeler:
         # Labels stay as they are: it is the answer that is resized.
         self._data = replace(data, size=None)
 
-    def confusions(self, watch: Watch) -> dict[str, np.ndarray]:
+    def confusions(self, watch: Watch | None = None) -> dict[str, np.ndarray]:
         data = self._data
         batches = evaluation_loader(self._dataset, data, self._names, data.evaluation_batch, Ranks.current())
         return count(self._model, batches, self._inference, self._drop, watch)
@@ -73,6 +74,5 @@ class NetworkLabeler:
         one = Chosen(self._dataset, [index])
         batch = next(iter(evaluation_loader(one, replace(self._data, workers=0), self._names, 1)))
         scores = class_scores(self._model, batch, self._inference, self._drop)["ensemble"][0]
-        averaged = not self._inference.is_plain and self._inference.average == "probabilities"
-        probability, labels = (scores if averaged else scores.softmax(0)).max(0)
-        return labels.byte().cpu().numpy(), probability.cpu().numpy()
+        labels = scores.max(0).indices.byte().cpu().numpy()
+        return labels, probability(scores, self._inference).cpu().numpy()

@@ -8,10 +8,12 @@ Shares and scores are in [0, 1], null where a thing is not defined:
     inference     how the network was run; `drop`: the modalities that were missing; `holes`: the folder of depth images
                   whose holes the frames got; `center_crop`: height and width of all that was in view; `runs_on`: the
                   network or engine
-    network       modalities, parameters, exchanged: the share of exchangeable channels that are replaced
+    network       modalities, parameters; exchanged: the share of exchangeable channels that are replaced; temperature,
+                  by which logits are divided (null in translation)
     scores        by output. Segmentation: mean_iou, mean_accuracy, pixel_accuracy, iou by class. Translation: mae,
                   mse and rmse of images in [-1, 1], fid and kid (null where they were not asked for)
     confusion     segmentation, by output: pixels, rows the truth, columns the labels, in the order of `classes`
+    calibration_error    segmentation: of the ensemble, in 15 bins of its confidence (ECE)
     whole_frame   with `center_crop` alone: scores and confusion of the same pixels with the whole frame in view
     frames        by frame: index, files; of the ensemble: iou and pixel_accuracy, or mae
     run           weights, command, commit, versions, device, processes, seconds

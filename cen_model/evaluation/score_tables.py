@@ -38,6 +38,8 @@ def printed(results: Mapping[str, Any]) -> list[RenderableType]:
         shown.append(f"without {', '.join(drop)}, mean IoU: {worth}")
     elif len(scores) > 2:
         shown.append(branches(scores))
+    if results["calibration_error"] is not None:
+        shown.append(f"calibration error (ECE) of the ensemble: {_percent(results['calibration_error'])} %")
     if "whole_frame" in results:
         shown.append(_cropped(scores, _scores(results["whole_frame"]), results["inference"]["center_crop"]))
     return shown

@@ -13,6 +13,7 @@ import numpy as np
 
 from cen_model.data.dataset import Dataset
 from cen_model.evaluation import examples, results
+from cen_model.evaluation.calibration import LEVELS, calibration_error
 from cen_model.evaluation.dataset_scores import summed
 from cen_model.evaluation.labeler import Labeler
 from cen_model.reporting.contact_sheet import frame_images
@@ -35,15 +36,22 @@ class Segmented:
 
     def sections(self, watch: Callable[[int], None]) -> dict[str, Any]:
         frames: list[tuple[int, dict[str, Any]]] = []
+        levels = [np.zeros((2, LEVELS), np.int64)]
 
-        def note(index: int, confusion: np.ndarray) -> None:
+        def note(index: int, confusion: np.ndarray, of_frame: np.ndarray) -> None:
             figures = results.frame(confusion)
             frames.append((index, {"index": index, "files": self._dataset.describe(index), **figures}))
+            levels.append(of_frame)
             watch(index)
 
         ranks = Ranks.current()
         confusion = summed(self._labeler.confusions(note), ranks)
-        return {**results.segmentation(confusion, self._dataset.labels.names), "frames": ranks.gather(frames)}
+        error = calibration_error(sum(ranks.each(sum(levels))))
+        return {
+            **results.segmentation(confusion, self._dataset.labels.names),
+            "calibration_error": results.defined(error),
+            "frames": ranks.gather(frames),
+        }
 
     def draw(self, index: int) -> dict[str, np.ndarray]:
         frame = self._dataset[index]

@@ -13,6 +13,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from cen_model import checkpoint
 from cen_model.benchmark.reference import exchange_a_third
@@ -71,6 +72,26 @@ def test_without_depth_the_rgb_stream_answers(backend, tmp_path):
     alone = Frame(each.model, replace(each.config, branch="rgb"))
     assert disagreement(alone, one.load(tmp_path, CPU), (rgb, np.zeros_like(depth), per_meter)) <= 1e-3
     assert disagreement(alone, one.load(tmp_path, CPU), (rgb, depth, per_meter)) > 0.01, "with depth, both answer"
+
+
+@pytest.mark.parametrize("backend", ["eager", "onnx", "openvino"])
+def test_confidence_is_that_of_logits_by_the_temperature(backend, tmp_path):
+    for library in LIBRARIES.get(backend, ()):
+        pytest.importorskip(library, reason=f"{library} is not installed: pip install 'cen_ros[{backend}]'")
+    model = network("cen-light18")
+    plain = Frame(model, FrameConfig.of(model.config, SENSOR, confidence=True))
+    tempered = build(replace(model.config, temperature=0.25)).eval()
+    tempered.load_state_dict(model.state_dict())
+    each, one = Frame(tempered, plain.config), BACKENDS[backend]
+    one.build(program(each, one.passes["cpu"], "fp32")[0], each.example(), tmp_path, "fp32")
+    inputs = tensors(each)
+    with torch.inference_mode():
+        labels, confidence = one.load(tmp_path, CPU)(*inputs)
+        logits = F.interpolate(plain.logits(*inputs), SENSOR, mode="bilinear", align_corners=False)[0]
+    expected, certain = (logits / 0.25).softmax(0).amax(0), plain(*inputs)[1].float().mean()
+    assert (labels == logits.argmax(0)).float().mean() > 0.999
+    assert (confidence.float() - 255 * expected).abs().max() <= 1
+    assert confidence.float().mean() > certain + 10
 
 
 def check_compiled(each, precision, folder):

@@ -15,7 +15,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torchmetrics.functional.classification import multiclass_accuracy, multiclass_jaccard_index
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_calibration_error,
+    multiclass_jaccard_index,
+)
 
 from cen_model import checkpoint
 from cen_model.classes import NYU13, VOID, LabelSet
@@ -25,6 +29,7 @@ from cen_model.data.data_config import DataConfig
 from cen_model.deploy.engine import Engine
 from cen_model.evaluation import dataset_evaluation as run_module
 from cen_model.evaluation.dataset_scores import measure_scores
+from cen_model.evaluation.frame_subset import Chosen
 from cen_model.evaluation.inference_modes import InferenceConfig
 from cen_model.evaluation.results import RESULTS
 from cen_model.modalities import normalize
@@ -242,6 +247,30 @@ def test_the_command_writes_what_it_measured(model, weights, opened, tmp_path, c
 def test_only_the_first_frames(weights, opened, tmp_path):
     main([weights, "--frames", "3", "--output", str(tmp_path)])
     assert [each["index"] for each in results_of(tmp_path)["frames"]] == [0, 1, 2]
+
+
+def test_calibration_is_measured_of_probabilities_by_temperature(model, tmp_path, opened, capsys):
+    """Of one frame's size; all pixels in torchmetrics."""
+    tempered = build(replace(NETWORK, temperature=0.1))
+    tempered.load_state_dict(model.state_dict())
+    checkpoint.save(tmp_path / "tempered.safetensors", tempered)
+    main([str(tmp_path / "tempered.safetensors"), "--frames", "5", "--output", str(tmp_path)])
+    results = results_of(tmp_path)
+    probabilities, truth = [], []
+    for index in range(5):
+        frame = Frames()[index]
+        depth = torch.from_numpy(frame["depth"].astype(np.float32) / 1000)[None, None]
+        images = {"rgb": torch.from_numpy(frame["rgb"]).permute(2, 0, 1)[None].float(), "depth": depth}
+        with torch.no_grad():
+            logits = model({name: normalize(name, image) for name, image in images.items()})["ensemble"]
+        probabilities.append((F.interpolate(logits, (32, 48), mode="bilinear") / 0.1).softmax(1))
+        truth.append(torch.from_numpy(frame["label"])[None].long())
+    expected = multiclass_calibration_error(torch.cat(probabilities), torch.cat(truth), 5, 15, ignore_index=VOID)
+    assert results["calibration_error"] == pytest.approx(expected.item(), abs=2e-3)
+    assert results["network"]["temperature"] == 0.1
+    plain = slow_confusions(model, Chosen(Frames(), range(5)))
+    assert results["confusion"] == {name: matrix.tolist() for name, matrix in plain.items()}, "the same labels"
+    assert f"calibration error (ECE) of the ensemble: {100 * expected:.1f} %" in capsys.readouterr().out
 
 
 @pytest.fixture

@@ -64,6 +64,7 @@ def report():
         "inference": {"mode": "single", "scales": None, "drop": ["depth"], "holes": None, "runs_on": "the network"},
         "network": {"modalities": ["rgb", "depth"], "parameters": 1234567, "exchanged": 0.25},
         **results.segmentation({"rgb": CONFUSION // 2, "ensemble": CONFUSION}, CLASSES),
+        "calibration_error": 0.0625,
         "frames": frames,
         "run": {
             "weights": "runs/x/best.safetensors",
@@ -100,7 +101,7 @@ def test_the_page_loads_nothing_and_is_well_formed(report, tmp_path):
 def test_the_page_says_what_was_measured(report, tmp_path):
     _, parsed = page(report, tmp_path)
     for words in (
-        *("50.8 %", "86.7 %", "85.0 %", "25.0 %", "1.235 M"),  # the ensemble's means, exchanged, parameters
+        *("50.8 %", "86.7 %", "85.0 %", "6.2 %", "25.0 %", "1.235 M"),  # means, calibration, exchanged, parameters
         *("nyudv2", "split test", "/data", "without depth", "runs/x/best.safetensors", "0123abc", "torch 2.14.1"),
         *("cen evaluate 'a b'", "2 processes", "3.5 s"),
     ):

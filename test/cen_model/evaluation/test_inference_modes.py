@@ -24,7 +24,9 @@ class Network(nn.Module):
     def __init__(self, modalities=("rgb", "depth"), input_height=None):
         super().__init__()
         torch.manual_seed(0)
-        self.config = SimpleNamespace(modalities=modalities, input_height=input_height, normalization=None)
+        self.config = SimpleNamespace(
+            modalities=modalities, input_height=input_height, normalization=None, temperature=1
+        )
         self.layers = nn.ModuleDict({name: nn.LazyConv2d(K, 5, 4, 2) for name in modalities})
         self.seen = []
 
@@ -171,7 +173,7 @@ def test_the_network_sees_what_it_was_trained_on(size, input_height, seen):
 
 def test_resized_depth_is_never_a_mean_of_two():
     class Echo(nn.Module):
-        config = SimpleNamespace(input_height=None, normalization=None)
+        config = SimpleNamespace(input_height=None, normalization=None, temperature=1)
 
         def forward(self, inputs):
             self.values = set(inputs["depth"].unique().tolist())
@@ -188,7 +190,7 @@ def test_mirrored_normals_point_the_other_way():
     """A network that tells left-facing from right-facing surfaces says the same of a mirrored view."""
 
     class Sideways(nn.Module):
-        config = SimpleNamespace(input_height=None, normalization=None)
+        config = SimpleNamespace(input_height=None, normalization=None, temperature=1)
 
         def forward(self, inputs):
             x = inputs["normal"][:, :1]
