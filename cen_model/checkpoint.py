@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
+from torch import Tensor
 
 from cen_model.config import TranslationConfig, from_json
 from cen_model.models import build
@@ -63,10 +64,8 @@ def load(path_or_name: str | Path) -> MultimodalNetwork:
     if not isinstance(config, TranslationConfig):
         config = replace(config, encoder_weights=None)
     model = build(config)
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - a handle, not a dict
     try:
-        model.load_state_dict(tensors)
+        model.load_state_dict(_tensors(path))
     except RuntimeError as error:
         raise ValueError(f"{path}: the weights do not fit the configuration inside the file: {error}") from error
     return model.eval()
@@ -85,6 +84,22 @@ def read_metadata(path: str | Path) -> dict[str, str]:
             "`cen import IN OUT`"
         )
     return metadata
+
+
+def set_temperature(path: Path, temperature: float) -> None:
+    """Write a temperature into a segmentation checkpoint, atomically; its tensors and other metadata stay.
+
+    Raises:
+        ValueError: the file is not one of our checkpoints.
+    """
+    metadata = read_metadata(path)
+    config = replace(from_json(metadata[CONFIG_KEY]), temperature=temperature)
+    write_bytes_atomically(path, serialize(_tensors(path), {**metadata, CONFIG_KEY: json.dumps(config.to_dict())}))
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - a handle, not a dict
 
 
 def import_published(

@@ -14,6 +14,7 @@ from cen_model.utils.validation import look_up
 COMMANDS = {
     "train": ("train a network, or continue a run that was interrupted", "train"),
     "evaluate": ("measure a network, or its engine, on a dataset", "evaluate"),
+    "calibrate": ("let the confidence of a network be how often it is right", "calibrate"),
     "deploy": ("build the engine of a network ahead of time, and time it", "deploy"),
     "data": ("check, show, prepare or pack a dataset", "data"),
     "models": ("list the networks of the registry with what each of them costs", "models"),

@@ -41,7 +41,7 @@ EXAMPLE = "example: cen evaluate my.safetensors --dataset nyudv2 --root FOLDER -
 
 # What training alone makes use of; the size is the inference's.
 _AUGMENTATION = {"crop", "scale", "jitter", "mirror", "cutout", "modality_dropout"}
-_SKIPPED = {*_AUGMENTATION, "include_validation", "on_device", "size"}
+SKIPPED = {*_AUGMENTATION, "include_validation", "on_device", "size"}
 
 
 def run(options: Options, arguments: Sequence[str], ranks: Ranks, console: Console) -> None:
@@ -84,7 +84,7 @@ def parse(arguments: Sequence[str]) -> Options:
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = ArgumentParser(prog="cen evaluate", description=DESCRIPTION, epilog=EXAMPLE)
     parser.add_argument("weights", type=str, help="a checkpoint file or the name of shipped weights")
-    parser.add_class_arguments(DataConfig, skip=_SKIPPED)
+    parser.add_class_arguments(DataConfig, skip=SKIPPED)
     parser.add_argument("--split", type=Split, default="test", help="of the dataset")
     parser.add_class_arguments(InferenceConfig)
     parser.add_argument("--drop", type=tuple[str, ...], default=(), help="modalities that are missing, such as depth")
@@ -109,7 +109,7 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument("--output", type=Path | None, default=None, help="folder of results.json and of the report")
     values = vars(parser.instantiate(parser.parse_args(as_parsed(arguments, parser))))
     inference = InferenceConfig(**_of(InferenceConfig, values))
-    data = DataConfig(**{key: value for key, value in _of(DataConfig, values).items() if key not in _SKIPPED})
+    data = DataConfig(**{key: value for key, value in _of(DataConfig, values).items() if key not in SKIPPED})
     translation = TranslationOptions(**_of(TranslationOptions, values))
     others = _of(Options, values)
     return expand_home(Options(data=data, inference=inference, translation=translation, **others))
