@@ -79,7 +79,10 @@ setup(
     maintainer="cen_ros developers",
     maintainer_email="cen_ros@users.noreply.github.com",
     packages=find_packages(include=["cen_ros", "cen_ros.*", "cen_model", "cen_model.*"]),
-    package_data={"cen_ros": ["py.typed"], "cen_model": ["py.typed", "weights/*.safetensors", "weights/*.npz"]},
+    package_data={
+        "cen_ros": ["py.typed"],
+        "cen_model": ["py.typed", "weights/*.safetensors", "weights/*.md", "weights/*.npz"],
+    },
     data_files=data_files(),
     python_requires=">=3.10",
     install_requires=["torch>=2.8", "torchvision>=0.23", "timm>=1.0", "numpy", "safetensors", "pyyaml", "filelock"],

@@ -189,6 +189,7 @@ def test_wheel_is_complete(source_copy, tmp_path):
     weights = source_copy / "cen_model" / "weights" / "probe.safetensors"
     weights.parent.mkdir(exist_ok=True)
     weights.write_bytes(b"")
+    weights.with_suffix(".md").write_text("")
     run("-m", "pip", "wheel", ".", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, cwd=source_copy)
     (wheel,) = tmp_path.glob("*.whl")
     with ZipFile(wheel) as archive:
@@ -199,7 +200,7 @@ def test_wheel_is_complete(source_copy, tmp_path):
     }
     assert {f"cen_ros/{name}" for name in shared_files()} <= data
     assert "ament_index/resource_index/packages/cen_ros" in data
-    assert modules | {"cen_model/weights/probe.safetensors"} <= names
+    assert modules | {"cen_model/weights/probe.safetensors", "cen_model/weights/probe.md"} <= names
     assert {name.partition("/")[0] for name in names if ".dist-info" not in name and ".data" not in name} == OURS
 
 

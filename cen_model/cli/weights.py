@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`cen weights [NAME]`: list the weights that come with the package, or describe a file.
 
-Both read the text that a checkpoint carries beside its tensors.
+Both read the text that a checkpoint carries beside its tensors. A file NAME.md beside it is its card: what its data and
+their terms are, how it was trained, what it is good and bad at.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from cen_model.data.data_config import DataConfig
 from cen_model.utils.files import find_weights, list_weights
 
 EXAMPLE = "example: cen weights synthetic13-cen"
-HEADER = ("name", "MB", "classes", "modalities", "measured, ensemble", "trained on")
+HEADER = ("name", "MB", "classes", "modalities", "measured, ensemble", "trained on", "card")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def description(path: Path) -> str:
-    """Return what the metadata of a checkpoint say: its training data, scores by output, configuration and classes."""
+    """Return what a checkpoint tells: its training data, scores by output, configuration, classes, and its card."""
     metadata = read_metadata(path)
     config, measured = from_json(metadata[CONFIG_KEY]), scores(metadata)
     measures = list(dict.fromkeys(measure for each in measured.values() for measure in each))
@@ -51,6 +52,8 @@ def description(path: Path) -> str:
     told = [where, _columns(table) if measured else "no scores", as_yaml(config).rstrip()]
     if config.task == "segmentation":
         told.append("classes: " + ", ".join(f"{number} {name}" for number, name in enumerate(config.classes)))
+    if (card := _card(path)).is_file():
+        told.append(card.read_text(encoding="utf-8").rstrip())
     return "\n\n".join(told)
 
 
@@ -67,8 +70,13 @@ def _row(name: str, path: Path) -> tuple[str, ...]:
     metadata = read_metadata(path)
     config = from_json(metadata[CONFIG_KEY])
     measured = ", ".join(f"{measure} {value:.3f}" for measure, value in scores(metadata).get("ensemble", {}).items())
+    card = "yes" if _card(path).is_file() else "-"
     classes = str(len(config.classes)) if config.task == "segmentation" else f"→ {config.target}"
-    return name, _megabytes(path), classes, ", ".join(config.modalities), measured or "-", _trained_on(metadata)
+    return name, _megabytes(path), classes, ", ".join(config.modalities), measured or "-", _trained_on(metadata), card
+
+
+def _card(path: Path) -> Path:
+    return path.with_suffix(".md")
 
 
 def _trained_on(metadata: Mapping[str, str]) -> str:

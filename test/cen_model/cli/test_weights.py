@@ -27,7 +27,22 @@ def test_shipped_weights_are_listed_with_their_own_figures(capsys):
         with safe_open(path, framework="pt") as file:
             stored = file.metadata()
         assert line.split()[:2] == [name, f"{path.stat().st_size / 1e6:.1f}"]
-        assert f"mean_iou {float(stored['mean_iou.ensemble']):.3f}" in line
+        assert f"mean_iou {float(stored['mean_iou.ensemble']):.3f}" in line and line.endswith("yes")
+
+
+@pytest.mark.parametrize(("name", "path"), list_weights().items())
+def test_shipped_weights_have_a_card_with_their_own_figures(name, path, capsys):
+    main([name])
+    said = capsys.readouterr().out
+    card = path.with_suffix(".md").read_text(encoding="utf-8")
+    assert said.endswith(card) and card.startswith(f"# {name}\n")
+    with safe_open(path, framework="pt") as file:
+        stored = file.metadata()
+    iou, means = json.loads(stored["class_iou"]), ("mean_iou", "pixel_accuracy")
+    rows = [{output: each[key] for output, each in iou.items()} for key in iou["ensemble"]]
+    rows += [{output: float(stored[f"{key}.{output}"]) for output in iou} for key in means]
+    for row in rows:
+        assert f"| {' | '.join(f'{100 * value:.1f}' for value in row.values())} |" in card
 
 
 def test_a_file_is_described_by_its_metadata(tmp_path, capsys):
