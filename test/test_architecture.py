@@ -28,7 +28,7 @@ ROS = {
 LAYERS = (
     ("cen_model.utils",),
     ("cen_model.classes", "cen_model.depth"),
-    ("cen_model.config", "cen_model.reporting", "cen_model.scenes"),
+    ("cen_model.config", "cen_model.label_groups", "cen_model.reporting", "cen_model.scenes"),
     ("cen_model.modalities",),
     ("cen_model.nn", "cen_model.published", "cen_model.registry"),
     ("cen_model.models", "cen_model.losses"),
@@ -207,7 +207,7 @@ def test_importing_only_defines_names(module):
     "module",
     [
         *("cen_model", "cen_model.classes", "cen_model.cli.cen", "cen_model.depth", "cen_model.scenes.scene_dataset"),
-        *("cen_ros.messages.images", "cen_ros.node"),
+        *("cen_model.label_groups", "cen_ros.messages.images", "cen_ros.node"),
     ],
 )
 def test_import_without_torch_and_timm(module):
