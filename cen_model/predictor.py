@@ -21,6 +21,7 @@ from cen_model.deploy.cache import EngineCache, EngineFolderError
 from cen_model.deploy.engine import Engine
 from cen_model.deploy.frame import Branch, Frame, FrameConfig, check
 from cen_model.deploy.sample import inputs_of
+from cen_model.label_groups import read_groups
 from cen_model.nn.network import MultimodalNetwork
 from cen_model.utils.devices import default_device
 
@@ -55,7 +56,7 @@ class Prediction:
     """What the network says of one frame.
 
     Attributes:
-        labels: uint8 (H, W) class ids at the size of the RGB image.
+        labels: uint8 (H, W) class ids at the size of the RGB image; 255 where groups leave a class void.
         confidence: uint8 (H, W) probability of the label, 255 being certain; None where it was not asked for.
     """
 
@@ -75,10 +76,13 @@ class Predictor:
             trained at, with the image's own proportions, or the image as it is where the network does not say.
         device: "cpu", "cuda", "cuda:1", …; None takes a GPU where there is one.
         deployment: how it is to run.
+        label_groups: a file of groups of classes, or the name of one that comes with the package, such as nyu13: labels
+            and their confidence are then those of groups; see config/groups/nyu13.yaml.
 
     Raises:
+        FileNotFoundError: there are no such groups; lists the names.
         ValueError: the network is not one for segmentation, takes more than rgb and depth, or has no such branch; or
-            the backend is unknown, not installed, or lacks the precision.
+            the backend is unknown, not installed, or lacks the precision; or the groups do not fit its classes.
     """
 
     def __init__(
@@ -87,11 +91,13 @@ class Predictor:
         size: tuple[int, int] | None = None,
         device: str | None = None,
         deployment: Deployment | None = None,
+        label_groups: str | Path | None = None,
     ) -> None:
         self.deployment = deployment or Deployment()
         check(model.config, self.deployment.branch)
         self.device = torch.device(device or default_device())
         self.size = size
+        self._groups = read_groups(label_groups, model.config.classes) if label_groups else None
         self._targets: list[Target] = []
         if self.deployment.backend != NONE:
             self._targets = targets(self.deployment.backend, self.device, self.deployment.precision)
@@ -106,14 +112,15 @@ class Predictor:
         size: tuple[int, int] | None = None,
         device: str | None = None,
         deployment: Deployment | None = None,
+        label_groups: str | Path | None = None,
     ) -> Predictor:
         """Read a checkpoint, or shipped weights by their name; see `cen_model.load` for what is raised."""
-        return cls(load(path_or_name), size, device, deployment)
+        return cls(load(path_or_name), size, device, deployment, label_groups)
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names; a label is an index into them."""
-        return self._model.config.classes
+        """Names of the classes, or of the groups that stand for them; a label is an index into them."""
+        return self._groups.names if self._groups else self._model.config.classes
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -169,8 +176,8 @@ class Predictor:
         self._engines[sensor] = Engine(frame, frame.example())
 
     def _frame(self, sensor: tuple[int, int]) -> Frame:
-        deployment = self.deployment
-        config = FrameConfig.of(self._model.config, sensor, self.size, deployment.branch, deployment.confidence)
+        deployment, groups = self.deployment, self._groups.ids if self._groups else ()
+        config = FrameConfig.of(self._model.config, sensor, self.size, deployment.branch, deployment.confidence, groups)
         return Frame(self._model, config)
 
     def _engine(self, frame: Frame) -> Callable[..., tuple[np.ndarray, ...]]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from cen_model.config import SegmentationConfig
 from cen_model.modalities import normalize
+from cen_model.nn.grouping import resized_groups, to_labels
 from cen_model.nn.network import MultimodalNetwork
 
 Branch = Literal["ensemble", "rgb", "depth"]
@@ -29,12 +30,15 @@ class FrameConfig:
         network: (height, width) that they are resized to for the network.
         branch: the output that is taken; with one modality's own, only its decoder runs.
         confidence: whether the probability of the label is computed too.
+        groups: the label that each class becomes, as `cen_model.label_groups.LabelGroups.ids` has them; probabilities
+            are then summed by label. Empty: each class is its own label.
     """
 
     sensor: tuple[int, int]
     network: tuple[int, int]
     branch: Branch = "ensemble"
     confidence: bool = False
+    groups: tuple[int, ...] = ()
 
     @classmethod
     def of(
@@ -44,11 +48,12 @@ class FrameConfig:
         size: tuple[int, int] | None = None,
         branch: Branch = "ensemble",
         confidence: bool = False,
+        groups: tuple[int, ...] = (),
     ) -> FrameConfig:
         """The network's size is `size`, else the height it was trained at with the image's proportions."""
         height, width = sensor
         trained = config.input_height or height
-        return cls(sensor, size or (trained, round(width * trained / height)), branch, confidence)
+        return cls(sensor, size or (trained, round(width * trained / height)), branch, confidence, groups)
 
 
 class Frame(nn.Module):
@@ -77,8 +82,11 @@ class Frame(nn.Module):
                 filled in, and resizing is nearest-neighbor so that holes do not bleed into surfaces.
 
         Returns:
-            Labels uint8 (H, W), and with `confidence` the label's probability, uint8 (H, W), 255 being certain.
+            Labels uint8 (H, W), and with `confidence` the label's probability, uint8 (H, W), 255 being certain. With
+            `groups`, a pixel that is likeliest of a class that becomes void has the label 255.
         """
+        if self.config.groups:
+            return self._grouped(self.logits(*inputs))
         logits = F.interpolate(self.logits(*inputs), size=self.config.sensor, mode="bilinear", align_corners=False)
         labels = logits.argmax(1)[0].to(torch.uint8)
         if not self.config.confidence:
@@ -97,6 +105,15 @@ class Frame(nn.Module):
             images[name] = normalize(name, image, self.model.config.normalization)
         logits, temperature = self.model(images)[self.config.branch], self.model.config.temperature
         return logits if temperature == 1 else logits / temperature
+
+    def _grouped(self, logits_1Khw: Tensor) -> tuple[Tensor, ...]:
+        """Return what `forward` does, of groups."""
+        groups = resized_groups(logits_1Khw, self.config.groups, self.config.sensor)
+        labels = to_labels(groups.argmax(1)[0], self.config.groups).to(torch.uint8)
+        if not self.config.confidence:
+            return (labels,)
+        probability = (groups.amax(1) / groups.sum(1))[0]
+        return labels, (255 * probability).round().to(torch.uint8)
 
     def example(self) -> tuple[Tensor, ...]:
         """Inputs of the right types and shapes, on the network's device."""

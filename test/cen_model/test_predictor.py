@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,9 @@ from cen_model import checkpoint
 from cen_model.config import SegmentationConfig, TranslationConfig
 from cen_model.models import build
 from cen_model.predictor import Deployment, Predictor
+
+RGB_MEAN, RGB_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+GROUPS = {"soft": ["bed", "sofa"], "hard": ["tv", "books", "chair", "wall"]}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +39,7 @@ def frame():
 def by_hand(model, rgb, meters, size):
     image = TF.to_dtype(torch.from_numpy(rgb).permute(2, 0, 1), torch.float32, scale=False)
     image = TF.resize(image, size, antialias=True)
-    image = TF.normalize(image / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    image = TF.normalize(image / 255, RGB_MEAN, RGB_STD)
     depth = TF.resize(torch.from_numpy(meters)[None], size, interpolation=TF.InterpolationMode.NEAREST)
     with torch.no_grad():
         logits = model({"rgb": image[None], "depth": depth[None]})["ensemble"][0]
@@ -75,6 +79,34 @@ def test_without_depth_the_rgb_stream_answers(model, frame):
     alone = Predictor(model, deployment=Deployment(branch="rgb")).predict(rgb, np.zeros_like(depth)).labels
     assert np.array_equal(Predictor(model).predict(rgb).labels, alone)
     assert not np.array_equal(Predictor(model).predict(rgb, depth).labels, alone)
+
+
+@pytest.mark.parametrize("rest", ["other", "void"])
+def test_labels_and_confidence_are_those_of_groups(model, frame, rest, tmp_path):
+    """Summed here over the classes of each group, pixel by pixel, of probabilities at the image's own size."""
+    path = tmp_path / "groups.yaml"
+    path.write_text(json.dumps({"groups": GROUPS, "rest": rest}), encoding="utf-8")  # which is YAML too
+    predictor = Predictor(model, deployment=Deployment(confidence=True), label_groups=path)
+    assert predictor.classes == (*GROUPS, "other")[: 3 if rest == "other" else 2]
+    rgb, depth = frame
+    seen = predictor.predict(rgb, depth)
+    inputs = {"rgb": TF.normalize(torch.from_numpy(rgb).permute(2, 0, 1) / 255, RGB_MEAN, RGB_STD)[None]}
+    inputs["depth"] = torch.from_numpy(depth.astype(np.float32) / 1000)[None, None]
+    with torch.no_grad():
+        logits = TF.resize(model(inputs)["ensemble"], list(depth.shape), antialias=False)[0].double()
+    probabilities = dict(zip(model.config.classes, logits.softmax(0).numpy(), strict=True))
+    sums = [sum(probabilities.pop(name) for name in names) for names in GROUPS.values()]
+    sums = np.stack([*sums, sum(probabilities.values())])
+    expected = np.array([0, 1, 2 if rest == "other" else 255])[sums.argmax(0)]
+    assert (seen.labels == expected).mean() > 0.999 and len(np.unique(expected)) > 1
+    assert np.abs(seen.confidence - 255 * sums.max(0)).max() < 1
+
+
+def test_groups_that_do_not_fit_the_network_are_refused(model):
+    with pytest.raises(FileNotFoundError, match=r"label groups 'none such': no such file, nor one of .*nyu13"):
+        Predictor(model, label_groups="none such")
+    with pytest.raises(ValueError, match=r"traversable.yaml: group 'traversable': the network tells none of floor"):
+        Predictor(build(replace(model.config, classes=("cat", "dog"))).eval(), label_groups="traversable")
 
 
 def test_read_only_and_strided_arrays_are_taken(model, frame):

@@ -18,6 +18,8 @@ from cen_model.models import build
 from cen_model.registry import DEPLOYED, REGISTRY
 
 SENSOR = (96, 128)
+GROUPS = (255, 0, 255, 0, 2, 2, 1)
+"""Labels that a network's seven classes become, each of which occurs in a frame of `cen-light18`."""
 
 
 def shorter(name, block, blocks):

@@ -28,7 +28,7 @@ from cen_model.deploy.sample import sample_frame, sample_images
 from cen_model.models import build
 from cen_model.predictor import Deployment, Predictor
 from cen_model.utils import devices
-from helpers.deployed import NETWORKS, SENSOR, frame, narrowed, network, tensors
+from helpers.deployed import GROUPS, NETWORKS, SENSOR, frame, narrowed, network, tensors
 
 CPU = torch.device("cpu")
 LIBRARIES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino",)}
@@ -94,6 +94,38 @@ def test_confidence_is_that_of_logits_by_the_temperature(backend, tmp_path):
     assert confidence.float().mean() > certain + 10
 
 
+@cache
+def exported_groups():
+    each = frame("cen-light18", confidence=True, groups=GROUPS)
+    return each, program(each, BACKENDS["onnx"].passes["cpu"], "fp32")[0]
+
+
+@pytest.mark.parametrize("backend", ["eager", "onnx", "openvino"])
+def test_labels_of_groups_are_the_networks_own(backend, tmp_path):
+    for library in LIBRARIES.get(backend, ()):
+        pytest.importorskip(library, reason=f"{library} is not installed: pip install 'cen_ros[{backend}]'")
+    each, exported_program = exported_groups()
+    assert set(each(*tensors(each))[0].unique().tolist()) == set(GROUPS)
+    BACKENDS[backend].build(exported_program, each.example(), tmp_path, "fp32")
+    check(each, BACKENDS[backend].load(tmp_path, CPU), "fp32")
+
+
+def test_groups_are_summed_in_float32():
+    exported_program, _ = program(exported_groups()[0], BACKENDS["eager"].passes["cpu"], "bf16")
+    values = {str(node.target): node.meta.get("val") for node in exported_program.graph.nodes}
+    kinds = {target: value.dtype for target, value in values.items() if isinstance(value, torch.Tensor)}
+    assert {kinds[name] for name in ("aten.exp.default", "aten.sum.dim_IntList")} == {torch.float32}
+    assert kinds["aten.conv2d.default"] == torch.bfloat16
+
+
+def test_other_groups_are_another_engine(small, tmp_path):
+    for groups in ((), GROUPS, (1, *GROUPS[1:])):
+        build_engine(
+            Frame(small, FrameConfig((64, 96), (64, 96), groups=groups)), *targets("eager", CPU), EngineCache(tmp_path)
+        )
+    assert len(EngineCache(tmp_path).entries()) == 3
+
+
 def check_compiled(each, precision, folder):
     one = BACKENDS["inductor"]
     if reason := one.unavailable(CPU):
@@ -116,6 +148,12 @@ def test_all_compiled_labels_are_the_networks_own(name, precision, tmp_path):
     if (name, precision) == ("cen-light-efficientnet", "bf16"):
         pytest.xfail("with random weights bfloat16 itself, uncompiled too, labels 6 % of the pixels otherwise")
     check_compiled(frame(name, confidence=True), precision, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_compiled_labels_of_groups_are_the_networks_own(precision, tmp_path):
+    check_compiled(exported_groups()[0], precision, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["cen-light18", "cen-pspnet101"])

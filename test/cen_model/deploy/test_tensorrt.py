@@ -21,7 +21,7 @@ from cen_model.deploy.graph import aten, export
 from cen_model.deploy.precision import DTYPES, cast
 from cen_model.deploy.simplify import simplify
 from cen_model.models import build
-from helpers.deployed import SENSOR, narrowed, tensors
+from helpers.deployed import GROUPS, SENSOR, narrowed, tensors
 from helpers.trt_nogpu import build_engine, convert, emulate, import_torch_tensorrt, lower
 
 PASSES = BACKENDS["tensorrt"].passes["cuda"]
@@ -53,6 +53,7 @@ KNOWN = {
     "holes": ("__and__.Tensor", "gt.Scalar", "isfinite.default", "where.ScalarOther"),
     "shapes": ("permute.default", "select.int", "unsqueeze.default"),
     "answers": ("amax.default", "argmax.default", "round.default"),
+    "groups": ("lt.Scalar",),
     "confidence": ("exp.default", "reciprocal.default", "sum.dim_IntList"),
     "types": ("_to_copy.default",),
 }
@@ -114,6 +115,38 @@ def test_operations_of_other_networks_are_known(name):
     graph_module, inputs = exported(OTHERS[name], (72, 96))
     simplify(graph_module, inputs, PASSES)
     assert operations(graph_module) <= OPERATIONS
+
+
+@pytest.fixture(scope="module")
+def grouped():
+    """The graph of a frame whose seven classes become three labels and void, its inputs, and its results."""
+    torch.manual_seed(0)
+    model = exchange_a_third(build(narrowed("cen-light18")), seed=0)
+    each = Frame(model, FrameConfig.of(model.config, SENSOR, confidence=True, groups=GROUPS))
+    inputs = tensors(each)
+    with torch.no_grad():
+        results = each(*inputs)
+    graph_module = export(each, inputs)
+    simplify(graph_module, inputs, PASSES)
+    return graph_module, inputs, results
+
+
+def test_operations_of_groups_are_known(grouped):
+    assert operations(grouped[0]) <= OPERATIONS
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_groups_convert_and_build(torch_tensorrt, grouped, precision):
+    graph_module, inputs, (labels, confidence) = grouped
+    if precision != "fp32":
+        graph_module = deepcopy(graph_module)
+        cast(graph_module, DTYPES[precision])
+        graph_module.recompile()
+    results, interpreter = converted(graph_module, inputs)
+    assert set(results[0].unique().tolist()) == set(GROUPS)
+    assert agreement(results[0], labels) >= 1 - MAX_DIFFERENCE[precision]
+    assert (results[1].int() - confidence.int()).abs().float().mean() < 1
+    build_engine(interpreter)
 
 
 @torch.no_grad()
