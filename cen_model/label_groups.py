@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
-from cen_model.classes import LABEL_SETS, VOID
+from cen_model.classes import LABEL_SETS, VOID, merging
 from cen_model.utils.files import find_configuration
 from cen_model.utils.validation import look_up, unknown
 
@@ -33,6 +34,23 @@ class LabelGroups:
 
     names: tuple[str, ...]
     ids: tuple[int, ...]
+
+    def relabeled(self, labels: np.ndarray, name: str = "the truth") -> np.ndarray:
+        """Return labels of groups, uint8 (...), for labels of classes, uint8 (...); void stays void.
+
+        Args:
+            name: what errors call the labels.
+
+        Raises:
+            ValueError: a label that is no class of the network.
+        """
+        beyond = labels[(labels >= len(self.ids)) & (labels != VOID)]
+        if beyond.size:
+            raise ValueError(
+                f"{name} has label {beyond.max()}, but the groups are of {len(self.ids)} classes (0 to "
+                f"{len(self.ids) - 1}, {VOID} = void)"
+            )
+        return merging(self.ids)[labels]
 
 
 def read_groups(path_or_name: str | Path, classes: Sequence[str]) -> LabelGroups:

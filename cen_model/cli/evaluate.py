@@ -40,8 +40,9 @@ DESCRIPTION = "Measure a network on a dataset; without a dataset, on held-out sy
 EXAMPLE = "example: cen evaluate my.safetensors --dataset nyudv2 --root FOLDER --output report"
 
 # What training alone makes use of; the size is the inference's.
-_AUGMENTATION = {"crop", "scale", "jitter", "mirror", "cutout", "modality_dropout"}
-SKIPPED = {*_AUGMENTATION, "include_validation", "on_device", "size"}
+_GEOMETRY = {"crop", "scale", "scale_depth", "rotation", "mirror"}
+_AUGMENTATION = {*_GEOMETRY, "jitter", "cutout", "depth_faults", "modality_dropout"}
+SKIPPED = {*_AUGMENTATION, "include_validation", "with_synthetic", "on_device", "size"}
 
 
 def run(options: Options, arguments: Sequence[str], ranks: Ranks, console: Console) -> None:
@@ -103,6 +104,9 @@ def parse(arguments: Sequence[str]) -> Options:
         help="measure an engine: inductor, openvino, tensorrt, …, or auto",
     )
     parser.add_argument("--precision", type=str, default=AUTO, help="of the engine: fp32, fp16, bf16")
+    parser.add_argument(
+        "--label_groups", type=str | None, default=None, help="score groups of classes: a file, or nyu13, obstacles, …"
+    )
     parser.add_class_arguments(TranslationOptions)
     parser.add_argument("--fid", type=bool, default=True, help="translation: whether FID and KID are measured")
     parser.add_argument("--inception", type=Path | None, default=None, help="translation: file of Inception's weights")

@@ -23,11 +23,13 @@ from cen_model.evaluation.dataset_scores import refuse_other_classes
 from cen_model.evaluation.engine_labeler import EngineLabeler
 from cen_model.evaluation.fidelity import inception
 from cen_model.evaluation.frame_subset import Chosen
+from cen_model.evaluation.grouped_truth import GroupedTruth
 from cen_model.evaluation.image_distances import SIZE, Generator
 from cen_model.evaluation.labeler import NetworkLabeler
 from cen_model.evaluation.options import Options
 from cen_model.evaluation.segmentation_evaluation import Segmented
 from cen_model.evaluation.translation_evaluation import Translated
+from cen_model.label_groups import LabelGroups, read_groups
 from cen_model.nn.network import MultimodalNetwork
 from cen_model.predictor import NONE, Deployment, Predictor
 from cen_model.utils import provenance
@@ -78,13 +80,14 @@ def evaluate(options: Options, command: str, ranks: Ranks, start: Callable[[int]
     model.to(device)
     _refuse_unknown_modalities(model, options.drop)
     _refuse_other_tasks(model, options)
-    dataset = _dataset(options, model)
+    groups = _groups(options, model)
+    dataset = _dataset(options, model, groups)
     watch = start(len(ranks.part(len(dataset))) * (2 if options.center_crop else 1))
     compared = {}
     if options.center_crop:
-        compared = _in_whole_frames(model, dataset, options, device, watch)
+        compared = _in_whole_frames(model, dataset, options, device, watch, groups)
         dataset = Altered(dataset, CenterCrop(options.center_crop))
-    task = _task(model, dataset, options, device)
+    task = _task(model, dataset, options, device, groups)
     sections = task.sections(watch) | compared
     shown = {}
     if options.output and ranks.rank == 0:
@@ -120,20 +123,38 @@ def evaluate(options: Options, command: str, ranks: Ranks, start: Callable[[int]
     return Evaluation(results, dataset, shown)
 
 
-def _dataset(options: Options, model: MultimodalNetwork) -> Dataset:
+def _groups(options: Options, model: MultimodalNetwork) -> LabelGroups | None:
+    if options.label_groups is None:
+        return None
+    if model.config.task == "translation":
+        raise ValueError("label_groups: the network makes images, and tells no classes")
+    return read_groups(options.label_groups, model.config.classes)
+
+
+def _dataset(options: Options, model: MultimodalNetwork, groups: LabelGroups | None) -> Dataset:
     names = _seen(model, options)
     if model.config.task == "translation":
         names = (*names, model.config.target)
     alone = Ranks.current().size == 1  # of several processes, each renders the scenes of its own share
     dataset = open_dataset(options.data, options.split, names, render=alone)
     if model.config.task == "segmentation":
-        refuse_other_classes(model.config.classes, dataset)
+        dataset = _comparable(dataset, model.config.classes, groups)
     if options.holes:
         dataset = Altered(dataset, Holes(options.holes))
     return dataset if options.frames is None else Chosen(dataset, range(min(options.frames, len(dataset))))
 
 
-def _task(model: MultimodalNetwork, dataset: Dataset, options: Options, device: torch.device) -> Task:
+def _comparable(dataset: Dataset, classes: tuple[str, ...], groups: LabelGroups | None) -> Dataset:
+    """Return a dataset whose truth is of what labels are of; one that is of the groups itself stays as it is."""
+    if groups and dataset.labels and dataset.labels.names == groups.names:
+        return dataset
+    refuse_other_classes(classes, dataset)
+    return GroupedTruth(dataset, groups) if groups else dataset
+
+
+def _task(
+    model: MultimodalNetwork, dataset: Dataset, options: Options, device: torch.device, groups: LabelGroups | None
+) -> Task:
     if model.config.task == "translation":
         if options.backend != NONE or not options.inference.is_plain:
             raise ValueError("a generator is run as it was trained, once and whole: no backend, mode multi or window")
@@ -142,20 +163,26 @@ def _task(model: MultimodalNetwork, dataset: Dataset, options: Options, device: 
         return Translated(Generator(model, dataset, data, options.translation, options.drop), dataset, network)
     shown = _seen(model, options)
     if options.backend == NONE:
-        return Segmented(NetworkLabeler(model, dataset, options.data, options.inference, options.drop), dataset, shown)
+        labeler = NetworkLabeler(model, dataset, options.data, options.inference, options.drop, groups)
+        return Segmented(labeler, dataset, shown)
     if not options.inference.is_plain:
         raise ValueError(f"backend {options.backend}: an engine sees each frame once and whole; mode single, no window")
     deployment = Deployment(options.backend, options.precision, confidence=True)
-    predictor = Predictor(model, options.inference.size, str(device), deployment)
-    return Segmented(EngineLabeler(predictor, dataset, options.drop), dataset, shown)
+    predictor = Predictor(model, options.inference.size, str(device), deployment, options.label_groups)
+    return Segmented(EngineLabeler(predictor, dataset, options.drop, groups), dataset, shown)
 
 
 def _in_whole_frames(
-    model: MultimodalNetwork, dataset: Dataset, options: Options, device: torch.device, watch: Callable[[int], None]
+    model: MultimodalNetwork,
+    dataset: Dataset,
+    options: Options,
+    device: torch.device,
+    watch: Callable[[int], None],
+    groups: LabelGroups | None,
 ) -> dict[str, Any]:
     """Measure the pixels of the center crop with the whole frame in view."""
     outside = Altered(dataset, CenterCrop(options.center_crop).outside)
-    sections = _task(model, outside, options, device).sections(watch)
+    sections = _task(model, outside, options, device, groups).sections(watch)
     return {"whole_frame": {key: sections[key] for key in ("scores", "confusion")}}
 
 
@@ -163,7 +190,7 @@ def _inference(options: Options, task: str) -> dict[str, Any]:
     """What had a say in how the network was run."""
     if task == "translation":
         return {"size": options.inference.size or SIZE, **asdict(options.translation)}
-    values = asdict(options.inference)
+    values = {**asdict(options.inference), "label_groups": options.label_groups}
     if options.inference.mode == "single":
         values |= {"scales": None, "flip": None}
     if options.inference.is_plain:

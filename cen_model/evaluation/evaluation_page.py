@@ -62,13 +62,14 @@ def save_html(
 
 def most_confused(confusion: np.ndarray, classes: Sequence[str]) -> list[dict[str, Any]]:
     """The pairs of classes that cost most pixels: truth, label, share of the truth's pixels, pixels."""
-    wrong = confusion * (1 - np.eye(len(confusion), dtype=confusion.dtype))
+    wrong = confusion * (1 - np.eye(*confusion.shape, dtype=confusion.dtype))
+    names = (*classes, "void")  # the last, of the labels of groups alone
     order = np.argsort(-wrong, axis=None, kind="stable")[:CONFUSED]
-    pairs = [divmod(int(place), len(confusion)) for place in order if wrong.flat[place]]
+    pairs = [divmod(int(place), confusion.shape[1]) for place in order if wrong.flat[place]]
     return [
         {
             "truth": classes[row],
-            "label": classes[column],
+            "label": names[column],
             "share": wrong[row, column] / confusion[row].sum(),
             "pixels": int(wrong[row, column]),
         }
@@ -85,7 +86,7 @@ def _segmentation(results: dict[str, Any], labels: LabelSet) -> dict[str, Any]:
         "colors": {name: color(np.array(rgb, np.uint8)) for name, rgb in zip(classes, labels.colors, strict=True)},
         "ranked": sorted(iou.items(), key=lambda item: -1.0 if item[1] is None else item[1], reverse=True),
         "unseen": [name for name, total in zip(classes, truth, strict=True) if not total and iou[name] is not None],
-        "heat_map": plots.heat_map(shares, classes, confusion.tolist()),
+        "heat_map": plots.heat_map([row[: len(classes)] for row in shares], classes, confusion.tolist()),
         "confused": most_confused(confusion, classes),
     }
 

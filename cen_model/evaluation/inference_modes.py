@@ -75,6 +75,11 @@ class InferenceConfig:
         """Whether one pass gives the answer, nothing being averaged."""
         return len(self.views()) == 1 and self.window is None
 
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether scores are averages of probabilities; if not, they are logits."""
+        return not self.is_plain and self.average == "probabilities"
+
 
 @torch.no_grad()
 def predict(

@@ -29,6 +29,8 @@ class Options:
     backend: str
     """What runs the network, as `cen_model.predictor.Deployment` has it."""
     precision: str
+    label_groups: str | None
+    """A file of groups of classes that labels and truth are told in, or the name of a shipped one."""
     translation: TranslationOptions
     fid: bool
     inception: Path | None

@@ -12,7 +12,9 @@ Shares and scores are in [0, 1], null where a thing is not defined:
                   by which logits are divided (null in translation)
     scores        by output. Segmentation: mean_iou, mean_accuracy, pixel_accuracy, iou by class. Translation: mae,
                   mse and rmse of images in [-1, 1], fid and kid (null where they were not asked for)
-    confusion     segmentation, by output: pixels, rows the truth, columns the labels, in the order of `classes`
+    classes       segmentation: the names, of groups where `inference` has label_groups
+    confusion     segmentation, by output: pixels, rows the truth, columns the labels, in the order of `classes`; a last
+                  column for labels that are void, where groups leave a class void
     calibration_error    segmentation: of the ensemble, in 15 bins of its confidence (ECE)
     whole_frame   with `center_crop` alone: scores and confusion of the same pixels with the whole frame in view
     frames        by frame: index, files; of the ensemble: iou and pixel_accuracy, or mae
@@ -36,7 +38,7 @@ RESULTS = "results.json"
 
 
 def segmentation(confusion: Mapping[str, np.ndarray], classes: Sequence[str]) -> dict[str, Any]:
-    """The sections `classes`, `scores` and `confusion` of confusion matrices int64 (K, K) by output."""
+    """The sections `classes`, `scores` and `confusion` of confusion matrices int64 (K, K), or (K, K + 1), by output."""
     return {
         "classes": list(classes),
         "scores": {name: of_scores(Scores.of(matrix), classes) for name, matrix in confusion.items()},

@@ -387,6 +387,68 @@ def test_an_engine_without_a_sensor(model, weights, opened, tmp_path, monkeypatc
         assert results_of(tmp_path)["confusion"] == {"ensemble": slow["ensemble"].tolist()}
 
 
+GROUPED = {"groups": {"thing": ["cat", "chair"], "floor": ["floor"]}}
+
+
+def slow_groups(network, rest):
+    """The ensemble's confusion by group, (K, K), or with a column for void, a pixel at a time."""
+    names = np.array(["void", "floor", "thing"] if rest == "void" else ["other", "floor", "thing"])
+    place = {"thing": 0, "floor": 1, "other": 2, "void": 2}
+    total = np.zeros((3, 3), np.int64)
+    for index in range(7):
+        frame = Frames()[index]
+        images = {"rgb": torch.from_numpy(frame["rgb"]).permute(2, 0, 1)[None].float()}
+        images["depth"] = torch.from_numpy(frame["depth"].astype(np.float32) / 1000)[None, None]
+        with torch.no_grad():
+            logits = network({name: normalize(name, image) for name, image in images.items()})["ensemble"]
+        shares = F.interpolate(logits, frame["label"].shape, mode="bilinear")[0].softmax(0).numpy()
+        for row, column in np.ndindex(frame["label"].shape):
+            wall, floor, chair, lamp, cat = shares[:, row, column]
+            said = names[np.argmax([wall + lamp, floor, chair + cat])]
+            truth = {0: names[0], 1: "floor", 2: "thing", 3: names[0], VOID: "void"}[frame["label"][row, column]]
+            if truth != "void":
+                total[place[truth], place[said]] += 1
+    return total[:2] if rest == "void" else total
+
+
+@pytest.mark.parametrize("options", [[], ["--backend", "eager"]])
+@pytest.mark.parametrize("rest", ["other", "void"])
+def test_groups_are_scored_against_the_truth_by_group(model, weights, opened, tmp_path, monkeypatch, rest, options):
+    monkeypatch.setattr("cen_model.predictor.build_engine", lambda frame, *_: Engine(frame, frame.example()))
+    path = tmp_path / "groups.yaml"
+    path.write_text(json.dumps({**GROUPED, "rest": rest}), encoding="utf-8")
+    main([weights, "--label_groups", str(path), "--output", str(tmp_path), *options])
+    results = results_of(tmp_path)
+    assert results["classes"] == ["thing", "floor", "other"][: 2 if rest == "void" else 3]
+    slow = slow_groups(model, rest)
+    assert np.abs(np.array(results["confusion"]["ensemble"]) - slow).sum() <= 4, "but for ties in the last bit"
+    assert (slow > 0).all()
+    ratio = np.diag(slow) / (slow.sum(1) + slow.sum(0)[: len(slow)] - np.diag(slow))
+    assert results["scores"]["ensemble"]["mean_iou"] == pytest.approx(ratio.mean(), abs=1e-3)
+    assert results["inference"]["label_groups"] == str(path)
+    assert (tmp_path / "report.html").is_file()
+
+
+def test_truth_of_the_groups_themselves_is_taken_as_it_is(model, weights, opened, tmp_path, monkeypatch):
+    """Such as NYUDv2's 13 classes, for a network that tells the 40."""
+    path = tmp_path / "groups.yaml"
+    path.write_text(json.dumps({**GROUPED, "rest": "other"}), encoding="utf-8")
+    main([weights, "--label_groups", str(path), "--output", str(tmp_path)])
+    expected = results_of(tmp_path)
+
+    class Grouped(Frames):
+        labels = LabelSet.of(("thing", "floor", "other"))
+
+        def __getitem__(self, index):
+            frame = super().__getitem__(index)
+            label = np.select([frame["label"] == k for k in (VOID, 1, 2)], [VOID, 1, 0], 2).astype(np.uint8)
+            return {**frame, "label": label}
+
+    monkeypatch.setattr(run_module, "open_dataset", lambda *_, **__: Grouped())
+    main([weights, "--label_groups", str(path), "--output", str(tmp_path)])
+    assert results_of(tmp_path)["confusion"] == expected["confusion"]
+
+
 def test_a_mistake_is_told_in_words(weights, opened, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nothing\.safetensors"):
         main([str(tmp_path / "nothing.safetensors")])

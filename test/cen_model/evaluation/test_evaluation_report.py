@@ -193,6 +193,15 @@ def test_confused_pairs_come_by_the_pixels_they_cost():
     ]
 
 
+def test_labels_that_groups_leave_void_are_confused_too_and_not_mapped(report, tmp_path):
+    confusion = np.column_stack([CONFUSION, [30, 0, 0]])
+    report |= results.segmentation({"ensemble": confusion}, CLASSES)
+    assert report["scores"]["ensemble"]["pixel_accuracy"] == 130 / 180
+    assert most_confused(confusion, CLASSES)[0] == {"truth": "wall", "label": "void", "share": 30 / 130, "pixels": 30}
+    _, parsed = page(report, tmp_path)
+    assert "wall → floor: 7.7 %, 10" in parsed.text
+
+
 def test_figures_that_do_not_exist_are_dashes(report, tmp_path):
     report |= results.segmentation({"ensemble": np.zeros((3, 3), int)}, CLASSES)
     report["frames"], report["network"]["exchanged"] = (
