@@ -67,11 +67,11 @@ def read_groups(path_or_name: str | Path, classes: Sequence[str]) -> LabelGroups
     try:
         described = yaml.load(path.read_text(encoding="utf-8-sig"), _Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: not YAML that can be read: {error}") from error
+        raise ValueError(f"label_groups {path}: not YAML that can be read: {error}") from error
     try:
         return _fit(*_checked(described), classes)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"label_groups {path}: {error}") from error
 
 
 def find_groups(path_or_name: str | Path) -> Path:
@@ -84,7 +84,7 @@ def find_groups(path_or_name: str | Path) -> Path:
     except FileNotFoundError:
         folder = find_configuration(f"{FOLDER}/nyu13.yaml").parent
         shipped = [each.stem for each in sorted(folder.glob("*.yaml"))]
-        raise FileNotFoundError(f"label groups {str(path_or_name)!r}: no such file, nor one of {shipped}") from None
+        raise FileNotFoundError(f"label_groups {str(path_or_name)!r}: no such file, nor one of {shipped}") from None
 
 
 class _Loader(yaml.SafeLoader):

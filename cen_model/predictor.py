@@ -97,7 +97,7 @@ class Predictor:
         check(model.config, self.deployment.branch)
         self.device = torch.device(device or default_device())
         self.size = size
-        self._groups = read_groups(label_groups, model.config.classes) if label_groups else None
+        self.groups = read_groups(label_groups, model.config.classes) if label_groups else None
         self._targets: list[Target] = []
         if self.deployment.backend != NONE:
             self._targets = targets(self.deployment.backend, self.device, self.deployment.precision)
@@ -120,7 +120,7 @@ class Predictor:
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, or of the groups that stand for them; a label is an index into them."""
-        return self._groups.names if self._groups else self._model.config.classes
+        return self.groups.names if self.groups else self._model.config.classes
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -176,7 +176,7 @@ class Predictor:
         self._engines[sensor] = Engine(frame, frame.example())
 
     def _frame(self, sensor: tuple[int, int]) -> Frame:
-        deployment, groups = self.deployment, self._groups.ids if self._groups else ()
+        deployment, groups = self.deployment, self.groups.ids if self.groups else ()
         config = FrameConfig.of(self._model.config, sensor, self.size, deployment.branch, deployment.confidence, groups)
         return Frame(self._model, config)
 

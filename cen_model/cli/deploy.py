@@ -36,7 +36,7 @@ _FRAMES = 20
 def deploy(args: argparse.Namespace) -> None:
     """Build an engine for each size, and unless told otherwise show what rewriting saved and how fast it is."""
     deployment = Deployment(args.backend, args.precision, args.branch, args.confidence, args.output)
-    predictor = Predictor.load(args.checkpoint, args.input_size, args.device, deployment)
+    predictor = Predictor.load(args.checkpoint, args.input_size, args.device, deployment, args.label_groups)
     for size in args.size:
         predictor.prepare(size)
         print(f"{size[0]}×{size[1]}: {predictor.target}")
@@ -47,7 +47,8 @@ def deploy(args: argparse.Namespace) -> None:
 
 def _show(args: argparse.Namespace, predictor: Predictor, size: tuple[int, int]) -> None:
     model = checkpoint.load(args.checkpoint)
-    frame = Frame(model, FrameConfig.of(model.config, size, args.input_size, args.branch, args.confidence))
+    groups = predictor.groups.ids if predictor.groups else ()
+    frame = Frame(model, FrameConfig.of(model.config, size, args.input_size, args.branch, args.confidence, groups))
     graph_module = export(frame, frame.example())
     before = layer_flops(graph_module)
     passes = BACKENDS[predictor.target.backend].passes[predictor.device.type]
@@ -113,6 +114,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--branch", default="ensemble", help="ensemble, or rgb or depth to run that decoder alone")
     parser.add_argument("--confidence", action="store_true", help="with the probability of each label")
+    parser.add_argument(
+        "--label-groups", metavar="FILE", help="label groups of classes: a file, or nyu13, obstacles, …"
+    )
     parser.add_argument("--build-only", action="store_true", help="do not measure: for a robot's set-up")
     _add_output(parser)
     return parser

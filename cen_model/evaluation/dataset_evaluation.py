@@ -169,7 +169,7 @@ def _task(
         raise ValueError(f"backend {options.backend}: an engine sees each frame once and whole; mode single, no window")
     deployment = Deployment(options.backend, options.precision, confidence=True)
     predictor = Predictor(model, options.inference.size, str(device), deployment, options.label_groups)
-    return Segmented(EngineLabeler(predictor, dataset, options.drop, groups), dataset, shown)
+    return Segmented(EngineLabeler(predictor, dataset, options.drop), dataset, shown)
 
 
 def _in_whole_frames(

@@ -16,7 +16,6 @@ from cen_model.evaluation.confusion import matrix_shape
 from cen_model.evaluation.labeler import Watch
 from cen_model.evaluation.metrics import confusion_matrix
 from cen_model.evaluation.missing_modality import neutral
-from cen_model.label_groups import LabelGroups
 from cen_model.predictor import Prediction, Predictor
 from cen_model.utils.ranks import Ranks
 
@@ -27,14 +26,10 @@ class EngineLabeler:
     Args:
         predictor: that gives confidence.
         drop: modalities that are missing from every frame.
-        groups: that the predictor has been given.
     """
 
-    def __init__(
-        self, predictor: Predictor, dataset: Dataset, drop: tuple[str, ...] = (), groups: LabelGroups | None = None
-    ) -> None:
+    def __init__(self, predictor: Predictor, dataset: Dataset, drop: tuple[str, ...] = ()) -> None:
         self._predictor, self._dataset, self._drop = predictor, dataset, drop
-        self._shape = matrix_shape(predictor.classes, groups)
 
     @property
     def runs_on(self) -> str:
@@ -43,8 +38,8 @@ class EngineLabeler:
 
     def confusions(self, watch: Watch | None = None) -> dict[str, np.ndarray]:
         """Of this process's share of the frames: "ensemble", int64, as `matrix_shape` has it."""
-        classes, columns = self._shape
-        total = np.zeros(self._shape, np.int64)
+        classes, columns = matrix_shape(self._predictor.classes, self._predictor.groups)
+        total = np.zeros((classes, columns), np.int64)
         for index in Ranks.current().part(len(self._dataset)):
             frame = self._dataset[index]
             truth, answer = frame["label"], self._answer(frame)

@@ -71,7 +71,7 @@ def test_shipped_groups_are_found_by_name_and_explain_their_format(tmp_path, mon
     for name in SHIPPED:
         text = find_groups(name).read_text(encoding="utf-8")
         assert all(re.search(rf"^#   {key} +\w", text, re.MULTILINE) for key in ("groups", "rest", "label_sets"))
-    with pytest.raises(FileNotFoundError, match=re.escape(f"label groups 'nyu14': no such file, nor one of {SHIPPED}")):
+    with pytest.raises(FileNotFoundError, match=re.escape(f"label_groups 'nyu14': no such file, nor one of {SHIPPED}")):
         find_groups("nyu14")
 
 
@@ -103,5 +103,5 @@ def test_shipped_groups_are_found_by_name_and_explain_their_format(tmp_path, mon
 )
 def test_wrong_files_are_named_with_the_place_and_the_way_out(write, text, message):
     path = write(text)
-    with pytest.raises(ValueError, match=f"(?s)^{re.escape(str(path))}: .*{message}"):
+    with pytest.raises(ValueError, match=f"(?s)^label_groups {re.escape(str(path))}: .*{message}"):
         read_groups(path, CLASSES)

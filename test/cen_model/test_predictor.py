@@ -103,7 +103,7 @@ def test_labels_and_confidence_are_those_of_groups(model, frame, rest, tmp_path)
 
 
 def test_groups_that_do_not_fit_the_network_are_refused(model):
-    with pytest.raises(FileNotFoundError, match=r"label groups 'none such': no such file, nor one of .*nyu13"):
+    with pytest.raises(FileNotFoundError, match=r"label_groups 'none such': no such file, nor one of .*nyu13"):
         Predictor(model, label_groups="none such")
     with pytest.raises(ValueError, match=r"traversable.yaml: group 'traversable': the network tells none of floor"):
         Predictor(build(replace(model.config, classes=("cat", "dog"))).eval(), label_groups="traversable")
