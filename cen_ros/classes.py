@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The class names and colors of a network, for those who read its labels.
+"""The class names and colors of a network, or of groups of its classes, for those who read its labels.
 
-python -m cen_ros.classes WEIGHTS --json FILE.json --kimera FILE.csv
+python -m cen_ros.classes WEIGHTS [--label-groups nyu13] --json FILE.json --kimera FILE.csv
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from cen_model.classes import VOID, palette
 from cen_model.config import from_json
+from cen_model.label_groups import read_groups
 from cen_model.utils.files import find_weights, write_text_atomically
 from cen_model.utils.validation import look_up
 
@@ -95,11 +96,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Print the class map, or write the files that are asked for."""
     parser = argparse.ArgumentParser(prog="python -m cen_ros.classes", description="Class names and colors of weights.")
     parser.add_argument("weights", help="a .safetensors file, or the name of shipped weights")
+    parser.add_argument(
+        *("--label-groups", "--label_groups"), metavar="FILE", help="the node's label_groups: a file, or nyu13, …"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write ids, names and colors as JSON")
     parser.add_argument("--kimera", type=Path, metavar="FILE", help="write Kimera-Semantics' CSV")
     arguments = parser.parse_args(argv)
     try:
         classes = read_classes(arguments.weights)
+        if arguments.label_groups:
+            classes = read_groups(arguments.label_groups, classes).names
         texts = {arguments.json: class_map(classes) + "\n", arguments.kimera: kimera_csv(classes)}
         for path in texts.keys() - {None}:
             write_text_atomically(path, texts[path])
@@ -110,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.kimera and len(classes) + 1 > KIMERA_LABELS:
         print(
             f"Kimera-Semantics is compiled for {KIMERA_LABELS} labels; these are {len(classes) + 1}: raise its "
-            "kTotalNumberOfLabels",
+            "kTotalNumberOfLabels, or group them (--label-groups nyu13)",
             file=sys.stderr,
         )
 

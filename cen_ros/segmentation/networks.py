@@ -30,7 +30,7 @@ class Networks:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names; a label is an index into them."""
+        """Names of the classes, or of the groups that stand for them; a label is an index into them."""
         return self._paired[False].classes
 
     @property
@@ -87,7 +87,9 @@ def _predictors(settings: Settings, model: MultimodalNetwork, branch: str) -> di
     # Not on demand: a build takes minutes, in which no label would come and the node could not be stopped.
     plain = Deployment(settings.backend, settings.precision, branch, False, settings.engine_cache, on_demand=False)
     return {
-        confidence: Predictor(model, settings.size, settings.device, replace(plain, confidence=confidence))
+        confidence: Predictor(
+            model, settings.size, settings.device, replace(plain, confidence=confidence), settings.label_groups
+        )
         for confidence in ((False, True) if settings.confidence else (False,))
     }
 

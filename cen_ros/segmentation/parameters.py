@@ -50,6 +50,12 @@ PARAMETERS = {
         "synthetic13-cen",
         f"Path of a checkpoint (.safetensors), or the name of weights that come with the package. {CONFIGURED}",
     ),
+    "label_groups": Parameter(
+        "",
+        "File of groups of classes, or the name of one that comes with the package (nyu13, obstacles, traversable). "
+        "The probabilities of a group's classes are summed, and all that is published is of groups: ids, names, "
+        f"colors, confidence, mask. Empty leaves the classes of the weights. {CONFIGURED}",
+    ),
     "device": Parameter(
         "",
         "Where the network runs, in PyTorch's words: cpu, cuda, cuda:1; empty takes a GPU where there is one. "
@@ -134,7 +140,7 @@ PARAMETERS = {
         "camera", f"Color of the points: camera, or label for their class's, as Kimera wants it. {CONFIGURED}"
     ),
     "mask_classes": Parameter(
-        [""], f'Names of the classes that are white (255) on the topic mask; [""] for none. {AT_ONCE}'
+        [""], f'Names of the classes, or groups, that are white (255) on the topic mask; [""] for none. {AT_ONCE}'
     ),
     "overlay_alpha": Parameter(
         0.5, f"Share of the class colors in the overlay, the rest is the camera's image. {AT_ONCE}", most=1.0

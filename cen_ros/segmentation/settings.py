@@ -33,6 +33,7 @@ class Settings:
     """Parameter values in the form that they are used in, for as long as the node is configured.
 
     Attributes:
+        label_groups: a file or a name; empty leaves the classes of the weights.
         device: None chooses by itself.
         size: (height, width) that the network works at; None leaves it to the weights.
         image_size: (height, width) of the camera's images, which the node makes itself ready for.
@@ -42,6 +43,7 @@ class Settings:
     """
 
     weights: str
+    label_groups: str
     device: str | None
     size: tuple[int, int] | None
     image_size: tuple[int, int]

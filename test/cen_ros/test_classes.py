@@ -147,5 +147,11 @@ def test_command_prints_the_map_warns_of_kimeras_limit_and_ends_with_the_reason(
     monkeypatch.setattr("cen_ros.classes.read_classes", lambda weights: NYU40)
     main(["forty", "--kimera", str(tmp_path / "a.csv")])
     assert "these are 41: raise its kTotalNumberOfLabels" in capsys.readouterr().err
+    main(["forty", "--label-groups", "nyu13", "--kimera", str(tmp_path / "b.csv")])
+    assert capsys.readouterr().err == "" and (tmp_path / "b.csv").read_text() == kimera_csv(NYU13)
+    main(["forty", "--label_groups", "traversable"])
+    assert capsys.readouterr().out == class_map(("traversable", "other")) + "\n"
+    with pytest.raises(SystemExit, match=r"^classes: label_groups 'nothing': no such file"):
+        main(["forty", "--label-groups", "nothing"])
     with pytest.raises(SystemExit, match=r"^classes: .*directory"):
         main(["forty", "--kimera", str(tmp_path)])

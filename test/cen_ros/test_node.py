@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from queue import Empty
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from cen_model import checkpoint
 from cen_model.config import SegmentationConfig
 from cen_model.models import build
 from cen_model.predictor import Predictor
+from helpers.balanced_groups import GROUPS, write_groups
 from helpers.paths import CONFIG
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cen_ros[ros]'")
@@ -26,7 +30,9 @@ from rcl_interfaces.msg import ParameterType, ParameterValue
 from rcl_interfaces.srv import DescribeParameters, GetParameters
 from rclpy.parameter import parameter_value_to_python
 from sensor_msgs.msg import Image
+from std_msgs.msg import String
 
+from cen_ros.segmentation.outputs import LATCHED
 from helpers.ros_graph import ENVIRONMENT, SECONDS
 from helpers.segmentation_process import Segmentation, frame, image
 
@@ -150,6 +156,31 @@ def test_malformed_messages_are_reported_and_survived(start, weights):
     line = node.wait_for_line("frames labeled")
     dropped = sum(int(count) for count in re.findall(r"(\d+) dropped: (?:not usable|a newer one came)", line))
     assert dropped == 1 + len(bad)
+
+
+def test_all_that_is_published_is_of_groups(start, weights, graph, tmp_path):
+    node = start(weights=weights, device="cpu", label_groups="obstacle", mask_classes="[odd]")
+    assert "not configured: label_groups 'obstacle': no such file, nor one of" in node.wait_for_line("ERROR")
+    groups = str(write_groups(tmp_path))
+    node.set("label_groups", ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=groups))
+    assert node.change_state(Transition.TRANSITION_CONFIGURE)
+    assert node.change_state(Transition.TRANSITION_ACTIVATE)
+    labels, prefix = node.labels(), f"{node.namespace}/cen_segmentation"
+    class_map = json.loads(graph.listen(String, f"{prefix}/class_map", LATCHED).get(timeout=SECONDS).data)
+    assert [each["name"] for each in class_map["classes"]] == list(GROUPS)
+
+    expected = Predictor.load(weights, device="cpu", label_groups=groups).predict(*frame(1)).labels
+    assert set(np.unique(expected)) == {0, 1, 255}
+    masks = graph.listen(Image, f"{prefix}/mask")
+    for attempt in range(SECONDS):  # until the listener to the mask is known
+        header = node.send(seed=1, milliseconds=1000 * attempt).header
+        label = labels.get(timeout=SECONDS)
+        assert label.header == header
+        np.testing.assert_array_equal(np.reshape(label.data, expected.shape), expected)
+        with suppress(Empty):
+            mask = masks.get(timeout=1)
+            break
+    np.testing.assert_array_equal(np.reshape(mask.data, expected.shape), np.where(expected == 1, 255, 0))
 
 
 def test_lifecycle_through_its_services(start, weights):

@@ -17,10 +17,12 @@ from helpers.paths import CONFIG
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cen_ros[ros]'")
 import rclpy
 
-from cen_ros.classes import class_ids, read_classes
+from cen_model.classes import NYU13, NYU40
+from cen_model.label_groups import read_groups
+from cen_ros.classes import KIMERA_LABELS, class_ids, read_classes
 from cen_ros.segmentation import parameters, settings
 
-PRESETS = ("nav2", "hydra", "nvblox")
+PRESETS = ("nav2", "hydra", "nvblox", "kimera")
 NODE = "/cen_segmentation/"
 
 
@@ -81,16 +83,34 @@ WANTED = {
         "topics.overlay": "semantic_overlay/image_raw",
     },
     "nvblox": {"label_size": "rgb", "topics.mask": "/segmentation/mask"},
+    "kimera": {"points_color": "label", "topics.points": "/semantic_pointcloud"},
 }
 
 
 @pytest.mark.parametrize("values", PRESETS, indirect=True)
-def test_presets_are_what_their_consumers_want_and_run_with_the_shipped_weights(values):
+def test_presets_are_what_their_consumers_want_and_run_with_13_and_40_classes(values):
     name, declared = values
     assert WANTED[name].items() <= declared.items()
     names = settings.live(declared).mask_classes
     assert bool(names) == (name == "nvblox")
-    class_ids(names, read_classes(declared["weights"]))
+    for classes in (read_classes(declared["weights"]), NYU13, NYU40):
+        published = published_classes(declared, classes)
+        class_ids(names, published)
+        assert name != "kimera" or len(published) < KIMERA_LABELS, "one of them is its unknown label"
+
+
+def published_classes(values: dict[str, Any], classes: tuple[str, ...]) -> tuple[str, ...]:
+    """What labels are of, with these parameters and weights that tell `classes`."""
+    return read_groups(values["label_groups"], classes).names if values["label_groups"] else classes
+
+
+@pytest.mark.parametrize("classes", [NYU13, NYU40])
+def test_the_costmap_that_nav2_is_shown_knows_every_class(classes):
+    text = (CONFIG / "nav2.yaml").read_text(encoding="utf-8")
+    shown = yaml.safe_load("\n".join(line[1:] for line in text.splitlines() if re.match(r"#  +[\w ]+:( |$)", line)))
+    camera = shown["semantic_segmentation_layer"]["camera"]
+    named = [name for kind in camera["class_types"] for name in camera[kind]["classes"]]
+    assert sorted(named) == sorted(published_classes(given(CONFIG / "nav2.yaml"), classes))
 
 
 @pytest.mark.parametrize("name", PRESETS)

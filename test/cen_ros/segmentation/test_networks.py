@@ -19,6 +19,7 @@ from cen_model.predictor import Deployment, Predictor
 from cen_ros.segmentation.networks import load
 from cen_ros.segmentation.parameters import PARAMETERS
 from cen_ros.segmentation.settings import CHOICES, settings
+from helpers.balanced_groups import GROUPS, write_groups
 
 SMALL = SegmentationConfig(encoder="resnet18", encoder_width=0.25, decoder="light_refinenet", decoder_width=16)
 RGB = replace(SMALL, modalities=("rgb",), exchange=None)
@@ -56,6 +57,17 @@ def test_each_answer_is_that_of_its_network(folder):
     alone = predictor(folder, "rgb").predict(rgb, depth).labels
     assert (alone != expected.labels).any()
     np.testing.assert_array_equal(networks.predict(rgb, None, False).labels, alone)
+
+
+def test_groups_hold_with_and_without_depth(folder, tmp_path):
+    rgb, depth = sample_images(SIZE)
+    weights = {"weights": str(folder / "both.safetensors"), "rgb_weights": str(folder / "rgb.safetensors")}
+    groups = str(write_groups(tmp_path))
+    networks = load(configured(folder, **weights, depth_timeout=1.0, label_groups=groups))
+    assert networks.classes == tuple(GROUPS)
+    for name, given in (("both", depth), ("rgb", None)):
+        expected = Predictor.load(folder / f"{name}.safetensors", device="cpu", label_groups=groups)
+        np.testing.assert_array_equal(networks.predict(rgb, given, False).labels, expected.predict(rgb, depth).labels)
 
 
 def test_without_weights_for_rgb_its_branch_answers(folder):
