@@ -49,6 +49,16 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         help="topic of label images, or a folder of PNG files of class ids, 255 = unlabeled, named by stamp: "
         "seconds.nanoseconds or nanoseconds; none: ignore a topic that would be found",
     )
+    parser.add_argument(
+        *("--label-groups", "--label_groups"), metavar="FILE", help="label groups of classes: a file, or nyu13, …"
+    )
+    parser.add_argument(
+        "--truth-of",
+        default="classes",
+        choices=("classes", "groups"),
+        help="what truth numbers, with --label-groups: the weights' classes, which are then grouped as the labels are, "
+        "or the groups",
+    )
     parser.add_argument("--slop", type=float, default=0.05, metavar="S", help="largest difference of paired stamps")
     parser.add_argument("--stamp-offset", type=float, default=0.0, metavar="S", help="added to depth's stamps first")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="label one pair of N")
@@ -77,12 +87,14 @@ class Command:
         deployment = Deployment(args.backend, branch=args.branch, confidence=args.write_bag)
         self._args = args
         self._console = Console(highlight=False, markup=False, soft_wrap=True)
-        self._predictor = Predictor.load(args.weights, None, args.device or ranks.device(), deployment)
+        device = args.device or ranks.device()
+        self._predictor = Predictor.load(args.weights, None, device, deployment, args.label_groups)
         truth = args.truth
         if truth not in (None, NO_TRUTH) and Path(truth).is_dir():
             truth = TruthFolder(Path(truth))
         pairing = PairingConfig(round(args.slop * 1e9), round(args.stamp_offset * 1e9), args.every)
-        self._config = EvaluationConfig(pairing, args.rgb_topic, args.depth_topic, truth)
+        truth_groups = self._predictor.groups if args.truth_of == "classes" else None
+        self._config = EvaluationConfig(pairing, args.rgb_topic, args.depth_topic, truth, truth_groups)
 
     def evaluate(self, bag: Path, folder: Path) -> dict[str, Any]:
         """Evaluate one bag into `folder`. The report has `error` set where that was not possible."""
@@ -127,6 +139,7 @@ class Command:
             "command": self._args.command,
             "versions": versions(PACKAGES),
             "weights": str(self._args.weights),
+            "label_groups": self._args.label_groups,
             "classes": list(self._predictor.classes),
             "runs_on": str(target),
         }

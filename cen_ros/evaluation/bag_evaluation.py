@@ -10,6 +10,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from cen_model.label_groups import LabelGroups
 from cen_model.predictor import Prediction, Predictor
 from cen_ros.bags.reader import Bag, BagMessage
 from cen_ros.bags.topics import Streams, choose
@@ -33,12 +34,14 @@ class EvaluationConfig:
         pairing: how images are paired.
         rgb, depth: topics; None for the ones that are found.
         truth: a topic, or a folder, or "none"; None for a topic that is found, if there is one.
+        truth_groups: groups that truth is still to be put in, as the predictor's labels are.
     """
 
     pairing: PairingConfig
     rgb: str | None = None
     depth: str | None = None
     truth: str | TruthFolder | None = None
+    truth_groups: LabelGroups | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def evaluate(
             if isinstance(event, BagMessage):
                 copy.copy(event)
             elif isinstance(event, Truth):
-                tally.truth(event)
+                tally.truth(event.of(config.truth_groups) if config.truth_groups else event)
             else:
                 prediction = clock.predict(event)
                 tally.frame(event, prediction.labels)

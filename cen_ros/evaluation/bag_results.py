@@ -19,7 +19,7 @@ A report of a bag, shares and scores in [0, 1], null where a thing is not define
     series      by frame: stamp_ns, iou, plain and warped flicker
     timing      the only part that differs from run to run: seconds, preparation_s (engine and first image, not in
                 seconds), frames_per_s, inference_ms: median, p95, max; frame_ms: of every frame
-    run         command, versions, weights, classes, runs_on: engine and device
+    run         command, versions, weights, label_groups, classes (or groups), runs_on: engine and device
 
 The total of several has bags (path, report, frames, mean_iou, damage, error of each), and frames, scores, flicker,
 timing and run as above; its seconds are those of the first process, until the last one was done. Counts are integers

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cen_model.label_groups import LabelGroups
 from cen_ros.bags.reader import Bag, BagMessage
 from cen_ros.bags.topics import Streams
 from cen_ros.evaluation.pairing import Pairing
@@ -47,6 +48,13 @@ class Truth:
     stamp_ns: int
     labels: np.ndarray
     """uint8 (H, W), 255 = unlabeled"""
+
+    def __str__(self) -> str:
+        return f"the truth of stamp {self.stamp_ns / 1e9:.9f}"
+
+    def of(self, groups: LabelGroups) -> Truth:
+        """Return the truth by group. Raises ValueError where a label is no class that the groups are of."""
+        return replace(self, labels=groups.relabeled(self.labels, str(self)))
 
 
 @dataclass(frozen=True)

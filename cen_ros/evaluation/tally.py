@@ -67,8 +67,7 @@ class Tally:
             _keep(self._truths, truth.stamp_ns, truth)
 
     def _score(self, picture: Picture, truth: Truth) -> None:
-        name = f"the truth of stamp {truth.stamp_ns / 1e9:.9f}"
-        confusion = confusion_matrix(truth.labels, picture.label, self._classes, name)
+        confusion = confusion_matrix(truth.labels, picture.label, self._classes, str(truth))
         self.confusion += confusion
         self.scored += 1
         picture.truth = truth.labels

@@ -36,6 +36,7 @@ from cen_ros.evaluation.pairing import Pairing
 from cen_ros.evaluation.source import Frame, prefetched
 from cen_ros.evaluation.truth_folder import TruthFolder
 from cen_ros.messages.images import array_to_image
+from helpers.balanced_groups import GROUPS, write_groups
 from helpers.paths import REPOSITORY
 
 IMAGE, INFO, TF = "sensor_msgs/msg/Image", "sensor_msgs/msg/CameraInfo", "tf2_msgs/msg/TFMessage"
@@ -168,6 +169,30 @@ def as_ros1(path, bag):
             fields.header = ros1.types["std_msgs/msg/Header"](0, fields.header.stamp, fields.header.frame_id)
             writer.write(connections[each.topic], each.receive_ns, ros1.serialize_ros1(fields, each.type))
     return path
+
+
+def test_groups_are_scored_against_truth_of_classes_and_of_groups(tmp_path, weights):
+    """A label that is void is wrong wherever the truth is not void."""
+    groups = write_groups(tmp_path)
+    labels = Predictor.load(weights, device="cpu", label_groups=groups).predict(*pixels(0)).labels
+    place = {name: number for number, names in enumerate(GROUPS.values()) for name in names}
+    truth = np.array([*(place.get(name, 255) for name in NAMES), *[255] * 243], np.uint8)[true_labels(0)]
+    expected = np.zeros((2, 3), np.int64)
+    np.add.at(expected, (truth[truth < 255], np.minimum(labels, 2)[truth < 255]), 1)
+    assert expected.all()
+
+    def scored(name, truth, *options):
+        with BagWriter(tmp_path / name) as bag:
+            add_image(bag, RGB, pixels(0)[0], "rgb8", START)
+            add_image(bag, DEPTH, pixels(0)[1], "16UC1", START)
+            add_image(bag, TRUTH, truth, "mono8", START)
+        return run(tmp_path / name / "out", weights, tmp_path / name, "--label_groups", groups, *options)[1]
+
+    report = scored("classes", true_labels(0))
+    assert (report["scores"]["confusion"], report["run"]["label_groups"]) == (expected.tolist(), str(groups))
+    assert report["run"]["classes"] == list(report["scores"]["iou"]) == list(GROUPS)
+    assert scored("groups", truth, "--truth-of", "groups")["scores"] == report["scores"]
+    assert "has label 39, but the groups are of 13 classes (0 to 12" in scored("forty", true_labels(0, 40))["error"]
 
 
 def test_every_kind_of_bag_gives_the_same_report(tmp_path, weights):
