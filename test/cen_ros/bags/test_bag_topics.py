@@ -109,6 +109,104 @@ CAMERAS = {
         ("/rgb", "/depth"),
         ("/camera_info", "/semantic_segmentation"),
     ),
+    "RealSense whose name tells a side": (
+        "/camera_left/color/image_raw /camera_left/color/camera_info /camera_left/depth/image_rect_raw "
+        "/camera_left/aligned_depth_to_color/image_raw /camera_left/infra1/image_rect_raw",
+        ("/camera_left/color/image_raw", "/camera_left/aligned_depth_to_color/image_raw"),
+        ("/camera_left/color/camera_info", None),
+    ),
+    "a camera named depth": (
+        "/depth_camera/image_raw /depth_camera/camera_info /depth_camera/depth/image_raw /depth_camera/points",
+        ("/depth_camera/image_raw", "/depth_camera/depth/image_raw"),
+        ("/depth_camera/camera_info", None),
+    ),
+    "Nova Carter": (
+        "/front_stereo_camera/left/image_rect_color /front_stereo_camera/left/camera_info "
+        "/front_stereo_camera/left/depth /front_stereo_camera/right/image_rect_color "
+        "/front_stereo_camera/right/camera_info",
+        ("/front_stereo_camera/left/image_rect_color", "/front_stereo_camera/left/depth"),
+        ("/front_stereo_camera/left/camera_info", None),
+    ),
+    "TurtleBot 4": (
+        "/robot_7/oakd/rgb/preview/image_raw /robot_7/oakd/rgb/preview/camera_info /robot_7/oakd/rgb/image_raw "
+        "/robot_7/oakd/rgb/camera_info /robot_7/oakd/stereo/image_raw /robot_7/oakd/stereo/camera_info",
+        ("/robot_7/oakd/rgb/image_raw", "/robot_7/oakd/stereo/image_raw"),
+        ("/robot_7/oakd/rgb/camera_info", None),
+    ),
+    "TIAGo": (
+        "/head_front_camera/rgb/image_raw /head_front_camera/rgb/image_rect_color /head_front_camera/rgb/camera_info "
+        "/head_front_camera/depth/image_raw /head_front_camera/depth_registered/image_raw "
+        "/head_front_camera/depth_registered/camera_info",
+        ("/head_front_camera/rgb/image_rect_color", "/head_front_camera/depth_registered/image_raw"),
+        ("/head_front_camera/rgb/camera_info", None),
+    ),
+    "Fetch": (
+        "/head_camera/rgb/image_raw /head_camera/rgb/camera_info /head_camera/depth/image_raw "
+        "/head_camera/depth_downsample/image_raw /head_camera/depth_registered/image_raw /head_camera/ir/image_raw",
+        ("/head_camera/rgb/image_raw", "/head_camera/depth_registered/image_raw"),
+        ("/head_camera/rgb/camera_info", None),
+    ),
+    "HSR": (
+        "/hsrb/head_rgbd_sensor/rgb/image_rect_color /hsrb/head_rgbd_sensor/rgb/camera_info "
+        "/hsrb/head_rgbd_sensor/depth_registered/image_rect_raw /hsrb/head_rgbd_sensor/depth_registered/camera_info "
+        "/hsrb/head_l_stereo_camera/image_rect_color /hsrb/head_r_stereo_camera/image_rect_color "
+        "/hsrb/hand_camera/image_raw /hsrb/hand_camera/camera_info",
+        ("/hsrb/head_rgbd_sensor/rgb/image_rect_color", "/hsrb/head_rgbd_sensor/depth_registered/image_rect_raw"),
+        ("/hsrb/head_rgbd_sensor/rgb/camera_info", None),
+    ),
+    "Spot": (
+        "/camera/frontleft/image /camera/frontleft/camera_info /camera/right/image /depth/frontleft/image "
+        "/depth_registered/frontleft/image /depth_registered/frontleft/camera_info",
+        ("/camera/frontleft/image", "/depth_registered/frontleft/image"),
+        ("/camera/frontleft/camera_info", None),
+    ),
+    "Stretch": (
+        "/camera/color/image_raw /camera/color/camera_info /camera/aligned_depth_to_color/image_raw "
+        "/gripper_camera/image_raw /navigation_camera/image_raw /camera/depth/image_rect_raw",
+        ("/camera/color/image_raw", "/camera/aligned_depth_to_color/image_raw"),
+        ("/camera/color/camera_info", None),
+    ),
+    "a depth camera beside an arm's color camera": (
+        "/arm/color/image_raw /arm/color/camera_info /base/depth_camera/image_raw /base/depth_camera/camera_info "
+        "/base/depth_camera/depth/image_raw",
+        ("/base/depth_camera/image_raw", "/base/depth_camera/depth/image_raw"),
+        ("/base/depth_camera/camera_info", None),
+    ),
+    "ANYmal": (
+        "/depth_camera_front/depth/image_rect_raw /depth_camera_front/infra1/image_rect_raw "
+        "/depth_camera_front/color/image_raw /depth_camera_front/color/camera_info "
+        "/wide_angle_camera_front/image_color /wide_angle_camera_rear/image_color",
+        ("/depth_camera_front/color/image_raw", "/depth_camera_front/depth/image_rect_raw"),
+        ("/depth_camera_front/color/camera_info", None),
+    ),
+    "Kinect v2, with one size of color": (
+        "/kinect2/qhd/image_color_rect /kinect2/qhd/image_depth_rect /kinect2/qhd/camera_info "
+        "/kinect2/hd/image_depth_rect /kinect2/sd/image_depth_rect /kinect2/sd/image_ir_rect",
+        ("/kinect2/qhd/image_color_rect", "/kinect2/qhd/image_depth_rect"),
+        ("/kinect2/qhd/camera_info", None),
+    ),
+    "MYNT EYE": (
+        "/mynteye/left/image_color /mynteye/left/camera_info /mynteye/right/image_color /mynteye/depth/image_raw",
+        ("/mynteye/left/image_color", "/mynteye/depth/image_raw"),
+        ("/mynteye/left/camera_info", None),
+    ),
+    "uHumans2": (
+        "/tesse/left_cam/rgb/image_raw /tesse/left_cam/camera_info /tesse/right_cam/mono/image_raw "
+        "/tesse/left_cam/mono/image_raw /tesse/depth_cam/mono/image_raw /tesse/seg_cam/rgb/image_raw",
+        ("/tesse/left_cam/rgb/image_raw", "/tesse/depth_cam/mono/image_raw"),
+        (None, None),
+    ),
+    "CARLA, two views": (
+        "/carla/ego_vehicle/rgb_front/image /carla/ego_vehicle/rgb_front/camera_info /carla/ego_vehicle/rgb_left/image "
+        "/carla/ego_vehicle/depth_front/image /carla/ego_vehicle/dvs_front/events",
+        ("/carla/ego_vehicle/rgb_front/image", "/carla/ego_vehicle/depth_front/image"),
+        ("/carla/ego_vehicle/rgb_front/camera_info", None),
+    ),
+    "Webots": (
+        "/my_robot/camera/image_color /my_robot/camera/camera_info /my_robot/depth_sensor/image",
+        ("/my_robot/camera/image_color", "/my_robot/depth_sensor/image"),
+        ("/my_robot/camera/camera_info", None),
+    ),
     "two cameras": (
         "/camera0/color/image_raw /camera0/depth/image_raw /camera1/color/image_raw /camera1/depth/image_raw "
         "/camera0/color/camera_info /camera1/color/camera_info",
@@ -143,6 +241,30 @@ def test_of_equal_candidates_the_one_with_most_messages_is_taken_and_named():
     streams = choose(recording(names, **{"/camera1/depth/image_raw": 12}))
     assert (streams.rgb, streams.depth) == ("/camera1/color/image_raw", "/camera1/depth/image_raw")
     assert "/camera1/depth/image_raw (with 12 messages; as good were /camera0/depth/image_raw 10)" in streams.why
+
+
+@pytest.mark.parametrize("most", ["hd", "qhd", "sd"])
+def test_color_and_depth_are_of_one_size(most):
+    """The three sizes of a Kinect v2; the names alone would leave it to their lengths."""
+    names = " ".join(
+        f"/kinect2/{size}/image_{kind}_rect" for size in ("hd", "qhd", "sd") for kind in ("color", "depth")
+    )
+    counts = {f"/kinect2/{most}/image_color_rect": 11}
+    streams = choose(recording(names, **counts))
+    assert (streams.rgb, streams.depth) == (f"/kinect2/{most}/image_color_rect", f"/kinect2/{most}/image_depth_rect")
+    assert streams.why.count("as good were") == 2
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_depth_follows_the_color_that_is_given(side):
+    names = " ".join(f"/{eye}_camera/{kind}/image_raw" for eye in ("left", "right") for kind in ("color", "depth"))
+    assert choose(recording(names), rgb=f"/{side}_camera/color/image_raw").depth == f"/{side}_camera/depth/image_raw"
+
+
+def test_all_candidates_are_shown():
+    why = choose(recording(CAMERAS["TIAGo"][0])).why
+    assert "color /head_front_camera/rgb/image_rect_color (not taken: /head_front_camera/rgb/image_raw)" in why
+    assert "depth /head_front_camera/depth_registered/image_raw (not taken: /head_front_camera/depth/image_raw)" in why
 
 
 def test_empty_topics_are_not_chosen():
