@@ -14,6 +14,12 @@ import numpy as np
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_PIXELS = 64_000_000
+_NOT_READ = {
+    b"II*\0": "a TIFF",
+    b"MM\0*": "a TIFF",
+    b"\0\0\0\1": "a part of a video (H.264, H.265)",
+    b"\0\0\1": "a part of a video (H.264, H.265)",
+}
 """Larger images are refused: a few bytes can announce, and decode to, gigabytes."""
 _JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # start-of-frame markers
 _JPEG_END = b"\xff\xd9"
@@ -65,7 +71,8 @@ def _inspect(data: bytes) -> CodedImage:
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return _inspect_webp(data)
     start = data[:8].hex(" ") or "no data"
-    raise ValueError(f"expected a JPEG, PNG or WebP image, got {len(data)} bytes that start with {start}")
+    known = next((f", {name}, which is not read" for head, name in _NOT_READ.items() if data.startswith(head)), "")
+    raise ValueError(f"expected a JPEG, PNG or WebP image, got {len(data)} bytes that start with {start}{known}")
 
 
 def _inspect_png(data: bytes) -> CodedImage:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """CompressedImage messages to arrays, as image_transport's plugins `compressed` and `compressedDepth` write them.
 
-`format` names the encoding of the image before compression: "rgb8; jpeg compressed bgr8", "16UC1; compressedDepth png";
-many drivers write "jpeg" or "png" alone. Duck-typed, so that it needs no ROS. H height, W width.
+`format` names the encoding of the image before compression: "rgb8; jpeg compressed bgr8", "16UC1; compressedDepth png",
+"16UC1; compressedDepth rvl"; many drivers write "jpeg" or "png" alone. Duck-typed, so that it needs no ROS.
+H height, W width.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import numpy as np
 
 from cen_ros.messages.codecs import PNG_SIGNATURE, decode, inspect
 from cen_ros.messages.encodings import COLOR, DEPTH, to_labels, to_rgb
+from cen_ros.messages.rvl import decode_rvl
 
-DEPTH_HEADER = struct.Struct("<iff")  # in front of a compressedDepth PNG: kind, then a and b of inverse depth
+DEPTH_HEADER = struct.Struct("<iff")  # in front of compressedDepth's data: kind, then a and b of inverse depth
 _PNG_TOPICS = "publish it as PNG (image_transport's compressedDepth, or compressed with format: png)"
 
 
@@ -48,24 +50,23 @@ def compressed_color(msg: Any) -> np.ndarray:
 
 
 def compressed_depth(msg: Any) -> np.ndarray:
-    """uint16 mm or float32 m (H, W) of a depth PNG, with or without compressedDepth's header.
+    """uint16 mm or float32 m (H, W) of a depth PNG, with or without compressedDepth's header, or of its RVL.
 
     32FC1 was quantized as inverse depth; its 0 becomes NaN.
 
     Raises:
-        ValueError: it is not a PNG of one 16-bit value per pixel, or is torn, corrupt or too large.
+        ValueError: it is no RVL and not a PNG of one 16-bit value per pixel, or is torn, corrupt or too large.
     """
-    data = bytes(memoryview(msg.data))
-    if "rvl" in msg.format.lower():
-        raise ValueError(f"expected depth compressed as PNG, got {msg.format!r}: set compressedDepth.format to png")
-    headed = data.startswith(PNG_SIGNATURE, DEPTH_HEADER.size)
-    values = _gray_png(data[DEPTH_HEADER.size :] if headed else data, msg.format, "16-bit", (16,))
+    data, rvl = bytes(memoryview(msg.data)), "rvl" in msg.format.lower()
+    headed = rvl or data.startswith(PNG_SIGNATURE, DEPTH_HEADER.size)
+    body = data[DEPTH_HEADER.size :] if headed else data
+    values = decode_rvl(body) if rvl else _gray_png(body, msg.format, "16-bit", (16,))
     if _original(msg.format) != "32FC1":
         return values
     _, a, b = DEPTH_HEADER.unpack_from(data)
     if not headed or not (0 < a < np.inf and np.isfinite(b)):
         got = f"a={a}, b={b}" if headed else "none"
-        raise ValueError(f"expected compressedDepth's header, with a quantization, before a 32FC1 PNG, got {got}")
+        raise ValueError(f"expected compressedDepth's header, with a quantization, before 32FC1 depth, got {got}")
     with np.errstate(all="ignore"):  # a value equal to b is infinitely far
         return np.where(values == 0, np.float32(np.nan), np.float32(a) / (values - np.float32(b)))
 
