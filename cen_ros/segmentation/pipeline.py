@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic_ns
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
@@ -18,13 +19,15 @@ from cen_ros.errors import words
 from cen_ros.messages.images import nearest, sensor_arrays
 from cen_ros.segmentation.measures import UNHEARD, Measures
 from cen_ros.segmentation.networks import Networks
-from cen_ros.segmentation.outputs import COMPLAINT_SECONDS, LabeledFrame, Outputs
+from cen_ros.segmentation.outputs import COMPLAINT_SECONDS, LATCHED, LabeledFrame, Outputs
 from cen_ros.segmentation.settings import Live, Settings
 from cen_ros.segmentation.sync import StampSynchronizer, stamp_ns
 from cen_ros.segmentation.worker import Worker
 
 TOPICS = ("rgb/image", "depth/image")  # streams 0 and 1
 INFO_TOPIC = "rgb/camera_info"
+LOOK_NS = 10**9
+"""Between two looks for a publisher that keeps its camera_info."""
 DEPTH_AT_HAND = 1.0
 """Seconds since the last depth image in which a network that does without it waits for its pair, for the points."""
 
@@ -67,6 +70,7 @@ class Pipeline:
         self._node, self._networks, self._outputs, self._settings = node, networks, outputs, settings
         self.measures = Measures()
         self._info: CameraInfo | None = None
+        self._next_look_ns = 0
         self._synchronizer = StampSynchronizer(live.slop_ns)
         self._patience = settings.depth_timeout or (0.0 if networks.needs_depth else DEPTH_AT_HAND)
         self._depth_ns = monotonic_ns() if networks.needs_depth else float("-inf")  # when depth was last seen
@@ -124,11 +128,26 @@ class Pipeline:
             kind, topic = CompressedImage, f"{self._node.resolve_topic_name(topic)}/{transport}"
         self.subscriptions.append(self._node.create_subscription(kind, topic, callback, qos))
 
+    def _listen_to_latched_info(self) -> None:
+        """Hear a camera_info that was published before this node was there, if its publisher keeps it."""
+        # Asking at once would make every camera that keeps none warn of a subscription that it cannot serve.
+        now = monotonic_ns()
+        if now < self._next_look_ns:
+            return
+        self._next_look_ns = now + LOOK_NS
+        topic = self._node.resolve_topic_name(INFO_TOPIC)
+        offers = [info.qos_profile for info in self._node.get_publishers_info_by_topic(topic)]
+        if any(offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers):
+            self._next_look_ns = sys.maxsize
+            self.subscriptions.append(self._node.create_subscription(CameraInfo, topic, self._on_info, LATCHED))
+
     def _on_info(self, msg: CameraInfo) -> None:
         self._info = msg
 
     def _on_rgb(self, msg: Any) -> None:
         received = Received(msg)
+        if self.info_missing:
+            self._listen_to_latched_info()
         self._note(0, received)
         if self.depth_missing:
             self._synchronizer.clear()  # depth that comes back is not to lead to what was before

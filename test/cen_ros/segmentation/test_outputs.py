@@ -112,6 +112,19 @@ def test_points_without_camera_info_cost_the_points_alone(compose):
     assert clouds.empty(), "the first of them is one that had a camera_info"
 
 
+def test_a_camera_info_that_was_latched_before_the_node_listened_is_heard(compose, graph):
+    """As rectifiers and simulators send it: once, kept for those who come later."""
+    node = compose()
+    graph.run(node.node.trigger_deactivate)
+    kept = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    latched = graph.node.create_publisher(CameraInfo, f"{node.namespace}/rgb/camera_info", kept)
+    latched.publish(camera_info(INTRINSICS, (48, 64), Header()))
+    graph.run(node.node.trigger_activate)
+    infos, _ = node.listen("camera_info", CameraInfo), node.ready(node.listen("points", PointCloud2))
+    message = node.send(seed=1, milliseconds=0)
+    assert np.allclose(newest(infos, message.header).k, INTRINSICS.ravel())
+
+
 def test_the_network_runs_for_listeners_alone_and_reckons_confidence_for_those_who_want_it(compose):
     node = compose(confidence=True, diagnostics_period=0.1)
     for publisher in (node.rgb, node.depth):
