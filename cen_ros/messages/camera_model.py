@@ -18,7 +18,7 @@ def same_aspect(size: tuple[int, int], other: tuple[int, int]) -> bool:
 def intrinsics(info: Any, size: tuple[int, int]) -> np.ndarray:
     """The camera matrix of an image that shows what `info` describes, at another resolution or not.
 
-    Taken from P, the matrix of the rectified image, as image_geometry does; from K where a driver leaves P empty.
+    Taken from P, the matrix of the rectified image, as image_geometry does; from K where a driver has no usable P.
     Distortion is not looked at. Pixel centers have whole coordinates, as in ROS. Binning needs no care: it changes the
     size alone.
 
@@ -33,20 +33,49 @@ def intrinsics(info: Any, size: tuple[int, int]) -> np.ndarray:
         ValueError: the message has no size or no usable matrix, describes a part of the sensor, or an image of another
             aspect ratio.
     """
-    height, width = size
     if info.width <= 0 or info.height <= 0:
         raise ValueError(f"expected a camera_info with the image's size, got {info.width}x{info.height} pixels")
     _refuse_part(info)
     matrix = _matrix(info)
+    _refuse_other_aspect(info, size)
+    return _resized(matrix, info, size) * [[1, 0, 1], [0, 1, 1], [1, 1, 1]]
+
+
+def resized_fields(info: Any, size: tuple[int, int]) -> dict[str, Any]:
+    """Return the fields by which a CameraInfo differs that describes the same image at another resolution.
+
+    Args:
+        info: a CameraInfo message.
+        size: (height, width) of the image.
+
+    Raises:
+        ValueError: the message has no size, or one of another aspect ratio.
+    """
+    if (info.height, info.width) == size:
+        return {}
+    if info.width <= 0 or info.height <= 0:
+        raise ValueError(f"expected a camera_info with the image's size, got {info.width}x{info.height} pixels")
+    _refuse_part(info)
+    _refuse_other_aspect(info, size)
+    k, p = (_resized(_values(info, *shape).reshape(3, -1), info, size).ravel() for shape in (("k", 9), ("p", 12)))
+    return {"height": size[0], "width": size[1], "k": k, "p": p, "roi": type(info.roi)()}
+
+
+def _resized(matrix: np.ndarray, info: Any, size: tuple[int, int]) -> np.ndarray:
+    """Return K (3, 3) or P (3, 4) of the image that `info` describes, of a size (height, width) of it."""
+    scales = np.array([[size[1] / info.width], [size[0] / info.height], [1.0]])
+    resized = matrix * scales
+    if matrix[2, 2]:
+        resized[:, 2] = (matrix[:, 2] + 0.5) * scales[:, 0] - 0.5  # pixel centers are whole
+    return resized
+
+
+def _refuse_other_aspect(info: Any, size: tuple[int, int]) -> None:
     if min(size) <= 0 or not same_aspect(size, (info.height, info.width)):
         raise ValueError(
-            f"expected a camera_info of the aspect ratio of the {width}x{height} pixels of the image, "
+            f"expected a camera_info of the aspect ratio of the {size[1]}x{size[0]} pixels of the image, "
             f"got {info.width}x{info.height}"
         )
-    scale_x, scale_y = width / info.width, height / info.height
-    fx, fy = matrix[0, 0] * scale_x, matrix[1, 1] * scale_y
-    cx, cy = (matrix[0, 2] + 0.5) * scale_x - 0.5, (matrix[1, 2] + 0.5) * scale_y - 0.5
-    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
 
 
 def _refuse_part(info: Any) -> None:
@@ -60,11 +89,11 @@ def _refuse_part(info: Any) -> None:
 
 
 def _matrix(info: Any) -> np.ndarray:
-    """The left (3, 3) of P, or K where P is empty."""
+    """The left (3, 3) of P, or K where P is zeros or not finite: then nothing was rectified."""
     p, k = _values(info, "p", 12).reshape(3, 4)[:, :3], _values(info, "k", 9).reshape(3, 3)
-    matrix, name = (p, "p") if p.any() else (k, "k")
+    matrix, name = (p, "p") if p.any() and np.isfinite(p).all() else (k, "k")
     if not matrix.any():
-        raise ValueError("expected a calibrated camera_info, got zeros for k and p; calibrate the camera")
+        raise ValueError("expected a calibrated camera_info, got zeros for k and no p; calibrate the camera")
     if not np.isfinite(matrix).all() or min(matrix[0, 0], matrix[1, 1]) <= 0 or tuple(matrix[2]) != (0, 0, 1):
         rows = "fx 0 cx, 0 fy cy, 0 0 1"
         raise ValueError(f"expected {name} of camera_info to be {rows} with fx, fy > 0, got {matrix.tolist()}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
@@ -17,7 +16,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header, String
 
 from cen_ros.classes import class_ids, class_map, label_info
-from cen_ros.messages.camera_model import intrinsics
+from cen_ros.messages.camera_model import intrinsics, resized_fields
 from cen_ros.messages.cloud import CloudMaker
 from cen_ros.messages.images import array_to_image, nearest
 from cen_ros.messages.paint import Painter, mask, with_unlabeled
@@ -173,9 +172,17 @@ class Outputs:
 
     def _publish_geometry(self, wanted: frozenset[str], frame: LabeledFrame) -> None:
         if "camera_info" in wanted:
-            self._publishers["camera_info"].publish(_stamped(frame.info, frame.header))
+            self._publish_info(frame)
         if "points" in wanted and frame.depth is not None:
             self._publish_points(frame)
+
+    def _publish_info(self, frame: LabeledFrame) -> None:
+        try:
+            info = _of_frame(frame)
+        except ValueError as error:
+            self._warn(f"no camera_info: {error}")
+            return
+        self._publishers["camera_info"].publish(info)
 
     def _publish_points(self, frame: LabeledFrame) -> None:
         try:
@@ -188,7 +195,8 @@ class Outputs:
         self._publishers["points"].publish(cloud)
 
 
-def _stamped(info: CameraInfo, header: Header) -> Any:
-    """The camera's message with another header; its arrays are shared, not copied."""
-    fields = {name: getattr(info, name) for name in info.get_fields_and_field_types() if name != "header"}
-    return CameraInfo(header=header, **fields)
+def _of_frame(frame: LabeledFrame) -> CameraInfo:
+    """The camera's message with the frame's header and size; its arrays are shared where they are the same."""
+    info = frame.info
+    fields = {name: getattr(info, name) for name in info.get_fields_and_field_types()}
+    return CameraInfo(**{**fields, "header": frame.header, **resized_fields(info, frame.labels.shape)})

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cen_ros.messages.camera_model import intrinsics
+from cen_ros.messages.camera_model import intrinsics, resized_fields
 
 K = [500.0, 0.0, 319.5, 0.0, 510.0, 239.5, 0.0, 0.0, 1.0]
 P = [480.0, 0.0, 310.0, -12.0, 0.0, 490.0, 250.0, 0.0, 0.0, 0.0, 1.0, 0.0]
@@ -36,6 +36,30 @@ def test_a_real_message_gives_p_or_k():
     info.p = np.zeros(12)
     np.testing.assert_allclose(intrinsics(info, (480, 640)), np.reshape(K, (3, 3)))
     assert info.p.tolist() == [0] * 12 and info.k.tolist() == K
+
+
+@pytest.mark.parametrize("p", [[0.0] * 12, [np.nan] * 12, [np.inf, *P[1:]]])
+def test_a_good_k_counts_where_p_is_zero_or_not_finite(p):
+    np.testing.assert_allclose(intrinsics(camera_info(p=p), (480, 640)), np.reshape(K, (3, 3)))
+
+
+@pytest.mark.parametrize("size", [(240, 320), (960, 1280), (360, 480)])
+def test_a_message_of_another_size_sends_points_to_the_same_part_of_the_image(size):
+    info = camera_info()
+    info.roi = type("Roi", (), {"x_offset": 0, "y_offset": 0, "height": 0, "width": 0})()
+    fields = resized_fields(info, size)
+    assert (fields["height"], fields["width"]) == size
+    for point in ((0.3, -0.2, 1.5, 1.0), (-2.0, 1.0, 4.0, 1.0)):
+        (u, v, w), (x, y, z) = np.reshape(P, (3, 4)) @ point, np.reshape(fields["p"], (3, 4)) @ point
+        np.testing.assert_allclose((np.array([x, y]) / z + 0.5) / size[::-1], (np.array([u, v]) / w + 0.5) / (640, 480))
+        there, here = pixel(K, point[:3]), pixel(fields["k"], point[:3])
+        np.testing.assert_allclose((here + 0.5) / size[::-1], (there + 0.5) / (640, 480))
+
+
+def test_a_message_of_the_images_own_size_stays_as_it_is():
+    assert resized_fields(camera_info(k=[np.nan] * 9), (480, 640)) == {}
+    with pytest.raises(ValueError, match="expected a camera_info of the aspect ratio of the 640x360 pixels"):
+        resized_fields(camera_info(), (360, 640))
 
 
 def test_ros_1_writes_the_matrices_in_capitals():
@@ -67,9 +91,10 @@ def changed(values, at, value):
     [
         ({"width": 0}, "got 0x480 pixels"),
         ({"height": 0}, "got 640x0 pixels"),
-        ({"k": [0.0] * 9, "p": [0.0] * 12}, "zeros for k and p; calibrate the camera"),
-        ({"p": changed(P, 0, float("nan"))}, "expected p of camera_info to be fx 0 cx.*nan"),
-        ({"p": changed(P, 6, float("inf"))}, "expected p .*inf"),
+        ({"k": [0.0] * 9, "p": [0.0] * 12}, "zeros for k and no p; calibrate the camera"),
+        ({"k": [0.0] * 9, "p": [float("nan")] * 12}, "zeros for k and no p; calibrate the camera"),
+        ({"p": [0.0] * 12, "k": changed(K, 0, float("nan"))}, "expected k of camera_info to be fx 0 cx.*nan"),
+        ({"p": changed(P, 6, float("inf")), "k": changed(K, 2, float("inf"))}, "expected k .*inf"),
         ({"p": changed(P, 0, -480.0)}, "fx, fy > 0, got .*-480"),
         ({"p": changed(P, 5, 0.0)}, "fx, fy > 0"),
         ({"p": changed(P, 10, 0.0)}, "0 0 1 with"),

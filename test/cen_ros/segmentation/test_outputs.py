@@ -42,7 +42,9 @@ def newest(queue, header):
 
 @pytest.mark.parametrize("size", ["rgb", "depth"])
 def test_images_fit_each_other_and_their_source(compose, size):
-    node = compose(confidence=True, label_size=size, mask_classes=["chair", "wall"], overlay_alpha=0.25)
+    parameters = {"mask_classes": ["chair", "wall"], "overlay_alpha": 0.25}
+    node = with_camera_info(compose(confidence=True, label_size=size, **parameters))
+    infos = node.listen("camera_info", CameraInfo)
     queues = {name: node.listen(name) for name in IMAGES}
     node.ready(queues["label"])
     rgb, depth = frame(1)
@@ -51,7 +53,9 @@ def test_images_fit_each_other_and_their_source(compose, size):
     node.depth.publish(image(np.ascontiguousarray(depth[::2, ::2]), "16UC1", 0, "depth_frame"))
     seen = {name: newest(queue, message.header) for name, queue in queues.items()}
 
-    step = 1 if size == "rgb" else 2
+    step, info = 1 if size == "rgb" else 2, newest(infos, message.header)
+    assert (info.height, info.width) == (48 // step, 64 // step)
+    np.testing.assert_allclose(info.k[[0, 2, 4]], [50 / step, 32 / step - 0.5, 52 / step])
     rgb = rgb[::step, ::step]
     labels = rgb[..., 0] // 32
     blend = 0.75 * rgb + 0.25 * COLORS[labels]
