@@ -22,6 +22,7 @@ from cen_ros.context import running
 from cen_ros.errors import words
 from cen_ros.segmentation import networks, parameters
 from cen_ros.segmentation.diagnostics import Diagnostics
+from cen_ros.segmentation.input_topics import refuse_shared_topics
 from cen_ros.segmentation.logs import LogForwarder
 from cen_ros.segmentation.networks import Networks
 from cen_ros.segmentation.outputs import Outputs
@@ -61,6 +62,7 @@ class SegmentationNode(LifecycleNode):
         try:
             values = parameters.values_of(self)
             self._settings = settings(values)
+            refuse_shared_topics(self, self._settings)
             self.get_logger().info(f"loading {self._settings.weights}")
             self._networks = self._load(self._settings)
             self._outputs = Outputs(self, self._settings, live(values), self._networks.classes)

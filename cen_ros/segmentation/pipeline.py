@@ -17,6 +17,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from cen_ros.errors import words
 from cen_ros.messages.images import nearest, sensor_arrays
+from cen_ros.segmentation.input_topics import DEPTH, INFO, RGB, image_topic
 from cen_ros.segmentation.measures import UNHEARD, Measures
 from cen_ros.segmentation.networks import Networks
 from cen_ros.segmentation.outputs import COMPLAINT_SECONDS, LATCHED, LabeledFrame, Outputs
@@ -24,8 +25,6 @@ from cen_ros.segmentation.settings import Live, Settings
 from cen_ros.segmentation.sync import StampSynchronizer, stamp_ns
 from cen_ros.segmentation.worker import Worker
 
-TOPICS = ("rgb/image", "depth/image")  # streams 0 and 1
-INFO_TOPIC = "rgb/camera_info"
 LOOK_NS = 10**9
 """Between two looks for a publisher that keeps its camera_info."""
 DEPTH_AT_HAND = 1.0
@@ -78,11 +77,11 @@ class Pipeline:
         self.subscriptions: list[Subscription] = []
         self._worker = Worker(self._label, self._on_failure)  # first: callbacks may come at once
         try:
-            self._subscribe_to(settings.rgb_transport, TOPICS[0], self._on_rgb)
-            self._subscribe_to(settings.depth_transport, TOPICS[1], self._on_depth)
+            self._subscribe_to(settings.rgb_transport, RGB, self._on_rgb)
+            self._subscribe_to(settings.depth_transport, DEPTH, self._on_depth)
             self.topics = tuple(subscription.topic_name for subscription in self.subscriptions)
             self.subscriptions.append(
-                node.create_subscription(CameraInfo, INFO_TOPIC, self._on_info, qos_profile_sensor_data)
+                node.create_subscription(CameraInfo, INFO, self._on_info, qos_profile_sensor_data)
             )
         except Exception:
             self.stop()
@@ -122,11 +121,8 @@ class Pipeline:
     def _subscribe_to(self, transport: str, topic: str, callback: Callable[[Any], None]) -> None:
         reliable = self._settings.reliability == "reliable"
         qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE) if reliable else qos_profile_sensor_data
-        kind = Image
-        if transport != "raw":
-            # As image_transport has it: remapped is the base topic; the transport's name is added to what it became.
-            kind, topic = CompressedImage, f"{self._node.resolve_topic_name(topic)}/{transport}"
-        self.subscriptions.append(self._node.create_subscription(kind, topic, callback, qos))
+        kind, full_name = Image if transport == "raw" else CompressedImage, image_topic(self._node, topic, transport)
+        self.subscriptions.append(self._node.create_subscription(kind, full_name, callback, qos))
 
     def _listen_to_latched_info(self) -> None:
         """Hear a camera_info that was published before this node was there, if its publisher keeps it."""
@@ -135,7 +131,7 @@ class Pipeline:
         if now < self._next_look_ns:
             return
         self._next_look_ns = now + LOOK_NS
-        topic = self._node.resolve_topic_name(INFO_TOPIC)
+        topic = self._node.resolve_topic_name(INFO)
         offers = [info.qos_profile for info in self._node.get_publishers_info_by_topic(topic)]
         if any(offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers):
             self._next_look_ns = sys.maxsize
