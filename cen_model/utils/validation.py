@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from math import inf
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -28,15 +29,15 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> ValueError:
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers, in words and as a test."""
+    """Numbers, in words and as a test; neither NaN nor infinity is in any."""
 
     words: str
     holds: Callable[[float], bool]
 
 
-AT_LEAST_0 = Range("at least 0", lambda number: number >= 0)
-AT_LEAST_1 = Range("at least 1", lambda number: number >= 1)
-POSITIVE = Range("more than 0", lambda number: number > 0)
+AT_LEAST_0 = Range("at least 0", lambda number: 0 <= number < inf)
+AT_LEAST_1 = Range("at least 1", lambda number: 1 <= number < inf)
+POSITIVE = Range("more than 0", lambda number: 0 < number < inf)
 SHARE = Range("0 to 1", lambda number: 0 <= number <= 1)
 DECAY = Range("at least 0 and less than 1", lambda number: 0 <= number < 1)
 

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cen_model.utils.files import find_weights
+from cen_model.utils.validation import POSITIVE
 from cen_ros.tools.camera_frames import DEPTH_TOPIC, RGB_TOPIC, render_with_progress
 from cen_ros.tools.child_processes import children, fast_dds_profile, first_to_end, private_environment
 
@@ -43,7 +44,10 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--weights", default="synthetic13-cen", help="a checkpoint, or the name of shipped weights")
     parser.add_argument("--backend", default="auto", help="what runs the network, as the node's parameter of that name")
     parser.add_argument("--output", type=Path, default=Path("demo"), help="folder for pictures, results and logs")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if not POSITIVE.holds(args.rate):
+        parser.error(f"--rate: expected frames per second above 0, got {args.rate:g}")
+    return args
 
 
 def tour(args: argparse.Namespace) -> dict:

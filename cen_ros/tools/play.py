@@ -25,6 +25,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.utilities import remove_ros_args
 from rosgraph_msgs.msg import Clock
 
+from cen_model.utils.validation import POSITIVE
 from cen_ros.bags.reader import Bag, BagError, BagMessage, BagTopic
 from cen_ros.bags.schedule import Schedule
 from cen_ros.bags.topics import choose
@@ -50,7 +51,7 @@ class Player(Node):
     def __init__(self, bag: Bag, rate: float = 1.0, start_offset: float = 0.0, clock: bool = False):
         """`start_offset`: seconds of the bag that are skipped, but for what is latched."""
         super().__init__("bag_player")
-        if rate <= 0:
+        if not POSITIVE.holds(rate):
             raise ValueError(f"--rate: expected a factor above 0, got {rate:g}")
         if not 0 <= start_offset * 1e9 <= bag.duration_ns:
             raise ValueError(f"--start-offset: expected 0 to {bag.duration_ns / 1e9:g} s, got {start_offset:g}")

@@ -19,6 +19,7 @@ import numpy as np
 from rich.progress import track
 from rosbags.typesys import Stores, get_typestore
 
+from cen_model.utils.validation import POSITIVE
 from cen_ros.bags.salvage import BagError
 from cen_ros.bags.writer import STORAGES, BagWriter
 from cen_ros.messages.camera_model import pinhole
@@ -128,7 +129,7 @@ def main(argv: list[str] | None = None) -> int:
     """Exit code 0 if the bag is there, 1 if something was wrong with what was given, 130 if interrupted."""
     args = arguments(argv)
     try:
-        if args.rate <= 0:
+        if not POSITIVE.holds(args.rate):
             raise ValueError(f"--rate: expected frames per second above 0, got {args.rate:g}")
         bag = BagWriter(args.output, None if args.compression == "none" else args.compression, args.storage)
         if args.folder:

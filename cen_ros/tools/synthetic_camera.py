@@ -17,6 +17,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
+from cen_model.utils.validation import POSITIVE
 from cen_ros.context import running
 from cen_ros.messages.camera_model import pinhole
 from cen_ros.messages.images import array_to_image
@@ -48,7 +49,7 @@ class Camera(Node):
         self.subscribers = self.declare_parameter("subscribers", 1).value
         self.loop = self.declare_parameter("loop", True).value
         self.frame_id = self.declare_parameter("frame_id", FRAME_ID).value
-        if self.rate <= 0:
+        if not POSITIVE.holds(self.rate):
             raise ValueError(f"parameter rate: expected frames per second above 0, got {self.rate}")
         self.rgb = self.create_publisher(Image, RGB_TOPIC, qos_profile_sensor_data)
         self.depth = self.create_publisher(Image, DEPTH_TOPIC, qos_profile_sensor_data)

@@ -234,6 +234,8 @@ def test_unknown_keys_and_wrong_values_are_refused_by_name(
         (["optimizer.accumulate=0"], r"optimizer\.accumulate: expected at least 1, got 0"),
         (["optimizer.betas=[0.9,1]"], r"optimizer\.betas: expected at least 0 and less than 1, got \(0\.9, 1\.0\)"),
         (["optimizer.clip=0"], r"optimizer\.clip: expected more than 0, got 0"),
+        (["optimizer.encoder_lr=.nan"], r"optimizer\.encoder_lr: expected at least 0, got nan"),
+        (["optimizer.clip=.inf"], r"optimizer\.clip: expected more than 0, got inf"),
         (["exchange.penalty=-1"], r"exchange\.penalty: expected at least 0, got -1"),
         (["schedule.every=0"], r"schedule\.every: expected at least 1, got 0"),
         (["hardware.devices=0"], r"hardware\.devices: expected at least 1, got 0"),

@@ -175,6 +175,9 @@ def test_a_player_that_waits_can_be_stopped(bag):
     "arguments, words",
     [
         (["--rate", "0"], "--rate: expected a factor above 0, got 0"),
+        (["--rate", "nan"], "--rate: expected a factor above 0, got nan"),
+        (["--rate", "inf"], "--rate: expected a factor above 0, got inf"),
+        (["--start-offset", "nan"], "--start-offset: expected 0 to 1.101 s, got nan"),
         (["--start-offset", "9"], "--start-offset: expected 0 to 1.101 s, got 9"),
     ],
 )

@@ -142,8 +142,9 @@ def test_what_is_wrong_is_said(tmp_path, capsys):
     assert f"{tmp_path}: exists already" in capsys.readouterr().err
     assert main([str(tmp_path / "bag"), "--folder", str(tmp_path)]) == 1
     assert "expected a folder with color images in color/" in capsys.readouterr().err
-    assert main([str(tmp_path / "bag"), "--rate", "0"]) == 1
-    assert "--rate: expected frames per second above 0, got 0" in capsys.readouterr().err
+    for rate in ("0", "nan", "inf"):
+        assert main([str(tmp_path / "bag"), "--rate", rate]) == 1
+        assert f"--rate: expected frames per second above 0, got {rate}" in capsys.readouterr().err
     assert main([str(tmp_path / "bag"), "--frames", "0"]) == 1
     assert "0 frames" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
