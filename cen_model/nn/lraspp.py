@@ -39,6 +39,8 @@ class LiteRASPP(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Conv2d(width, num_classes, 1)
         self.skips = nn.ModuleList(nn.Conv2d(c, num_classes, 1) for c in finer)
+        for skip in self.skips:  # of features this large, random filters would make a loss of ten times a guess's
+            nn.init.zeros_(skip.weight)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Features (B, C_s, H/s, W/s), finest first → logits (B, K, H/4, W/4)."""

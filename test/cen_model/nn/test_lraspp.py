@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cen_model.nn.lraspp import LiteRASPP
 
@@ -66,9 +66,23 @@ def by_hand(decoder: LiteRASPP, stages: list[np.ndarray]) -> np.ndarray:
     return resize(logits, finest.shape[1:]) + conv("skips.0", finest)
 
 
-def test_logits_equal_a_slow_sum(features: list[Tensor]) -> None:
+def random_decoder() -> LiteRASPP:
+    """With skips that are no longer 0."""
     torch.manual_seed(1)
     decoder = LiteRASPP(CHANNELS, 5, width=8)
+    for skip in decoder.skips:
+        nn.init.normal_(skip.weight)
+    return decoder
+
+
+def test_it_starts_with_the_coarser_features_alone(features: list[Tensor]) -> None:
+    decoder = LiteRASPP(CHANNELS, 5, width=8).eval()
+    larger = [100 * features[0], 100 * features[1], *features[2:]]
+    assert torch.equal(decoder(larger), decoder(features))
+
+
+def test_logits_equal_a_slow_sum(features: list[Tensor]) -> None:
+    decoder = random_decoder()
     decoder.train()(features)  # statistics that are not 0 and 1
     logits = decoder.eval()(features)
     assert logits.shape == (2, 5, 18, 25)
@@ -79,7 +93,7 @@ def test_logits_equal_a_slow_sum(features: list[Tensor]) -> None:
 
 def test_each_logit_knows_its_own_pixel_and_the_whole_image(features: list[Tensor]) -> None:
     stages = [stage.requires_grad_() for stage in features]
-    LiteRASPP(CHANNELS, 5, width=8).eval()(stages)[0, :, 9, 12].sum().backward()
+    random_decoder().eval()(stages)[0, :, 9, 12].sum().backward()
     finest, *_, coarsest = (stage.grad[0].abs().sum(0) > 0 for stage in stages)
     assert (finest.sum(), coarsest.all()) == (1, True)
     assert all(not stage.grad[1].any() for stage in stages), "images of a batch do not meet"
