@@ -113,7 +113,7 @@ class Step:
 
 
 def flops(entry: TrainingEntry) -> int:
-    """Of the convolutions and matrix products of a step, without what is computed again."""
+    """Of the network's convolutions and matrix products in a step, without the loss and what is computed again."""
     images = {name: image.to("meta") for name, image in entry.images().items()}
     with torch.device("meta"):
         network = build(entry.network).train()
