@@ -38,11 +38,20 @@ class Interrupts:
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._arrived = True
-        if self._interruptible:
-            self._interruptible = False  # Ctrl-C under `ros2 launch` arrives twice: the second must not break the end
+        # Ctrl-C under `ros2 launch` arrives twice: the second must not break the end. But it must end the work where
+        # Python has discarded the first one's exception, as it does in __del__ and in callbacks of weak references.
+        if self._interruptible and not _is_ending():
             # Not KeyboardInterrupt: after one in the midst of an import, Python may end with an error although it was
             # caught.
             sys.exit(0)
+
+
+def _is_ending() -> bool:
+    """Return whether a SystemExit is on its way out, and the code at work cleans up behind it."""
+    error = sys.exc_info()[1]
+    while error is not None and not isinstance(error, SystemExit):
+        error = error.__context__
+    return error is not None
 
 
 @contextmanager

@@ -36,7 +36,7 @@ TASKS = {"segmentation": SegmentationTask, "translation": TranslationTask}
 
 
 def train(config: AnyTrainConfig, console: Console) -> bool:
-    """Train until the schedule's end, or until Ctrl-C, SIGTERM or SIGHUP. Returns whether the end was reached.
+    """Train until the schedule's end, or until Ctrl-C, SIGTERM or SIGHUP. Returns whether the run is done and measured.
 
     Raises:
         FileNotFoundError: the data is not there.
@@ -60,8 +60,8 @@ def train(config: AnyTrainConfig, console: Console) -> bool:
         run.begin()
         if run.progress.step > end:
             raise ValueError(f"schedule.epochs: {run.folder} holds {run.progress.step} steps already, more than {end}")
-        _take_steps(run, end, epoch_steps, dataset, validation, console)
-        ended = run.progress.step == end
+        stopped = _take_steps(run, end, epoch_steps, dataset, validation, console)
+        ended = run.progress.step == end and not stopped
         if ended:
             if run.progress.validated != end:  # it was stopped at an epoch that now is the last one
                 run.validate(validation, config.schedule.epochs)
@@ -71,8 +71,11 @@ def train(config: AnyTrainConfig, console: Console) -> bool:
     return ended
 
 
-def _take_steps(run: Run, end: int, epoch_steps: int, dataset: Dataset, validation: Dataset, console: Console) -> None:
-    """From where the run is up to step `end`, or until it is asked to stop, which ends with a save as an epoch does."""
+def _take_steps(run: Run, end: int, epoch_steps: int, dataset: Dataset, validation: Dataset, console: Console) -> bool:
+    """Train from where the run is up to step `end`, or until it is asked to stop, which ends with a save too.
+
+    Returns whether it was asked to stop, be it during the last step.
+    """
     config, task, fabric, progress = run.config, run.task, run.fabric, run.progress
     ranks, world = Ranks.current(), fabric.world_size
     steps, batch = range(progress.step, end), config.optimizer.batch
@@ -108,6 +111,7 @@ def _take_steps(run: Run, end: int, epoch_steps: int, dataset: Dataset, validati
                 run.save()
             if stops:
                 break
+    return any(ranks.each(stop.requested))
 
 
 def _measure(run: Run, console: Console) -> None:

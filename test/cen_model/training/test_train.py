@@ -30,6 +30,7 @@ from cen_model.nn.exchange import exchange_norms
 from cen_model.training.loop import open_split, train
 from cen_model.training.optimizer import build_optimizer, initialize_gamma, learning_rate_factor
 from cen_model.training.run_config import ExchangeTrainingConfig, OptimizerConfig, ScheduleConfig, TrainConfig, parse
+from cen_model.training.run_folder import Run
 from helpers.paths import REPOSITORY
 
 pytestmark = pytest.mark.usefixtures("scene_cache")
@@ -124,6 +125,23 @@ def test_resuming_equals_never_stopping(tmp_path: Path, overrides: tuple[str, ..
     assert_same_run(straight, resumed)
     outputs = json.loads(checkpoint.read_metadata(resumed / "best.safetensors")["class_iou"])
     assert list(outputs) == [*finished.model.streams, "ensemble"]
+
+
+def test_a_wish_to_stop_during_the_last_validation_is_heeded(tmp_path: Path, monkeypatch) -> None:
+    """Measuring on the test frames may take as long as an epoch."""
+
+    def interrupted(*args):
+        signal.raise_signal(signal.SIGTERM)
+        return validate(*args)
+
+    config, validate = tiny(tmp_path, "schedule.epochs=1"), Run.validate
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "validate", interrupted)
+        assert not run(config)
+    assert state(tmp_path)["progress"]["step"] == 2
+    assert not (tmp_path / "results.json").exists()
+    assert run(config)
+    assert (tmp_path / "results.json").exists()
 
 
 def test_a_run_of_version_0_1_continues(tmp_path: Path) -> None:
