@@ -49,7 +49,12 @@ class SegmentationNode(LifecycleNode):
         self._outputs: Outputs | None = None
         self._pipeline: Pipeline | None = None
         self._diagnostics: Diagnostics | None = None
+        # Once a change is agreed upon by all; before Iron as the last of those who agree, which rclpy asks in reverse.
+        take_up = getattr(self, "add_post_set_parameters_callback", self.add_on_set_parameters_callback)
+        take_up(self._take_up)
         self.add_on_set_parameters_callback(self._on_set)
+        if hasattr(self, "add_pre_set_parameters_callback"):  # since Iron
+            self.add_pre_set_parameters_callback(parameters.with_defaults)
         _answer_impossible_transitions(self)
 
     def autostart(self) -> None:
@@ -122,20 +127,26 @@ class SegmentationNode(LifecycleNode):
         super().destroy_node()
 
     def _on_set(self, changes: list[Parameter]) -> SetParametersResult:
-        """Refuse what cannot be used, in words; take up at once what may change while the node is active."""
-        before = parameters.values_of(self)
-        values = {**before, **{change.name: change.value for change in changes}}
-        # What was wrong before is not this change's fault; else two wrong values could not be mended one by one.
-        known = problems(before)
-        new = [problem for problem in problems(values) if problem not in known]
-        now = live(values)
+        """Refuse what cannot be used, in words, and change nothing yet."""
         try:
-            if new:
+            before = parameters.values_of(self)
+            values = _changed(before, changes)
+            # What was wrong before is not this change's fault; else two wrong values could not be mended one by one.
+            known = problems(before)
+            if new := [problem for problem in problems(values) if problem not in known]:
                 raise ValueError("; ".join(new))
+            now = live(values)
             if self._outputs:
-                self._outputs.change(now)
-        except ValueError as error:
-            return SetParametersResult(successful=False, reason=str(error))
+                self._outputs.checked(now)
+        except Exception as error:  # whatever it is: rclpy would let it end the process
+            return SetParametersResult(successful=False, reason=words(error))
+        return SetParametersResult(successful=True)
+
+    def _take_up(self, changes: list[Parameter]) -> SetParametersResult:
+        """Use at once what may change while the node is active, and was found good."""
+        now = live(_changed(parameters.values_of(self), changes))
+        if self._outputs:
+            self._outputs.change(now)
         if self._pipeline:
             self._pipeline.change(now)
         return SetParametersResult(successful=True)
@@ -154,6 +165,10 @@ class SegmentationNode(LifecycleNode):
             self._outputs.destroy()
         self._outputs = self._networks = None
         networks.release_memory()
+
+
+def _changed(values: dict[str, Any], changes: list[Parameter]) -> dict[str, Any]:
+    return {**values, **{change.name: change.value for change in changes}}
 
 
 def _answer_impossible_transitions(node: LifecycleNode) -> None:

@@ -41,7 +41,7 @@ LAYERS = (
     ("cen_model.training",),
     ("cen_model.analysis", "cen_model.benchmark", "cen_model.experiments"),
     ("cen_model.cli", "cen_model.train", "cen_model.evaluate", "cen_model"),
-    ("cen_ros.context", "cen_ros.errors", "cen_ros.messages"),
+    ("cen_ros.context", "cen_ros.declaration", "cen_ros.errors", "cen_ros.messages"),
     ("cen_ros.bags", "cen_ros.classes"),
     ("cen_ros.segmentation",),
     ("cen_ros.evaluation", "cen_ros.node"),

@@ -92,7 +92,11 @@ class Outputs:
             raise
 
     def change(self, live: Live) -> None:
-        """Publish by other parameter values from now on.
+        """Publish by other parameter values from now on. Raises what `checked` raises, and then changes nothing."""
+        self._present = self.checked(live)  # in one step: frames are under way
+
+    def checked(self, live: Live) -> tuple[Live, tuple[int, ...]]:
+        """Return parameter values with the ids of the classes that they name.
 
         Raises ValueError where they name unknown classes, or ask for a confidence that the node has no engine for.
         """
@@ -101,7 +105,7 @@ class Outputs:
                 "parameter min_confidence: expected 0, for the node was configured with confidence: false; "
                 "configure it anew with confidence: true"
             )
-        self._present = live, class_ids(live.mask_classes, self._classes)  # in one step: frames are under way
+        return live, class_ids(live.mask_classes, self._classes)
 
     def announce(self) -> None:
         """Publish what the labels mean, for those too who come later."""

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
 from rclpy.node import Node
+from rclpy.parameter import Parameter as RosParameter
+
+from cen_ros.declaration import declared, is_empty
 
 CONFIGURED = "Takes effect when the node is configured."
 AT_ONCE = "May be changed at any time."
@@ -140,7 +144,7 @@ PARAMETERS = {
         "camera", f"Color of the points: camera, or label for their class's, as Kimera wants it. {CONFIGURED}"
     ),
     "mask_classes": Parameter(
-        [""], f'Names of the classes, or groups, that are white (255) on the topic mask; [""] for none. {AT_ONCE}'
+        [""], f'Names of the classes, or groups, that are white (255) on the topic mask; [] or [""] for none. {AT_ONCE}'
     ),
     "overlay_alpha": Parameter(
         0.5, f"Share of the class colors in the overlay, the rest is the camera's image. {AT_ONCE}", most=1.0
@@ -162,9 +166,19 @@ PARAMETERS = {
 def declare(node: Node) -> None:
     """Declare every parameter. Raises rclpy's parameter exceptions where a given value has another type or range."""
     for name, parameter in PARAMETERS.items():
-        node.declare_parameter(name, parameter.default, parameter.descriptor())
+        declared(node, name, parameter.default, parameter.descriptor())
 
 
 def values_of(node: Node) -> dict[str, Any]:
     """The declared parameters' present values."""
     return {name: node.get_parameter(name).value for name in PARAMETERS}
+
+
+def with_defaults(changes: Sequence[RosParameter]) -> list[RosParameter]:
+    """Return changes of parameters, of which those without a value are changes to the default."""
+    return [
+        RosParameter(change.name, value=PARAMETERS[change.name].default)
+        if change.name in PARAMETERS and is_empty(change)
+        else change
+        for change in changes
+    ]

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cen_ros.declaration import declared
 from cen_ros.tools.camera_frames import FolderFrames
 from cen_ros.tools.synthetic_camera import Camera, run
 
 
 def recorded_frames(camera: Camera) -> FolderFrames:
     """The frames of the folder that the node's parameter `folder` names."""
-    return FolderFrames(Path(camera.declare_parameter("folder", "").value))
+    return FolderFrames(Path(declared(camera, "folder", "")))
 
 
 def main() -> None:

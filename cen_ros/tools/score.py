@@ -29,6 +29,7 @@ from cen_model.evaluation.metrics import Scores, confusion_matrix
 from cen_model.evaluation.results import defined
 from cen_model.utils.files import write_json_atomically
 from cen_ros.context import running
+from cen_ros.declaration import declared
 from cen_ros.messages.images import image_to_array, label_to_array
 from cen_ros.segmentation.outputs import LATCHED
 from cen_ros.segmentation.sync import stamp_ns
@@ -126,13 +127,13 @@ class Scorer(Node):
 
     def __init__(self) -> None:
         super().__init__("scorer")
-        self.frames = self.declare_parameter("frames", 300).value
-        self.patience = self.declare_parameter("patience", 5.0).value
-        self.output = Path(self.declare_parameter("output", "demo").value)
+        self.frames = declared(self, "frames", 300)
+        self.patience = declared(self, "patience", 5.0)
+        self.output = Path(declared(self, "output", "demo"))
         self.score: Score | None = None
-        wanted = {kind: self.declare_parameter(kind, True).value for kind in ("depth", "truth")}
+        wanted = {kind: declared(self, kind, True) for kind in ("depth", "truth")}
         kinds = tuple(kind for kind in ("rgb", "depth", "truth", "label") if wanted.get(kind, True))
-        since = self.declare_parameter("latency_since", "stamp").value
+        since = declared(self, "latency_since", "stamp")
         if since not in ("stamp", "image"):
             raise ValueError(f"parameter latency_since: expected stamp or image, got {since!r}")
         self._score = partial(Score, kinds, keep_every=max(1, self.frames // KEPT), latency_since=since)

@@ -19,6 +19,7 @@ from std_msgs.msg import Header
 
 from cen_model.utils.validation import POSITIVE
 from cen_ros.context import running
+from cen_ros.declaration import declared
 from cen_ros.messages.camera_model import pinhole
 from cen_ros.messages.images import array_to_image
 from cen_ros.tools.camera_frames import (
@@ -45,10 +46,10 @@ class Camera(Node):
 
     def __init__(self, name: str):
         super().__init__(name)
-        self.rate = self.declare_parameter("rate", 10.0).value
-        self.subscribers = self.declare_parameter("subscribers", 1).value
-        self.loop = self.declare_parameter("loop", True).value
-        self.frame_id = self.declare_parameter("frame_id", FRAME_ID).value
+        self.rate = declared(self, "rate", 10.0)
+        self.subscribers = declared(self, "subscribers", 1)
+        self.loop = declared(self, "loop", True)
+        self.frame_id = declared(self, "frame_id", FRAME_ID)
         if not POSITIVE.holds(self.rate):
             raise ValueError(f"parameter rate: expected frames per second above 0, got {self.rate}")
         self.rgb = self.create_publisher(Image, RGB_TOPIC, qos_profile_sensor_data)
@@ -106,7 +107,7 @@ def run(name: str, film: Callable[[Camera], Sequence[CameraFrame]]) -> None:
 def synthetic_frames(camera: Camera) -> Sequence[CameraFrame]:
     """A tour as the node's parameters describe it."""
     defaults = {"seed": 3_000_000, "frames": 300, "rooms": 6, "size": [240, 320]}
-    tour = {name: camera.declare_parameter(name, value).value for name, value in defaults.items()}
+    tour = {name: declared(camera, name, value) for name, value in defaults.items()}
     return TourFrames(render_with_progress(**tour, rate=camera.rate))
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from cen_model.data.augmentation import training_transform
 from cen_model.data.data_config import DataConfig
 from cen_model.data.samples import HeldSamples, Samples, Views, shuffled_batches, steps_per_epoch
-from cen_model.data.augmentation import training_transform
 from cen_model.utils.ranks import Ranks
 
 FRAMES = [
