@@ -27,6 +27,8 @@ from cen_model.utils.devices import default_device
 
 LOGGER = logging.getLogger("cen_model.deploy")
 NONE = "none"
+_KEPT = 4
+"""Sizes of images, beside those that were prepared, whose buffers are kept: cameras have few, and broken ones many."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ class Predictor:
     Args:
         model: in evaluation mode.
         size: (height, width) that images are resized to for the network; None takes the height that the network was
-            trained at, with the image's own proportions, or the image as it is where the network does not say.
+            trained at, with the image's own proportions, or the image as it is where the network does not say. See
+            `cen_model.utils.network_size` for the bounds of either.
         device: "cpu", "cuda", "cuda:1", …; None takes a GPU where there is one.
         deployment: how it is to run.
         label_groups: a file of groups of classes, or the name of one that comes with the package, such as nyu13: labels
@@ -104,6 +107,7 @@ class Predictor:
         # Channels-last is the layout that oneDNN and cuDNN compute in.
         self._model = model.to(self.device, memory_format=torch.channels_last)
         self._engines: dict[tuple[int, int], Callable[..., tuple[np.ndarray, ...]]] = {}
+        self._met: list[tuple[int, int]] = []
 
     @classmethod
     def load(
@@ -138,6 +142,7 @@ class Predictor:
         Raises:
             EngineRefusedError: it was built, but does not label as the network does.
             EngineFolderError: the folder of engines cannot be written.
+            ValueError: the network would have to work at a size beyond its bounds.
         """
         if sensor not in self._engines:
             self._engines[sensor] = self._engine(self._frame(sensor))
@@ -152,7 +157,7 @@ class Predictor:
                 with holes alone, a network of both answers by its RGB stream.
 
         Raises:
-            ValueError: an array of another type or shape.
+            ValueError: an array of another type or shape, or of one that takes the network beyond its bounds.
         """
         if depth is None:
             depth = np.zeros(rgb.shape[:2], np.uint16)
@@ -163,17 +168,23 @@ class Predictor:
 
     def _meet(self, sensor: tuple[int, int]) -> None:
         """Prepare for images of a size that was not announced."""
+        frame = self._frame(sensor)
         if self.deployment.on_demand or not self._targets:
-            self.prepare(sensor)
-            return
-        prepared = " and ".join(f"{height}×{width}" for height, width in self._engines) or "none"
+            self._engines[sensor] = self._engine(frame)
+        else:
+            self._say_unprepared(sensor)
+            self._engines[sensor] = Engine(frame, frame.example())
+        self._met.append(sensor)
+        if len(self._met) > _KEPT:
+            del self._engines[self._met.pop(0)]
+
+    def _say_unprepared(self, sensor: tuple[int, int]) -> None:
+        prepared = [f"{height}×{width}" for height, width in self._engines if (height, width) not in self._met]
         LOGGER.warning(
             "images are %d×%d, engines are there for %s: labeling without an engine, which is slower",
             *sensor,
-            prepared,
+            " and ".join(prepared) or "none",
         )
-        frame = self._frame(sensor)
-        self._engines[sensor] = Engine(frame, frame.example())
 
     def _frame(self, sensor: tuple[int, int]) -> Frame:
         deployment, groups = self.deployment, self.groups.ids if self.groups else ()

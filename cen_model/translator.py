@@ -21,6 +21,7 @@ from cen_model.modalities import IN_METERS, image_to_8bit, modality, to_image
 from cen_model.nn.network import MultimodalNetwork
 from cen_model.nn.unet import MULTIPLE, InstanceNorm
 from cen_model.utils.devices import default_device
+from cen_model.utils.network_size import network_size
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,9 @@ class Translator:
 
 
 def input_size(height: int, width: int) -> tuple[int, int]:
-    """The nearest size in pixels that the network takes."""
-    return tuple(max(1, round(side / MULTIPLE)) * MULTIPLE for side in (height, width))
+    """Return the nearest size in pixels that the network takes. Raises ValueError beyond the bounds of any network."""
+    nearest = tuple(max(1, round(side / MULTIPLE)) * MULTIPLE for side in (height, width))
+    return network_size((height, width), None, nearest)
 
 
 def _resized(image_BCHW: Tensor, size: tuple[int, int]) -> Tensor:

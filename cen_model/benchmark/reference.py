@@ -24,6 +24,7 @@ from cen_model.nn import exchange, modal
 from cen_model.nn.exchange import ExchangeNorm
 from cen_model.nn.modal import PrivateNorm
 from cen_model.nn.network import MultimodalNetwork
+from cen_model.utils.network_size import network_size
 
 SUPPORTED = {"task": "segmentation", "modalities": 2, "convs": "shared", "exchange.policy": "threshold", "fusion": None}
 
@@ -143,8 +144,7 @@ def frame(network: ListNetwork, rgb: np.ndarray, depth: np.ndarray) -> np.ndarra
         uint8 (H, W) class ids.
     """
     height, width = rgb.shape[:2]
-    trained = network.config.input_height or height
-    size = trained, round(width * trained / height)
+    size = network_size((height, width), network.config.input_height)
     device = next(network.parameters()).device
     images = {
         "rgb": torch.from_numpy(rgb).to(device).permute(2, 0, 1).float(),

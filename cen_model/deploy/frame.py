@@ -17,6 +17,7 @@ from cen_model.config import SegmentationConfig
 from cen_model.modalities import normalize
 from cen_model.nn.grouping import resized_groups, to_labels
 from cen_model.nn.network import MultimodalNetwork
+from cen_model.utils.network_size import network_size
 
 Branch = Literal["ensemble", "rgb", "depth"]
 
@@ -50,10 +51,8 @@ class FrameConfig:
         confidence: bool = False,
         groups: tuple[int, ...] = (),
     ) -> FrameConfig:
-        """The network's size is `size`, else the height it was trained at with the image's proportions."""
-        height, width = sensor
-        trained = config.input_height or height
-        return cls(sensor, size or (trained, round(width * trained / height)), branch, confidence, groups)
+        """Return what fits a network; its size is `size` or follows from the image's, and raises, by `network_size`."""
+        return cls(sensor, network_size(sensor, config.input_height, size), branch, confidence, groups)
 
 
 class Frame(nn.Module):

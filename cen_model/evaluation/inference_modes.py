@@ -20,6 +20,7 @@ from torchvision.transforms.v2.functional import horizontal_flip
 from cen_model.data.transforms import KINDS, Plane, is_indivisible
 from cen_model.losses.segmentation import resize
 from cen_model.modalities import normalize
+from cen_model.utils.network_size import network_size, proportional
 
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
@@ -64,11 +65,18 @@ class InferenceConfig:
             return [(1.0, False)]
         return list(product(self.scales, (False, True) if self.flip else (False,)))
 
-    def network_size(self, frame: tuple[int, int], input_height: int | None) -> tuple[int, int]:
-        """Height and width of scale 1, as `Predictor` has them too."""
-        height, width = frame
-        trained = input_height or height
-        return self.size or (trained, round(width * trained / height))
+    def sizes(self, frame: tuple[int, int], input_height: int | None) -> list[tuple[int, int]]:
+        """Return height and width of the image of each view; at scale 1 as `Predictor` has them too.
+
+        Raises what `cen_model.utils.network_size` raises; scales and windows count as the user's own choice.
+        """
+        if self.is_plain:
+            return [network_size(frame, input_height, self.size)]
+        whole = self.size or proportional(frame, input_height)
+        sizes = [tuple(max(1, round(side * scale)) for side in whole) for scale, _ in self.views()]
+        for size in sizes:
+            network_size(frame, input_height, tuple(map(min, size, self.window or size)))
+        return sizes
 
     @property
     def is_plain(self) -> bool:
@@ -97,11 +105,9 @@ def predict(
         of probabilities.
     """
     frame = next(iter(images.values())).shape[-2:]
-    whole = config.network_size(tuple(frame), model.config.input_height)
     total: dict[str, Tensor] = {}
     views = config.views()
-    for scale, mirrored in views:
-        scaled = tuple(max(1, round(side * scale)) for side in whole)
+    for (_, mirrored), scaled in zip(views, config.sizes(tuple(frame), model.config.input_height), strict=True):
         seen = {name: _resized(name, image, scaled) for name, image in images.items()}
         if mirrored:
             seen = {name: _mirrored(name, image) for name, image in seen.items()}

@@ -68,7 +68,8 @@ PARAMETERS = {
     "input_size": Parameter(
         [0, 0],
         "Height and width, in pixels, that images are resized to for the network; [0, 0] takes the height that the "
-        f"weights were trained at, with the proportions of the image. {CONFIGURED}",
+        "weights were trained at, with the proportions of the image, and refuses images for which that is more than "
+        f"four times as large as in training. {CONFIGURED}",
     ),
     "image_size": Parameter(
         [480, 640],

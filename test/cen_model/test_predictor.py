@@ -65,6 +65,61 @@ def test_images_are_taken_to_the_height_of_training(model, frame):
     assert np.array_equal(Predictor(trained, (96, 128)).predict(*frame).labels, Predictor(model).predict(*frame).labels)
 
 
+def of_height(model, height):
+    """The same network, as one that was trained at that height."""
+    return build(replace(model.config, input_height=height)).eval()
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        ((3, 500), "images of 3×500 .* resized to 48×8000 .* more than 4 times the 48×64 of its training; crop"),
+        ((16, 2048), "resized to 48×6144"),
+        ((1, 400), "resized to 48×19200 .* expected sides of 1 to 8192; crop"),
+        ((700, 3), "resized to 48×0 .* expected sides of 1 to 8192; crop the images, or choose .* .input_size"),
+        ((0, 64), "images of 0×64 .* at least one pixel"),
+        ((64, 0), "images of 64×0 .* at least one pixel"),
+    ],
+)
+@pytest.mark.parametrize("backend", ["none", "eager"])
+def test_images_that_would_make_too_much_of_the_network_are_refused(model, image, words, backend, tmp_path):
+    """Before any memory is taken for it: no forward pass, no engine."""
+    predictor = Predictor(of_height(model, 48), deployment=Deployment(backend, cache=tmp_path))
+    with pytest.raises(ValueError, match=words):
+        predictor.predict(np.zeros((*image, 3), np.uint8))
+    with pytest.raises(ValueError, match=words):
+        predictor.prepare(image)
+    assert not list(tmp_path.iterdir())
+
+
+def test_wide_images_up_to_four_times_the_area_are_labeled(model):
+    """48 × 256 is four times 48 × 64."""
+    predictor = Predictor(of_height(model, 48))
+    assert predictor.predict(np.zeros((24, 128, 3), np.uint8)).labels.shape == (24, 128)
+    with pytest.raises(ValueError, match="48×258"):
+        predictor.predict(np.zeros((24, 129, 3), np.uint8))
+
+
+def test_a_size_that_the_user_chose_is_warned_of_and_bounded_by_its_sides(model, caplog):
+    network = of_height(model, 32)
+    predictor = Predictor(network, size=(96, 160))
+    for _ in range(3):
+        assert predictor.predict(np.zeros((4, 300, 3), np.uint8)).labels.shape == (4, 300)
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "resized to 96×160 for the network, more than 4 times the 32×43 of its training" in said
+    for size in ((8193, 1), (1, 9000), (0, 5)):
+        with pytest.raises(ValueError, match=f"resized to {size[0]}×{size[1]} .* choose a smaller one"):
+            Predictor(network, size=size).prepare((48, 64))
+
+
+def test_buffers_of_ever_new_sizes_are_not_kept(model):
+    predictor = Predictor(model)
+    predictor.prepare((32, 32))
+    for width in range(33, 53):
+        predictor.predict(np.zeros((32, width, 3), np.uint8))
+    assert len(predictor._engines) == 5 and (32, 32) in predictor._engines
+
+
 @pytest.mark.parametrize("hole", [0.0, np.nan, np.inf, -np.inf, -1.0])
 def test_every_kind_of_hole_is_the_same_hole(model, frame, hole):
     rgb, depth = frame

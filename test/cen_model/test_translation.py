@@ -200,6 +200,12 @@ def test_depth_is_given_as_its_logarithm_and_holes_do_not_spread(deep):
         assert all(np.abs(known - value).min() < 1e-6 for value in np.unique(image[image > -1]))
 
 
+@pytest.mark.parametrize("size", [(2, 9000), (8700, 1)])
+def test_images_of_extreme_shape_are_refused(deep, size):
+    with pytest.raises(ValueError, match=rf"images of {size[0]}×{size[1]} .* expected sides of 1 to 8192"):
+        Translator(deep[0], "cpu").translate(View(size).frame)
+
+
 @pytest.mark.parametrize(
     "depth", [np.zeros((256, 256), np.uint8), np.zeros((256, 256, 1), np.uint16), np.zeros((256, 256), np.int32)]
 )

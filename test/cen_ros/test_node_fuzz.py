@@ -5,16 +5,25 @@ from __future__ import annotations
 
 import threading
 from array import array
+from dataclasses import replace
+from functools import partial
+from itertools import count
 
 import numpy as np
 import pytest
+import torch
+
+from cen_model.config import SegmentationConfig
+from cen_model.models import build
+from cen_model.predictor import Predictor
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'cen_ros[ros]'")
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
-from helpers.composed import pixels
+from cen_ros.segmentation.networks import Networks
+from helpers.composed import Reckoned, pixels
 from helpers.damaged_messages import Messages
 from helpers.ros_graph import SECONDS
 from helpers.segmentation_process import frame, image
@@ -74,12 +83,21 @@ def raw_pair(messages, damaged):
         return pair
 
 
-def test_nothing_stops_the_node(compose):
-    node, messages, random = compose(), Messages(0), np.random.default_rng(0)
+def real_network():
+    """A small one with random weights, as if trained at a height of 48 pixels."""
+    torch.manual_seed(0)
+    config = SegmentationConfig(encoder="resnet18", encoder_width=0.25, decoder="light_refinenet", decoder_width=16)
+    return Networks({False: Predictor(build(replace(config, input_height=48)).eval(), device="cpu")}, {})
+
+
+@pytest.mark.parametrize(("make", "pairs"), [(Reckoned, PAIRS), (real_network, PAIRS // 10)])
+def test_nothing_stops_the_node(compose, make, pairs):
+    network = make()
+    node, messages, random = compose(network), Messages(0), np.random.default_rng(0)
     labels = node.ready(node.listen("label"))
     clouds = node.listen("points", PointCloud2)
     accounts = Accounts(node.node._pipeline.measures)
-    for i in range(PAIRS):
+    for i in range(pairs):
         stamp = Time(sec=FIRST + i, nanosec=int(random.integers(0, 10**9)))
         rgb, depth = raw_pair(messages, damaged=i % 5 > 0)
         node.rgb.publish(as_ros(rgb, stamp))
@@ -94,8 +112,27 @@ def test_nothing_stops_the_node(compose):
     node.depth.publish(image(frame(1)[1], "16UC1", 150_000_000_000))
     label = labels.get(timeout=SECONDS)
     assert label.header == good.header
-    np.testing.assert_array_equal(pixels(label), frame(1)[0][..., 0] // 32)
+    np.testing.assert_array_equal(pixels(label), network.predict(*frame(1), False).labels)
     assert clouds.empty(), "none of these cameras can be believed"
+
+
+def test_images_of_extreme_shape_are_refused_in_words(compose):
+    node = compose(real_network())
+    labels = node.ready(node.listen("label"))
+    milliseconds = count(0, 1000)
+
+    def film(size):
+        rgb, depth = np.zeros((*size, 3), np.uint8), np.ones(size, np.uint16)
+        at = next(milliseconds)
+        node.rgb.publish(image(rgb, "rgb8", at))
+        node.depth.publish(image(depth, "16UC1", at))
+
+    for size, resized in [((5, 1900), "48×18240"), ((12, 900), "48×3600"), ((1300, 2), "48×0")]:
+        words = f"{size[0]}×{size[1]} (height × width) would be resized to {resized}"
+        node.diagnosis(lambda status, words=words: words in status["message"], partial(film, size))
+    assert labels.empty()
+    message = node.send(seed=1, milliseconds=next(milliseconds))
+    assert labels.get(timeout=SECONDS).header == message.header
 
 
 def test_absurd_stamps_do_not_stop_the_node(compose):

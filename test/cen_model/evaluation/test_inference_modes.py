@@ -171,6 +171,20 @@ def test_the_network_sees_what_it_was_trained_on(size, input_height, seen):
     assert network.seen == [{"rgb": seen, "depth": seen}]
 
 
+def test_what_evaluation_gives_the_network_is_bounded_as_the_predictors_is(caplog):
+    network = Network(input_height=12)
+    with pytest.raises(ValueError, match=r"images of 2×200 .* resized to 12×1200 .* more than 4 times the 12×16"):
+        predict(network, batch(*frame(2, 200)), (2, 200), InferenceConfig())
+    with pytest.raises(ValueError, match=r"resized to 24×9600 .* choose a smaller one"):
+        predict(network, batch(*frame(2, 800)), (2, 800), InferenceConfig("multi", scales=(0.5, 2.0)))
+    assert not network.seen
+    caplog.clear()
+    predict(network, batch(*frame(2, 200)), (2, 200), InferenceConfig(window=(12, 24)))
+    assert {seen["rgb"] for seen in network.seen} == {(12, 24)} and not caplog.records
+    predict(network, batch(*frame(24, 32)), (24, 32), InferenceConfig("multi", scales=(3.0,)))
+    assert "resized to 36×48 for the network, more than 4 times" in caplog.text
+
+
 def test_resized_depth_is_never_a_mean_of_two():
     class Echo(nn.Module):
         config = SimpleNamespace(input_height=None, normalization=None, temperature=1)
