@@ -23,6 +23,7 @@ from rich.progress import Progress
 
 from cen_model.predictor import Deployment, Predictor
 from cen_model.utils.files import write_json_atomically
+from cen_model.utils.memory_shortage import shortage
 from cen_model.utils.process_settings import keep_freed_memory
 from cen_model.utils.provenance import command, versions
 from cen_model.utils.ranks import Ranks, joined
@@ -111,8 +112,8 @@ class Command:
             try:
                 done = evaluate(bag, self._predictor, self._config, labeled, start, lambda: bars.advance(bar))
                 report, gallery = done.report, done.gallery
-            except (ValueError, OSError, RuntimeError) as error:
-                report, gallery = {"bag": str(bag), "error": str(error)}, None
+            except (ValueError, OSError, RuntimeError, MemoryError) as error:
+                report, gallery = {"bag": str(bag), "error": shortage(error) or str(error)}, None
         report["run"] = self._run()
         write_json_atomically(folder / "report.json", report)
         if report["error"] is None:
@@ -177,8 +178,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with joined() as ranks:
             return run(args, ranks)
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"evaluate_bag: {error}", file=sys.stderr)
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
+        print(f"evaluate_bag: {shortage(error) or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -64,6 +64,7 @@ class SegmentationNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the network and run it once; stay unconfigured, with the reason logged, where that fails."""
+        failure = ""
         try:
             values = parameters.values_of(self)
             self._settings = settings(values)
@@ -72,7 +73,9 @@ class SegmentationNode(LifecycleNode):
             self._networks = self._load(self._settings)
             self._outputs = Outputs(self, self._settings, live(values), self._networks.classes)
         except Exception as error:  # whatever it is: rclpy would swallow it, and the user has to read it
-            self.get_logger().error(f"not configured: {words(error)}")
+            failure = words(error)
+        if failure:  # only here, where nothing of the error refers any more to what is to be freed
+            self.get_logger().error(f"not configured: {failure}")
             self._free()
             return TransitionCallbackReturn.FAILURE
         self.get_logger().info(f"{len(self._networks.classes)} classes, with {self._networks}")

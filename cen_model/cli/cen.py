@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
+from cen_model.utils.memory_shortage import shortage
 from cen_model.utils.validation import look_up
 
 # Command: (what it does, its module in this folder, whose `main` takes arguments and returns what `sys.exit` takes).
@@ -66,8 +67,11 @@ def _run(module: str, command: str, *arguments: str) -> int:
         return import_module(f"cen_model.cli.{module}").main(arguments) or 0
     except KeyboardInterrupt:
         return 130
-    except (ValueError, OSError) as error:
-        print(f"cen {command}: {error}", file=sys.stderr)
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
+        text = shortage(error)
+        if text is None and not isinstance(error, (ValueError, OSError)):
+            raise
+        print(f"cen {command}: {text or error}", file=sys.stderr)
         return 1
 
 

@@ -27,6 +27,7 @@ from cen_model.deploy.precision import DTYPES
 from cen_model.deploy.sample import sample_images
 from cen_model.deploy.simplify import simplify
 from cen_model.predictor import Deployment, Predictor
+from cen_model.utils.memory_shortage import shortage
 from cen_model.utils.process_settings import keep_freed_memory
 
 EXAMPLE = "example: cen deploy my.safetensors --size 480x640 720x1280 --build-only"
@@ -94,7 +95,7 @@ def main(arguments: Sequence[str]) -> None:
     try:
         run(args)
     except RuntimeError as error:  # of a backend
-        sys.exit(f"cen deploy: {error}")
+        sys.exit(f"cen deploy: {shortage(error) or error}")
 
 
 def _parser() -> argparse.ArgumentParser:

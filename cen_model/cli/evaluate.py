@@ -32,6 +32,7 @@ from cen_model.evaluation.options import Options
 from cen_model.predictor import NONE
 from cen_model.reporting.contact_sheet import contact_sheet
 from cen_model.utils.files import expand_home, write_atomically, write_json_atomically
+from cen_model.utils.memory_shortage import shortage
 from cen_model.utils.process_settings import keep_freed_memory
 from cen_model.utils.provenance import command
 from cen_model.utils.ranks import Ranks, joined
@@ -131,4 +132,4 @@ def main(arguments: Sequence[str]) -> None:
         with joined() as ranks:
             run(options, arguments, ranks, Console(highlight=False, markup=False))
     except RuntimeError as error:  # of a backend, or of processes that cannot meet
-        sys.exit(f"cen evaluate: {error}")
+        sys.exit(f"cen evaluate: {shortage(error) or error}")
