@@ -18,10 +18,11 @@ from cen_ros.evaluation import bag_results
 from cen_ros.evaluation.camera_poses import Geometry
 from cen_ros.evaluation.gallery import Gallery
 from cen_ros.evaluation.labeled_bag import LabeledBag
-from cen_ros.evaluation.pairing import Pairing
+from cen_ros.evaluation.pairing import Pairing, median_ms
 from cen_ros.evaluation.source import Frame, PairingConfig, Source, Truth, prefetched
 from cen_ros.evaluation.tally import Tally
 from cen_ros.evaluation.truth_folder import TruthFolder
+from cen_ros.segmentation.watch import lateness
 
 NO_TRUTH = "none"
 
@@ -150,6 +151,8 @@ def _why_nothing(pairing: Pairing, streams: Streams) -> str:
     if pairing.malformed:
         return f"none of the {pairing.malformed} pairs could be used, the first because of {pairing.reasons[0]}"
     text = f"no pair: {len(pairing.rgb)} images on {streams.rgb}, {len(pairing.depth)} on {streams.depth}"
+    if pairing.late:
+        return f"{text}; {lateness(median_ms(pairing.late))}: record the bag anew, or put its images in order of stamps"
     offset = pairing.offset_ns()
     if offset is None:
         return text

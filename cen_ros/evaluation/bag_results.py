@@ -11,7 +11,8 @@ A report of a bag, shares and scores in [0, 1], null where a thing is not define
     frames      how many were labeled
     pairing     messages by stream, pairs, unpaired images by stream, frames lost to malformed images with the first
                 reasons, differences of stamps within pairs (depth minus color, ms), offset_ms: the median distance of
-                the nearest depth stamp from every color stamp, and how truth was found
+                the nearest depth stamp from every color stamp, late_ms: how long after color of its stamp depth came
+                that was too late for a pair (median, negative where color was late), and how truth was found
     scores      null without truth; frames, mean_iou, mean_accuracy, pixel_accuracy, iou by class,
                 confusion: rows the truth, columns the labels, the last one for labels that are no class
     flicker     plain and warped: changed, compared and seen pixels of consecutive frames, share = changed / compared,

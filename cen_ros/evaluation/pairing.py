@@ -29,12 +29,17 @@ class Pairing:
     depth: array = field(default_factory=stamps)
     differences: array = field(default_factory=stamps)
     """Depth minus color, of the pairs, as the camera stamped them"""
+    late: array = field(default_factory=stamps)
+    """How long after the color image of its stamp each depth image came that came too late for a pair, ns; negative
+    where color came after depth"""
     truth: int = 0
     """True label images"""
     truth_exact: int = 0
     truth_near: int = 0
     """Those that belong to a color image by an equal and by the nearest stamp"""
     truth_differences: array = field(default_factory=stamps)
+    truth_late: array = field(default_factory=stamps)
+    """The same as `late`, of truth after color"""
     skipped: int = 0
     """Pairs that were left out on purpose"""
     malformed: int = 0
@@ -68,6 +73,7 @@ class Pairing:
             "skipped": self.skipped,
             "malformed": {"frames": self.malformed, "truth": self.truth_malformed, "reasons": self.reasons},
             "difference_ms": _distribution(self.differences),
+            "late_ms": median_ms(self.late),
             "histogram": _histogram(self.differences),
             "offset_ms": None if offset is None else offset / 1e6,
             "truth": {
@@ -75,8 +81,14 @@ class Pairing:
                 "nearest_stamp": self.truth_near,
                 "without_image": self.truth - self.truth_exact - self.truth_near,
                 "difference_ms": _distribution(self.truth_differences),
+                "late_ms": median_ms(self.truth_late),
             },
         }
+
+
+def median_ms(values: array) -> float | None:
+    """The median of values in ns, in ms; None of none."""
+    return float(np.median(values)) / 1e6 if values else None
 
 
 def _distribution(differences: array) -> dict[str, float] | None:

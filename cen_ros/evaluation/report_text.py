@@ -10,6 +10,7 @@ from rich.table import Table
 
 from cen_model.evaluation import score_tables as tables
 from cen_model.evaluation.metrics import Scores
+from cen_ros.segmentation.watch import lateness
 
 
 def lines(report: dict[str, Any]) -> list[str]:
@@ -48,6 +49,8 @@ def _pairing(pairing: dict[str, Any]) -> list[str]:
     if difference := pairing["difference_ms"]:
         said[0] += f"; depth {difference['signed_median']:+.1f} ms after color, {difference['max']:.1f} ms at most"
     truth = pairing["truth"]
+    late = {"depth": pairing["late_ms"], "truth": truth["late_ms"]}
+    said += [f"not paired: {lateness(ms, later=name)}" for name, ms in late.items() if ms is not None]
     if count["truth"]:
         said.append(f"{count['truth']} truths: {truth['equal_stamp']} by equal stamp, {truth['nearest_stamp']} by the")
         said[-1] += f" nearest, {truth['without_image']} without image"

@@ -86,8 +86,9 @@ class Source:
         self.pairing = Pairing()
         self.damage: str | None = None
         self._path, self._streams, self._config, self._folder = path, streams, config, truth
-        self._pairs = StampSynchronizer(config.slop_ns)
-        self._truths = StampSynchronizer(config.slop_ns)  # of color images, paired with depth or not, and truth
+        self._pairs = StampSynchronizer(config.slop_ns, self.pairing.late.append)
+        # Of color images, paired with depth or not, and truth:
+        self._truths = StampSynchronizer(config.slop_ns, self.pairing.truth_late.append)
         self._announced: int | None = None
 
     def events(self, everything: bool = False) -> Iterator[Frame | Truth | BagMessage]:
@@ -111,17 +112,18 @@ class Source:
         self.pairing.rgb.append(stamp)
         yield from self._truth_of(self._truths.add(0, stamp, stamp))
         yield from self._announce_files(stamp)
-        yield from self._frame_of(self._pairs.add(0, stamp, (stamp, message)))
+        yield from self._frame_of(self._pairs.add(0, stamp, (stamp, message), len(message.raw)))
 
     def _take_depth(self, message: BagMessage) -> Iterator[Frame]:
         stamp = stamp_ns(message.message.header)
         self.pairing.depth.append(stamp)
-        yield from self._frame_of(self._pairs.add(1, stamp + self._config.offset_ns, (stamp, message)))
+        pair = self._pairs.add(1, stamp + self._config.offset_ns, (stamp, message), len(message.raw))
+        yield from self._frame_of(pair)
 
     def _take_truth(self, message: BagMessage) -> Iterator[Truth]:
         self.pairing.truth += 1
         stamp = stamp_ns(message.message.header)
-        yield from self._truth_of(self._truths.add(1, stamp, (stamp, message.message)))
+        yield from self._truth_of(self._truths.add(1, stamp, (stamp, message.message), len(message.raw)))
 
     def _announce_files(self, last_ns: int) -> Iterator[Truth]:
         """Let files of the truth folder come like messages: each after the color images up to its stamp."""

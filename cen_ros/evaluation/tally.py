@@ -7,7 +7,6 @@ Axes: H height, W width, K classes.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,8 @@ from cen_ros.evaluation.camera_poses import Geometry
 from cen_ros.evaluation.flicker import Change, View, plain, warped
 from cen_ros.evaluation.gallery import Gallery, Picture
 from cen_ros.evaluation.source import Frame, Truth
+from cen_ros.segmentation.waiting import Waiting
 
-WAITING = 20
-"""Frames that wait for their truth, and truths for their frame."""
 LONGEST_GAP_NS = 1_000_000_000
 """Frames that are farther apart in time, or in the wrong order, are not compared."""
 
@@ -41,8 +39,7 @@ class Tally:
         self.scored = 0
         self.gallery = Gallery()
         self._classes, self._geometry, self._truthful = classes, geometry, truthful
-        self._frames: OrderedDict[int, Picture] = OrderedDict()
-        self._truths: OrderedDict[int, Truth] = OrderedDict()
+        self._frames, self._truths = Waiting(), Waiting()  # of each those whose counterpart is still to come
         self._before: tuple[Picture, tuple | None] | None = None
 
     def frame(self, frame: Frame, labels: np.ndarray) -> None:
@@ -54,17 +51,18 @@ class Tally:
         self.gallery.show(picture)
         if not self._truthful and picture.flicker is not None:
             self.gallery.judge(picture.flicker, picture)
-        if truth := self._truths.pop(frame.stamp_ns, None):
+        if truth := self._truths.pop(frame.stamp_ns):
             self._score(picture, truth)
         else:
-            _keep(self._frames, frame.stamp_ns, picture)
+            size = frame.rgb.nbytes + frame.depth.nbytes + labels.nbytes
+            self._frames.put(frame.stamp_ns, picture, size)
 
     def truth(self, truth: Truth) -> None:
         """Take the truth of a frame. Raises ValueError where it does not fit."""
-        if picture := self._frames.pop(truth.stamp_ns, None):
+        if picture := self._frames.pop(truth.stamp_ns):
             self._score(picture, truth)
         else:
-            _keep(self._truths, truth.stamp_ns, truth)
+            self._truths.put(truth.stamp_ns, truth, truth.labels.nbytes)
 
     def _score(self, picture: Picture, truth: Truth) -> None:
         confusion = confusion_matrix(truth.labels, picture.label, self._classes, str(truth))
@@ -92,9 +90,3 @@ class Tally:
             self.flicker[name] = Change(*np.add(self.flicker[name], change).tolist())
             if change.compared:
                 picture.flicker = self.series[name][picture.index] = change.changed / change.compared
-
-
-def _keep(waiting: OrderedDict, stamp_ns: int, item: Any) -> None:
-    waiting[stamp_ns] = item
-    if len(waiting) > WAITING:
-        waiting.popitem(last=False)

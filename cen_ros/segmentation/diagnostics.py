@@ -21,7 +21,7 @@ from cen_ros.segmentation.networks import Networks
 from cen_ros.segmentation.outputs import COMPLAINT_SECONDS
 from cen_ros.segmentation.pipeline import Pipeline
 from cen_ros.segmentation.settings import Settings
-from cen_ros.segmentation.watch import Offer, Stream, explain, offset_warning
+from cen_ros.segmentation.watch import Match, Offer, Stream, explain, offset_warning
 
 OK, WARN = 0, 1  # as in DiagnosticStatus
 
@@ -88,8 +88,9 @@ class Diagnostics:
     def _silence(self, summary: Summary, counts: Counter[str]) -> str:
         live, nearest = self._pipeline.live, self._pipeline.nearest_ns
         nearest_ms = None if nearest is None else nearest / 1e6
+        match = Match(live.slop_ns / 1e6, live.offset_ns / 1e6, nearest_ms, summary.lag_ms, summary.late_ms)
         rgb, depth = (self._stream(number, counts) for number in (0, 1))
-        return explain(rgb, depth, live.slop_ns / 1e6, live.offset_ns / 1e6, nearest_ms, summary.lag_ms)
+        return explain(rgb, depth, match)
 
     def _stream(self, number: int, counts: Counter[str]) -> Stream:
         subscription = self._pipeline.subscriptions[number]

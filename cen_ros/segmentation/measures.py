@@ -36,6 +36,8 @@ class Summary:
         stages_ms: median and 95th percentile by stage, milliseconds; "node" is all but "receive".
         difference_ms: median of RGB stamp - depth stamp in recent pairs; None without any.
         lag_ms: by how much depth's stamps lie behind RGB's, judged by when the images arrive; None where unknown.
+        late_ms: by how much depth comes after the RGB image of its stamp, too late for a pair; negative where RGB comes
+            after depth; None since the last pair.
     """
 
     counts: Mapping[str, int]
@@ -44,6 +46,7 @@ class Summary:
     stages_ms: Mapping[str, tuple[float, float]]
     difference_ms: float | None
     lag_ms: float | None
+    late_ms: float | None
 
 
 class Measures:
@@ -57,6 +60,7 @@ class Measures:
         self._stages: deque[tuple[float, ...]] = deque(maxlen=RECENT)
         self._differences: deque[int] = deque(maxlen=50)
         self._lags = (deque[int](maxlen=50), deque[int](maxlen=50))
+        self._late: deque[int] = deque(maxlen=50)
 
     def image(self, stream: int, stamp_ns: int, received_ns: int) -> None:
         """An image of stream 0 (RGB) or 1 (depth) has come; `received_ns` on any clock, the same for both."""
@@ -69,6 +73,12 @@ class Measures:
         with self._lock:
             self._counts["pairs"] += 1
             self._differences.append(difference_ns)
+            self._late.clear()
+
+    def late(self, delay_ns: int) -> None:
+        """An image came too late for its partner: depth after RGB, or, where negative, RGB after depth."""
+        with self._lock:
+            self._late.append(delay_ns)
 
     def label(self, stages_ms: tuple[float, ...]) -> None:
         """A label has left; how long each of STAGES took."""
@@ -97,7 +107,7 @@ class Measures:
     def forget_stamps(self) -> None:
         """Stamps mean something else from now on: time was set back, or the offset changed."""
         with self._lock:
-            for values in (self._differences, *self._lags):
+            for values in (self._differences, self._late, *self._lags):
                 values.clear()
 
     def summary(self) -> Summary:
@@ -107,8 +117,9 @@ class Measures:
             stages, drops = np.array(self._stages), dict(self._drops)
             difference = median(self._differences) / 1e6 if self._differences else None
             rgb, depth = self._lags
+            late = median(self._late) / 1e6 if self._late else None
             lag = (median(depth) - median(rgb)) / 1e6 if rgb and depth else None
-        return Summary(counts, drops, self._failure, _percentiles(stages), difference, lag)
+        return Summary(counts, drops, self._failure, _percentiles(stages), difference, lag, late)
 
 
 def resident_bytes(process: int | str = "self") -> int:

@@ -113,7 +113,7 @@ PARAMETERS = {
     "stamp_offset": Parameter(
         0.0,
         "Seconds added to the stamps of depth images before they are paired, where the two streams' clocks differ; the "
-        f"diagnostics measure it. {AT_ONCE}",
+        f"diagnostics measure it. No help against images that come late, which up to 2 s needs none. {AT_ONCE}",
         least=-1e10,
         most=1e10,
     ),

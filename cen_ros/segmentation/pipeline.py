@@ -70,7 +70,7 @@ class Pipeline:
         self.measures = Measures()
         self._info: CameraInfo | None = None
         self._next_look_ns = 0
-        self._synchronizer = StampSynchronizer(live.slop_ns)
+        self._synchronizer = StampSynchronizer(live.slop_ns, self.measures.late)
         self._patience = settings.depth_timeout or (0.0 if networks.needs_depth else DEPTH_AT_HAND)
         self._depth_ns = monotonic_ns() if networks.needs_depth else float("-inf")  # when depth was last seen
         self.live = live
@@ -163,7 +163,7 @@ class Pipeline:
 
     def _add(self, stream: int, received: Received, stamp_ns: int) -> None:
         resets = self._synchronizer.resets
-        pair = self._synchronizer.add(stream, stamp_ns, received)
+        pair = self._synchronizer.add(stream, stamp_ns, received, len(received.message.data))
         if self._synchronizer.resets != resets:
             self.measures.forget_stamps()
         self._count_unpaired()

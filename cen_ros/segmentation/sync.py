@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
-RESET_NS = 1_000_000_000  # a stamp this much older than its stream's newest: time was set back (bag loop, simulation)
+from cen_ros.segmentation.waiting import LONGEST_NS, MOST_BYTES, Waiting, nearest
 
 
 def stamp_ns(header: Any) -> int:
@@ -27,50 +28,74 @@ class StampSynchronizer:
 
     Args:
         slop_ns: largest difference of the two stamps, nanoseconds.
-        capacity: messages kept of each stream, by default a second of most cameras; the oldest go first.
+        late: told of each message whose partner was gone before it came: how many nanoseconds newer the other stream
+            was by then, negative where the message is of stream 0.
+        longest_ns: how long a message waits, by the stamps of its stream.
+        most_bytes: what the waiting messages of each stream take; the oldest go first.
     """
 
-    def __init__(self, slop_ns: int, capacity: int = 30):
+    def __init__(
+        self,
+        slop_ns: int,
+        late: Callable[[int], object] = lambda delay_ns: None,
+        longest_ns: int = LONGEST_NS,
+        most_bytes: int = MOST_BYTES,
+    ):
         self.slop_ns = slop_ns
         self.unpaired = 0  # messages of stream 0 that were given up; whoever counts them may set it back
         self.resets = 0  # how often time was set back
-        self._capacity = capacity
-        self._streams = (_Stream(), _Stream())
+        self._late, self._bounds = late, (longest_ns, most_bytes)
+        self._streams = (_Stream(*self._bounds), _Stream(*self._bounds))
         self.smallest_difference_ns: int | None = None  # of two stamps, one of each stream, since the last pair
 
     def clear(self) -> None:
         """Forget every message and everything known about the streams."""
         self.unpaired += len(self._streams[0].stamps)
-        self._streams = (_Stream(), _Stream())
+        self._streams = (_Stream(*self._bounds), _Stream(*self._bounds))
         self.smallest_difference_ns = None
 
-    def add(self, stream: int, stamp_ns: int, message: Any) -> tuple[Any, Any] | None:
-        """Take a message of stream 0 or 1; return the pair (message of 0, message of 1) that it completes, if any."""
+    def add(self, stream: int, stamp_ns: int, message: Any, size: int = 0) -> tuple[Any, Any] | None:
+        """Take a message of stream 0 or 1 and `size` bytes.
+
+        Returns the pair (message of 0, message of 1) that it completes, if any.
+        """
         newest = self._streams[stream].newest
-        if newest is not None and stamp_ns < newest - RESET_NS:
+        if newest is not None and stamp_ns < newest - self._bounds[0]:
             self.clear()
             self.resets += 1
-        own, other = self._streams[stream], self._streams[1 - stream]
         waiting = len(self._streams[0].stamps) + (stream == 0)
-        pair = self._pair(own, other, stamp_ns, message)
+        fresh = self._streams[stream].insert(stamp_ns, message, size)
+        self._compare(stream, stamp_ns, fresh)
+        pair = self._newest_pair() if fresh else None
         self.unpaired += waiting - len(self._streams[0].stamps) - (pair is not None)
         return pair
 
-    def _pair(self, own: _Stream, other: _Stream, stamp_ns: int, message: Any) -> tuple[Any, Any] | None:
-        if not own.insert(stamp_ns, message, self._capacity):
-            return None
-        nearest = other.nearest(stamp_ns)
-        if nearest is not None:
-            smallest = self.smallest_difference_ns
-            difference = abs(nearest - stamp_ns)
-            self.smallest_difference_ns = difference if smallest is None else min(difference, smallest)
-        return self._newest_pair()
+    def _compare(self, stream: int, stamp: int, fresh: bool) -> None:
+        """Note how far the other stream's stamps are from a new one, and whether its partner was there and is gone."""
+        other = self._streams[1 - stream]
+        # What went in a pair or for its sake is no missed partner, unless the pair is newer than this stamp.
+        start = bisect_right(other.gone, other.taken) if fresh and other.taken is not None else 0
+        waiting, gone = (
+            None if near is None else abs(near - stamp)
+            for near in (nearest(other.stamps, stamp), nearest(other.gone, stamp, start))
+        )
+        differences = [each for each in (waiting, gone, self.smallest_difference_ns) if each is not None]
+        self.smallest_difference_ns = min(differences, default=None)
+        if gone is None or gone > self.slop_ns or (waiting is not None and waiting <= self.slop_ns):
+            return
+        delay = other.newest - stamp
+        if delay > self.slop_ns:
+            self._late(delay if stream else -delay)
 
     def _newest_pair(self) -> tuple[Any, Any] | None:
         first, second = self._streams
-        for stamp in reversed(first.stamps):
-            partner = second.nearest(stamp)
-            if partner is None or abs(partner - stamp) > self.slop_ns or first.nearest(partner) != stamp:
+        if not second.stamps:
+            return None
+        begin = bisect_left(first.stamps, second.stamps[0] - self.slop_ns)
+        end = bisect_right(first.stamps, second.stamps[-1] + self.slop_ns)
+        for stamp in reversed(first.stamps[begin:end]):
+            partner = nearest(second.stamps, stamp)
+            if abs(partner - stamp) > self.slop_ns or nearest(first.stamps, partner) != stamp:
                 continue
             if second.may_come_nearer(stamp, partner) or first.may_come_nearer(partner, stamp):
                 continue
@@ -79,33 +104,24 @@ class StampSynchronizer:
         return None
 
 
-class _Stream:
-    """The waiting messages of one stream, ordered by stamp, and what its past says about its future."""
+class _Stream(Waiting):
+    """The waiting messages of one stream, and what its past says about its future."""
 
-    def __init__(self):
-        self.stamps: list[int] = []
-        self.messages: list[Any] = []
+    def __init__(self, *bounds: int):
+        super().__init__(*bounds)
         self.newest: int | None = None
-        self._taken: int | None = None
+        self.taken: int | None = None
         self._intervals: deque[int] = deque(maxlen=8)
 
-    def insert(self, stamp: int, message: Any, capacity: int) -> bool:
+    def insert(self, stamp: int, message: Any, size: int) -> bool:
         """False if a message with a later stamp has already left in a pair."""
-        if self._taken is not None and stamp < self._taken:
+        if self.taken is not None and stamp < self.taken:
             return False
         if self.newest is not None and stamp > self.newest:
             self._intervals.append(stamp - self.newest)
         self.newest = stamp if self.newest is None else max(stamp, self.newest)
-        place = bisect_left(self.stamps, stamp)
-        again = place < len(self.stamps) and self.stamps[place] == stamp
-        self.stamps[place : place + again] = [stamp]
-        self.messages[place : place + again] = [message]
-        del self.stamps[:-capacity], self.messages[:-capacity]
+        self.put(stamp, message, size)
         return True
-
-    def nearest(self, stamp: int) -> int | None:
-        """The waiting stamp nearest to `stamp`; of two as near the later one."""
-        return min(reversed(self.stamps), key=lambda own: abs(own - stamp), default=None)
 
     def may_come_nearer(self, stamp: int, partner: int) -> bool:
         """Whether a message still to come may be nearer to `stamp` than `partner`, a waiting stamp of this stream."""
@@ -115,8 +131,7 @@ class _Stream:
 
     def take(self, stamp: int) -> Any:
         """The message with this stamp; it and all older ones are gone."""
-        place = self.stamps.index(stamp)
-        message = self.messages[place]
-        del self.stamps[: place + 1], self.messages[: place + 1]
-        self._taken = stamp
-        return message
+        while self.stamps[0] < stamp:
+            self.drop_oldest()
+        self.taken = stamp
+        return self.drop_oldest()

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cen_ros.segmentation.waiting import LONGEST_NS, MOST_BYTES
+
 
 @dataclass(frozen=True)
 class Offer:
@@ -57,31 +59,55 @@ class Stream:
         )
 
 
-def explain(
-    rgb: Stream, depth: Stream, slop_ms: float, offset_ms: float, nearest_ms: float | None, lag_ms: float | None
-) -> str:
-    """Why there was no RGB-D pair.
+@dataclass(frozen=True)
+class Match:
+    """How the stamps of RGB and depth fit together.
 
-    Args:
+    Attributes:
         slop_ms: largest difference of two stamps in a pair.
         offset_ms: the present stamp_offset.
         nearest_ms: the smallest difference seen between an RGB and a depth stamp, None where none can be compared.
         lag_ms: by how much depth's stamps lie behind RGB's, judged by when images arrive.
+        late_ms: by how much depth comes too late after the RGB image of its stamp; negative where RGB does.
     """
+
+    slop_ms: float
+    offset_ms: float = 0.0
+    nearest_ms: float | None = None
+    lag_ms: float | None = None
+    late_ms: float | None = None
+
+
+def explain(rgb: Stream, depth: Stream, match: Match) -> str:
+    """Say why there was no RGB-D pair."""
     silent = [reason for reason in (rgb.silence(), depth.silence()) if reason]
     if silent:
         return "no RGB-D pair: " + " and ".join(silent)
-    nearest = "unknown" if nearest_ms is None else f"{nearest_ms:.1f} ms"
-    text = (
-        f"no RGB-D pair: {rgb.images} images on {rgb.topic} and {depth.images} on {depth.topic}, but no two stamps "
-        f"within sync_slop ({slop_ms:.1f} ms); the nearest were {nearest} apart"
-    )
-    if lag_ms is None or abs(lag_ms - offset_ms) <= slop_ms:
+    text = f"no RGB-D pair: {rgb.images} images on {rgb.topic} and {depth.images} on {depth.topic}, but "
+    if match.late_ms is not None:
+        return (
+            f"{text}{lateness(match.late_ms)}; stamp_offset does not mend a delay: lower the rate or the resolution of "
+            "the camera, or let it send compressed images"
+        )
+    text += f"no two stamps within sync_slop ({match.slop_ms:.1f} ms)"
+    if match.nearest_ms is not None:
+        text += f"; the nearest were {match.nearest_ms:.1f} ms apart"
+    if match.lag_ms is None or abs(match.lag_ms - match.offset_ms) <= match.slop_ms:
         return text
-    side = "behind" if lag_ms > 0 else "ahead of"
+    side = "behind" if match.lag_ms > 0 else "ahead of"
     return (
-        f"{text}. By their arrival, depth's stamps lie about {abs(lag_ms):.0f} ms {side} RGB's: "
-        f"set stamp_offset to {lag_ms / 1e3:.3f}"
+        f"{text}. By their arrival, depth's stamps lie about {abs(match.lag_ms):.0f} ms {side} RGB's: "
+        f"if the clocks of the streams differ, set stamp_offset to {match.lag_ms / 1e3:.3f}"
+    )
+
+
+def lateness(late_ms: float, earlier: str = "color", later: str = "depth") -> str:
+    """Say that a stream comes too late for its partner, `later` by `late_ms`, or `earlier` where that is negative."""
+    if late_ms < 0:
+        earlier, later = later, earlier
+    return (
+        f"{later} arrives {abs(late_ms):.0f} ms after {earlier} of the same stamp, and an image waits for its partner "
+        f"for at most {LONGEST_NS / 1e9:g} s, in at most {MOST_BYTES / 1e6:g} MB, and until a newer pair is there"
     )
 
 

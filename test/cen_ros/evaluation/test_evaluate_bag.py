@@ -257,6 +257,39 @@ def test_an_offset_between_the_clocks_is_named_and_can_be_taken_out(tmp_path, we
     assert report["pairing"]["difference_ms"]["signed_median"] == -12.0
 
 
+def record_late(path, topic, delay_ns, frames=50, period=16_666_667, late_frames=None):
+    """A bag, of 60 Hz, in which the images of one topic, or its first ones alone, are recorded after the others."""
+    images = []
+    for i in range(frames):
+        stamp = START + i * period
+        rgb, depth = pixels(i)
+        for each in ((RGB, rgb, "rgb8"), (DEPTH, depth, "16UC1"), (TRUTH, true_labels(i), "mono8")):
+            late = each[0] == topic
+            if not late or late_frames is None or i < late_frames:
+                images.append((stamp + delay_ns * late, *each, stamp))
+    with BagWriter(path) as bag:
+        for received, *image, stamp in sorted(images, key=lambda image: image[0]):
+            add_image(bag, *image, stamp, received - stamp)
+    return path
+
+
+@pytest.mark.parametrize("topic", [RGB, DEPTH, TRUTH])
+def test_a_topic_that_was_recorded_late_meets_its_partners(tmp_path, weights, topic):
+    bag = record_late(tmp_path / "drive", topic, 700_000_000)
+    _, report = run(tmp_path / "out", weights, bag, "--slop", "0.005")
+    assert (report["frames"], report["scores"]["frames"]) == (50, 50)
+    assert report["pairing"]["truth"]["equal_stamp"] == 50
+
+
+@pytest.mark.parametrize(("topic", "told"), [(RGB, "color arrives 3"), (DEPTH, "depth arrives 3")])
+def test_a_topic_that_was_recorded_too_late_is_told(tmp_path, weights, capsys, topic, told):
+    """Its first ten images alone: of the other topic those of that time are dropped by then."""
+    bag = record_late(tmp_path / "drive", topic, 3_050_000_000, frames=45, period=100_000_000, late_frames=10)
+    code, report = run(tmp_path / "out", weights, bag, "--slop", "0.005", "--truth", "none")
+    assert code == 1 and f"{told}000 ms after" in report["error"], "3050 ms, to one image"
+    assert "stamp-offset" not in report["error"] and report["error"] in capsys.readouterr().out
+
+
 def test_one_pair_of_n_meets_its_own_truth(tmp_path, weights):
     bag = record(tmp_path / "drive", range(7))
     _, report = run(tmp_path / "out", weights, bag, "--every", "3")

@@ -88,6 +88,24 @@ def test_clocks_that_differ_are_measured_and_mended(compose, lag):
         continue
 
 
+def test_depth_that_comes_late_is_waited_for(compose):
+    """Depth of the same stamps 1 s after color."""
+    node = compose(sync_slop=0.02)
+    labels = node.ready(node.listen("label"))
+
+    sent = []
+
+    def film(delay):
+        at = 100_000 + 100 * len(sent)
+        sent.append(node.send(seed=1, milliseconds=at, depth_milliseconds=at - 100 * delay))
+        time.sleep(0.05)  # a camera's clock: an image that is lost shifts no stamp
+
+    for _ in range(40):
+        film(delay=10)
+    while labels.get(timeout=SECONDS).header != sent[-11].header:
+        continue
+
+
 def test_time_that_is_set_back_loses_nothing(compose):
     """A bag that begins anew, with sim time that stands still."""
     node = compose(use_sim_time=True)

@@ -2,6 +2,7 @@
 """StampSynchronizer against brute force over whole streams, and in the situations that defeat greedy pairing."""
 
 import random
+import statistics
 
 import pytest
 
@@ -94,8 +95,78 @@ def test_one_wild_stamp_does_not_stop_the_streams():
     assert feed(StampSynchronizer(10 * MS), [(0, 0), (1, 0)] * 3) == [(0, 0)] * 3  # a camera that does not stamp
 
 
-def test_a_silent_stream_does_not_fill_the_memory():
-    synchronizer = StampSynchronizer(10 * MS, capacity=7)
-    feed(synchronizer, [(0, stamp) for stamp in range(0, 33_000, 33)])
-    kept = [stamp for stamp in range(0, 33_000, 33) if feed(synchronizer, [(1, stamp)])]
-    assert kept == list(range(0, 33_000, 33))[-7:]
+def late_stream(late, delay, rate=60, frames=600):
+    """Events of two streams with the same stamps in ns, of which one arrives `delay` ms after the other."""
+    stamps = [round(i * 1e9 / rate) for i in range(frames)]
+    arrivals = [(stamp + delay * MS * (stream == late), stream, stamp) for stream in (0, 1) for stamp in stamps]
+    return [(stream, stamp) for _, stream, stamp in sorted(arrivals)]
+
+
+def count(synchronizer, events, size=0):
+    return sum(synchronizer.add(stream, stamp, stamp, size) is not None for stream, stamp in events)
+
+
+@pytest.mark.parametrize("late", [0, 1])
+@pytest.mark.parametrize(("delay", "rate", "size"), [(700, 60, 900_000), (1900, 30, 0), (1500, 90, 400_000)])
+def test_a_late_stream_meets_its_partners(late, delay, rate, size):
+    delays = []
+    synchronizer = StampSynchronizer(50 * MS, delays.append)
+    assert count(synchronizer, late_stream(late, delay, rate), size) == 600
+    assert delays == [] and synchronizer.unpaired == 0
+
+
+@pytest.mark.parametrize(("late", "sign"), [(0, -1), (1, 1)])
+@pytest.mark.parametrize(("delay", "rate", "size"), [(3000, 60, 0), (700, 60, 6_220_800), (5000, 15, 921_600)])
+def test_a_stream_that_is_too_late_is_told_by_how_much(late, sign, delay, rate, size):
+    """Too late for two seconds, and for 64 MB of full-HD images."""
+    delays = []
+    synchronizer = StampSynchronizer(5 * MS, delays.append)
+    events = late_stream(late, delay, rate)
+    last_on_time = max(i for i, (stream, _) in enumerate(events) if stream != late)
+    assert count(synchronizer, events[: last_on_time + 1], size) == 0
+    told = sign * statistics.median(delays) / MS
+    assert told == pytest.approx(delay, abs=1001 / rate), "to one image"
+    assert synchronizer.smallest_difference_ns == 0
+
+
+@pytest.mark.parametrize(("late", "sign"), [(0, -1), (1, 1)])
+def test_a_stream_that_becomes_late_is_told_at_once(late, sign):
+    """Its stamps begin again with those that have left in pairs."""
+    delays = []
+    synchronizer = StampSynchronizer(5 * MS, delays.append)
+    feed(synchronizer, [(stream, 50 * i) for i in range(100) for stream in (0, 1)])
+    assert delays == []
+    feed(synchronizer, [(stream, 50 * (i - 30 * (stream == late))) for i in range(100, 129) for stream in (0, 1)])
+    assert 1500 - 50 <= sign * statistics.median(delays) / MS <= 1500
+
+
+def test_images_without_a_partner_are_not_late():
+    """Depth of twice the rate, 700 ms after color, with a jitter that brings some of it near a color image."""
+    delays, random_ = [], random.Random(0)
+    color = [(33 * i, 0, 33 * i) for i in range(300)]
+    depth = [(33 * i + 700 + more, 1, 33 * i + more) for i in range(300) for more in (0, random_.randrange(1, 33))]
+    synchronizer = StampSynchronizer(10 * MS, delays.append)
+    assert len(feed(synchronizer, [(stream, stamp) for _, stream, stamp in sorted(color + depth)])) == 300
+    assert delays == []
+
+
+def test_streams_of_other_clocks_are_not_taken_for_late():
+    """Three seconds apart, and half a period: no two stamps are within the slop, whenever they come."""
+    delays = []
+    synchronizer = StampSynchronizer(5 * MS, delays.append)
+    assert feed(synchronizer, [event for i in range(200) for event in ((0, 33 * i), (1, 33 * i - 3016))]) == []
+    assert delays == []
+
+
+def test_what_waits_is_bounded_by_time_bytes_and_number():
+    stamps = range(0, 33_000, 33)
+    for size, kept in ((0, 62), (10_000_000, 6), (10**9, 1)):
+        synchronizer = StampSynchronizer(10 * MS)
+        for stamp in stamps:
+            synchronizer.add(0, stamp * MS, stamp, size)
+        assert synchronizer.unpaired == len(stamps) - kept
+        assert [stamp for stamp in stamps if feed(synchronizer, [(1, stamp)])] == list(stamps)[-kept:]
+    synchronizer = StampSynchronizer(0)
+    for stamp in range(5000):  # a clock that all but stands still
+        synchronizer.add(0, stamp, stamp)
+    assert synchronizer.unpaired == 4000

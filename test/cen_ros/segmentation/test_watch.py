@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cen_ros.segmentation.measures import STAGES, Measures
-from cen_ros.segmentation.watch import Offer, Stream, explain, offset_warning
+from cen_ros.segmentation.watch import Match, Offer, Stream, explain, offset_warning
 
 IMAGE = "sensor_msgs/msg/Image"
 CAMERA = Offer("camera", IMAGE, reliable=False)
@@ -36,22 +36,41 @@ def stream(topic="/rgb", images=9, offers=(CAMERA,), reliable=False):
     ],
 )
 def test_the_silent_stream_is_named_with_the_reason(silent, reason):
-    assert explain(silent, stream("/depth"), 50, 0, None, None) == f"no RGB-D pair: {reason}"
-    assert explain(stream(), silent, 50, 0, None, None) == f"no RGB-D pair: {reason}"
+    assert explain(silent, stream("/depth"), Match(50)) == f"no RGB-D pair: {reason}"
+    assert explain(stream(), silent, Match(50)) == f"no RGB-D pair: {reason}"
 
 
 def test_both_may_be_silent():
-    said = explain(stream(images=0), stream("/depth", images=0, offers=()), 50, 0, None, None)
+    said = explain(stream(images=0), stream("/depth", images=0, offers=()), Match(50))
     assert "nothing on /rgb: camera offers it" in said and said.endswith("nothing on /depth: nobody publishes it")
 
 
 def test_stamps_that_miss_each_other_are_told_by_how_much():
-    said = explain(stream(images=9), stream("/depth", images=8), 50, 0, 71, 83)
+    said = explain(stream(images=9), stream("/depth", images=8), Match(50, 0, 71, 83))
     assert "9 images on /rgb and 8 on /depth" in said
     assert "sync_slop (50.0 ms); the nearest were 71.0 ms apart" in said
-    assert said.endswith("depth's stamps lie about 83 ms behind RGB's: set stamp_offset to 0.083")
-    assert "stamp_offset" not in explain(stream(), stream(), 50, 0, 71, 20), "arrival explains nothing here"
-    assert explain(stream(), stream(), 50, 300, 300, 2).endswith("set stamp_offset to 0.002"), "a wrong offset is told"
+    assert "depth's stamps lie about 83 ms behind RGB's: if the clocks of the streams differ" in said
+    assert said.endswith("set stamp_offset to 0.083")
+    assert "stamp_offset" not in explain(stream(), stream(), Match(50, 0, 71, 20)), "arrival explains nothing here"
+    wrong = Match(50, offset_ms=300, nearest_ms=300, lag_ms=2)
+    assert explain(stream(), stream(), wrong).endswith("set stamp_offset to 0.002"), "a wrong offset is told"
+
+
+@pytest.mark.parametrize(
+    ("late", "told"), [(2400, "depth arrives 2400 ms after color"), (-3100, "color arrives 3100 ms")]
+)
+def test_a_delay_is_no_reason_for_an_offset(late, told):
+    measures = Measures()
+    for i in range(100):
+        measures.image(0, i * 33_000_000, i * 33_000_000)
+        measures.image(1, i * 33_000_000, i * 33_000_000 + late * 1_000_000)
+        measures.late(late * 1_000_000)
+    summary = measures.summary()
+    assert summary.lag_ms == pytest.approx(late)
+    said = explain(stream(), stream("/depth"), Match(50, 0, 0, summary.lag_ms, summary.late_ms))
+    assert told in said and "of the same stamp" in said and "set stamp_offset" not in said
+    measures.pair(0)
+    assert measures.summary().late_ms is None, "what was too late before a pair explains no silence after it"
 
 
 def test_pairs_that_are_nearly_lost_are_told_the_offset():
