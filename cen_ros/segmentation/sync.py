@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable
@@ -22,7 +23,10 @@ class StampSynchronizer:
     A pair leaves as soon as it is known that no message still to come could be nearer, judged by the shortest recent
     interval of each stream. So a message whose partner was dropped waits for the next one and stays alone, instead of
     taking its predecessor's partner and shifting every later pair. Equal stamps leave at once. A pair discards all that
-    is older: the newest wins, and stamps of returned pairs never decrease in either stream.
+    is older: the newest wins, and stamps of returned pairs never decrease in either stream, until time is set back.
+
+    Time is set back where both streams have gone back, by three messages in a row, or by one that is older than any
+    message that waits. One late message is not enough, nor is one stream.
 
     Not thread-safe.
 
@@ -59,25 +63,26 @@ class StampSynchronizer:
 
         Returns the pair (message of 0, message of 1) that it completes, if any.
         """
-        newest = self._streams[stream].newest
-        if newest is not None and stamp_ns < newest - self._bounds[0]:
-            self.clear()
-            self.resets += 1
         waiting = len(self._streams[0].stamps) + (stream == 0)
-        fresh = self._streams[stream].insert(stamp_ns, message, size)
-        self._compare(stream, stamp_ns, fresh)
-        pair = self._newest_pair() if fresh else None
+        self._streams[stream].insert(stamp_ns, message, size)
+        if all(each.went_back for each in self._streams):
+            for each in self._streams:
+                each.begin_anew()
+            self.resets += 1
+            self.smallest_difference_ns = None
+        self._compare(stream, stamp_ns)
+        pair = self._newest_pair()
         self.unpaired += waiting - len(self._streams[0].stamps) - (pair is not None)
         return pair
 
-    def _compare(self, stream: int, stamp: int, fresh: bool) -> None:
+    def _compare(self, stream: int, stamp: int) -> None:
         """Note how far the other stream's stamps are from a new one, and whether its partner was there and is gone."""
-        other = self._streams[1 - stream]
+        own, other = self._streams[stream], self._streams[1 - stream]
         # What went in a pair or for its sake is no missed partner, unless the pair is newer than this stamp.
-        start = bisect_right(other.gone, other.taken) if fresh and other.taken is not None else 0
+        start = bisect_right(other.gone, other.taken) if stamp >= own.taken else 0
         waiting, gone = (
             None if near is None else abs(near - stamp)
-            for near in (nearest(other.stamps, stamp), nearest(other.gone, stamp, start))
+            for near in (other.nearest(stamp), nearest(other.gone, stamp, start))
         )
         differences = [each for each in (waiting, gone, self.smallest_difference_ns) if each is not None]
         self.smallest_difference_ns = min(differences, default=None)
@@ -91,37 +96,66 @@ class StampSynchronizer:
         first, second = self._streams
         if not second.stamps:
             return None
-        begin = bisect_left(first.stamps, second.stamps[0] - self.slop_ns)
+        begin = bisect_left(first.stamps, max(first.taken, second.stamps[0] - self.slop_ns))
         end = bisect_right(first.stamps, second.stamps[-1] + self.slop_ns)
         for stamp in reversed(first.stamps[begin:end]):
-            partner = nearest(second.stamps, stamp)
-            if abs(partner - stamp) > self.slop_ns or nearest(first.stamps, partner) != stamp:
+            partner = second.nearest(stamp)
+            if partner is None or abs(partner - stamp) > self.slop_ns or first.nearest(partner) != stamp:
                 continue
             if second.may_come_nearer(stamp, partner) or first.may_come_nearer(partner, stamp):
                 continue
             self.smallest_difference_ns = None
+            first.turned = second.turned = False
             return first.take(stamp), second.take(partner)
         return None
 
 
 class _Stream(Waiting):
-    """The waiting messages of one stream, and what its past says about its future."""
+    """The waiting messages of one stream, and what its past says about its future.
+
+    Attributes:
+        newest: the latest stamp.
+        taken: stamp of the last message that left in a pair. Older ones wait for nothing but a reset.
+        turned: whether the stream has gone back for three messages since the last pair.
+    """
 
     def __init__(self, *bounds: int):
         super().__init__(*bounds)
-        self.newest: int | None = None
-        self.taken: int | None = None
+        self.newest = self.taken = -sys.maxsize
+        self.turned = False
         self._intervals: deque[int] = deque(maxlen=8)
 
-    def insert(self, stamp: int, message: Any, size: int) -> bool:
-        """False if a message with a later stamp has already left in a pair."""
-        if self.taken is not None and stamp < self.taken:
-            return False
-        if self.newest is not None and stamp > self.newest:
+    @property
+    def went_back(self) -> bool:
+        """Whether its time was set back, as far as this stream can tell."""
+        return self.turned or (bool(self.recent) and self.recent[-1] < self.newest - self.longest_ns)
+
+    def insert(self, stamp: int, message: Any, size: int) -> None:
+        """Let a message wait."""
+        if stamp > self.newest > -sys.maxsize:
             self._intervals.append(stamp - self.newest)
-        self.newest = stamp if self.newest is None else max(stamp, self.newest)
+        self.newest = max(stamp, self.newest)
         self.put(stamp, message, size)
-        return True
+        if len(self.recent) == self.recent.maxlen and max(self.recent) < self.newest:
+            self._turn()
+            self.turned = True
+
+    def begin_anew(self) -> None:
+        """Keep only what came since the stream went back."""
+        self._turn()
+        self.turned, self.taken = False, -sys.maxsize
+        self.gone.clear()
+
+    def _turn(self) -> None:
+        """Forget what is newer than the last message."""
+        self.newest = self.recent[-1]
+        self._intervals.clear()
+        for stamp in self.stamps[bisect_right(self.stamps, self.newest) :]:
+            self.pop(stamp)
+
+    def nearest(self, stamp: int) -> int | None:
+        """The waiting stamp nearest to `stamp` that may leave in a pair; None without any."""
+        return nearest(self.stamps, stamp, bisect_left(self.stamps, self.taken))
 
     def may_come_nearer(self, stamp: int, partner: int) -> bool:
         """Whether a message still to come may be nearer to `stamp` than `partner`, a waiting stamp of this stream."""

@@ -89,7 +89,7 @@ def test_clocks_that_differ_are_measured_and_mended(compose, lag):
 
 
 def test_depth_that_comes_late_is_waited_for(compose):
-    """Depth of the same stamps 1 s after color."""
+    """Depth of the same stamps 1 s after color; then 4 s, which is told as a delay, without any offset."""
     node = compose(sync_slop=0.02)
     labels = node.ready(node.listen("label"))
 
@@ -104,6 +104,9 @@ def test_depth_that_comes_late_is_waited_for(compose):
         film(delay=10)
     while labels.get(timeout=SECONDS).header != sent[-11].header:
         continue
+    status = node.diagnosis(lambda status: "no RGB-D pair" in status["message"], meanwhile=lambda: film(delay=40))
+    assert "depth arrives 4000 ms after color of the same stamp" in status["message"]
+    assert "set stamp_offset" not in status["message"] and labels.empty()
 
 
 def test_time_that_is_set_back_loses_nothing(compose):

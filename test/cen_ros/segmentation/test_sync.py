@@ -87,6 +87,43 @@ def test_time_set_back_starts_afresh():
     assert got == [(60_000, 60_000), (60_033, 60_033), (60_066, 60_066), (0, 0), (33, 33), (66, 66)]
 
 
+@pytest.mark.parametrize(
+    ("laps", "length", "step", "skew"), [(10, 600, 50, 0), (7, 330, 33, 4), (20, 1990, 100, -7), (5, 9000, 500, 0)]
+)
+def test_every_lap_of_a_short_loop_is_paired(laps, length, step, skew):
+    synchronizer = StampSynchronizer(10 * MS)
+    lap = [event for at in range(1000, 1000 + length, step) for event in ((0, at), (1, at + skew))]
+    pairs = feed(synchronizer, lap * laps)
+    whole = len(lap) // 2
+    assert len(pairs) >= laps * whole - 3 * (laps - 1) - 1, "up to three of a lap tell that it began"
+    assert synchronizer.resets == laps - 1
+    assert all(second - first == skew for first, second in pairs)
+
+
+def test_streams_that_are_set_back_one_after_the_other_pair_again():
+    """Color goes back, and depth, which is late, a second later; with wild stamps in between."""
+    before, after = range(60_000, 63_000, 50), range(59_000, 62_000, 50)
+    arrivals = [(at, 0, at) for at in before] + [(at + 1000, 1, at) for at in before]
+    arrivals += [(at + 4000, 0, at) for at in after] + [(at + 5000, 1, at) for at in after]
+    events = [(stream, stamp) for _, stream, stamp in sorted(arrivals)]
+    synchronizer = StampSynchronizer(10 * MS)
+    pairs = feed(synchronizer, events)
+    assert synchronizer.resets == 1
+    late = set(after) - {stamp for stamp, _ in pairs[len(before) - 20 :]}
+    assert len(late) <= 3 and all(first == second for first, second in pairs)
+
+
+@pytest.mark.parametrize("late", [1, 2])
+@pytest.mark.parametrize("delay", [60, 900, 5000])
+def test_late_messages_of_one_stream_are_no_reset(late, delay):
+    """Where one or two messages of depth are late, each costs no more than its own pair."""
+    good = [(stream, 10_000 + 40 * i) for i in range(200) for stream in (0, 1)]
+    events = good[:300] + [(1, 10_000 + 40 * 149 - delay - i) for i in range(late)] + good[300:]
+    synchronizer = StampSynchronizer(10 * MS)
+    assert feed(synchronizer, events) == [(stamp, stamp) for _, stamp in good[::2]]
+    assert synchronizer.resets == 0
+
+
 def test_one_wild_stamp_does_not_stop_the_streams():
     good = [(stream, stamp) for stamp in range(0, 990, 33) for stream in (0, 1)]
     for wild in (0, 10**7):
@@ -130,14 +167,16 @@ def test_a_stream_that_is_too_late_is_told_by_how_much(late, sign, delay, rate, 
 
 
 @pytest.mark.parametrize(("late", "sign"), [(0, -1), (1, 1)])
-def test_a_stream_that_becomes_late_is_told_at_once(late, sign):
+@pytest.mark.parametrize("back", [30, 60])
+def test_a_stream_that_becomes_late_is_told_at_once(late, sign, back):
     """Its stamps begin again with those that have left in pairs."""
     delays = []
     synchronizer = StampSynchronizer(5 * MS, delays.append)
     feed(synchronizer, [(stream, 50 * i) for i in range(100) for stream in (0, 1)])
     assert delays == []
-    feed(synchronizer, [(stream, 50 * (i - 30 * (stream == late))) for i in range(100, 129) for stream in (0, 1)])
-    assert 1500 - 50 <= sign * statistics.median(delays) / MS <= 1500
+    feed(synchronizer, [(stream, 50 * (i - back * (stream == late))) for i in range(100, 129) for stream in (0, 1)])
+    assert 50 * (back - 1) <= sign * statistics.median(delays) / MS <= 50 * back
+    assert synchronizer.resets == 0, "one stream alone has gone back"
 
 
 def test_images_without_a_partner_are_not_late():
