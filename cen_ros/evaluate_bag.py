@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from math import isfinite
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -71,9 +70,10 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--write-bag", action="store_true", help="also copy each bag to OUTPUT/labeled, with label, color, confidence"
     )
     args = parser.parse_args(argv)
-    if args.every < 1 or not 0 <= args.slop < 3600 or not isfinite(args.stamp_offset):
-        got = f"{args.every}, {args.slop} and {args.stamp_offset}"
-        parser.error(f"expected --every of at least 1, and --slop and --stamp-offset in seconds, got {got}")
+    if args.every < 1 or not 0 <= args.slop < 3600:
+        parser.error(f"expected --every of at least 1 and --slop in seconds, got {args.every} and {args.slop}")
+    if not abs(args.stamp_offset) <= 1e10:  # also NaN
+        parser.error(f"expected --stamp-offset in seconds, at most 1e10, got {args.stamp_offset}")
     args.command = command("python -m cen_ros.evaluate_bag", argv)
     return args
 

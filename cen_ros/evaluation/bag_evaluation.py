@@ -22,6 +22,7 @@ from cen_ros.evaluation.pairing import Pairing, median_ms
 from cen_ros.evaluation.source import Frame, PairingConfig, Source, Truth, prefetched
 from cen_ros.evaluation.tally import Tally
 from cen_ros.evaluation.truth_folder import TruthFolder
+from cen_ros.segmentation.stamps import fault
 from cen_ros.segmentation.watch import lateness
 
 NO_TRUTH = "none"
@@ -98,7 +99,7 @@ def evaluate(
                 advance()
     report = {
         "bag": str(path),
-        "error": None if clock.frame_ms else _why_nothing(source.pairing, streams),
+        "error": None if clock.frame_ms else _why_nothing(source.pairing, streams, config.pairing.slop_ns),
         "damage": source.damage,
         "streams": {**vars(streams), "truth": str(folder.path) if folder else streams.truth},
         "frames": len(clock.frame_ms),
@@ -146,17 +147,25 @@ class _Clock:
         return bag_results.timing(self.frame_ms, seconds, self._preparation)
 
 
-def _why_nothing(pairing: Pairing, streams: Streams) -> str:
+def _why_nothing(pairing: Pairing, streams: Streams, slop_ns: int) -> str:
     """Why a bag that could be read gave no frame."""
     if pairing.malformed:
         return f"none of the {pairing.malformed} pairs could be used, the first because of {pairing.reasons[0]}"
     text = f"no pair: {len(pairing.rgb)} images on {streams.rgb}, {len(pairing.depth)} on {streams.depth}"
+    for topic, stamps in ((streams.rgb, pairing.rgb), (streams.depth, pairing.depth)):
+        if wrong := fault(stamps):
+            return f"{text}; the stamps of {topic} {wrong}"
     if pairing.late:
         return f"{text}; {lateness(median_ms(pairing.late))}: record the bag anew, or put its images in order of stamps"
-    offset = pairing.offset_ns()
-    if offset is None:
+    if not pairing.rgb or not pairing.depth:
         return text
+    offset = pairing.helpful_offset_ns(slop_ns)
+    if offset is None:
+        return (
+            f"{text}; no two stamps are within --slop ({slop_ns / 1e6:g} ms), and no --stamp-offset changes that: "
+            f"depth is {pairing.offset_ns() / 1e6:+.1f} ms from the nearest color image (median)"
+        )
     return (
         f"{text}; depth is {offset / 1e6:+.1f} ms from the nearest color image (median): "
-        f"try --stamp-offset {-offset / 1e9:g}, or a larger --slop"
+        f"try --stamp-offset {-offset / 1e9:.12g}, or a larger --slop"
     )

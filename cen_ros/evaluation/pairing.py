@@ -56,11 +56,26 @@ class Pairing:
         """Median of (nearest depth stamp - color stamp) over all color images, paired or not."""
         if not self.rgb or not self.depth:
             return None
-        depth, rgb = np.sort(np.array(self.depth)), np.array(self.rgb)
+        return int(np.median(self._to_nearest(0)))
+
+    def helpful_offset_ns(self, slop_ns: int) -> int | None:
+        """How much later depth's clock is, if that is why they do not pair; else None.
+
+        Taken away from depth's stamps it brings at least every second color image within `slop_ns` of a depth image.
+        """
+        if not self.rgb or not self.depth:
+            return None
+        for offset in (self.offset_ns(), self.depth[0] - self.rgb[0]):  # the latter where the clocks are far apart
+            if np.mean(np.abs(self._to_nearest(offset)) <= slop_ns) >= 0.5:
+                return offset
+        return None
+
+    def _to_nearest(self, offset_ns: int) -> np.ndarray:
+        """Return (nearest depth stamp - `offset_ns` - color stamp) of all color images."""
+        depth, rgb = np.sort(np.array(self.depth)) - offset_ns, np.array(self.rgb)
         after = np.searchsorted(depth, rgb).clip(0, len(depth) - 1)
         around = np.stack([depth[np.maximum(after - 1, 0)], depth[after]]) - rgb
-        nearest = np.where(np.abs(around[0]) <= np.abs(around[1]), *around)
-        return int(np.median(nearest))
+        return np.where(np.abs(around[0]) <= np.abs(around[1]), *around)
 
     def summary(self) -> dict[str, Any]:
         """Plain values for a report; times in ms."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -89,7 +90,7 @@ class Diagnostics:
         live, nearest = self._pipeline.live, self._pipeline.nearest_ns
         nearest_ms = None if nearest is None else nearest / 1e6
         match = Match(live.slop_ns / 1e6, live.offset_ns / 1e6, nearest_ms, summary.lag_ms, summary.late_ms)
-        rgb, depth = (self._stream(number, counts) for number in (0, 1))
+        rgb, depth = (replace(self._stream(i, counts), fault=summary.faults[i]) for i in (0, 1))
         return explain(rgb, depth, match)
 
     def _stream(self, number: int, counts: Counter[str]) -> Stream:

@@ -29,6 +29,7 @@ class Stream:
     Attributes:
         reliable: whether it asks for reliable publishers.
         images: how many came since the last look.
+        fault: of the stamps, as `stamps.fault` says it.
     """
 
     topic: str
@@ -36,6 +37,7 @@ class Stream:
     reliable: bool
     offers: Sequence[Offer]
     images: int
+    fault: str | None = None
 
     def silence(self) -> str | None:
         """Why nothing came; None if something did."""
@@ -57,6 +59,14 @@ class Stream:
             f"nothing on {self.topic}: {names} offers it, but sends nothing, or its images are lost on the way "
             "(Fast DDS needs shared memory that holds them: see the README)"
         )
+
+    def confusion(self) -> str | None:
+        """Why no stamp of this stream can be told from another; None if they can."""
+        names = sorted(offer.node for offer in self.offers if offer.type == self.type)
+        if len(names) > 1:
+            publishers = f"{len(names)} publishers send to {self.topic} ({', '.join(names)}): let one alone send to it"
+            return f"{publishers}; its stamps {self.fault}" if self.fault else publishers
+        return f"the stamps of {self.topic} {self.fault}" if self.fault else None
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,9 @@ def explain(rgb: Stream, depth: Stream, match: Match) -> str:
     if silent:
         return "no RGB-D pair: " + " and ".join(silent)
     text = f"no RGB-D pair: {rgb.images} images on {rgb.topic} and {depth.images} on {depth.topic}, but "
+    confused = [reason for reason in (rgb.confusion(), depth.confusion()) if reason]
+    if confused:
+        return text + " and ".join(confused)
     if match.late_ms is not None:
         return (
             f"{text}{lateness(match.late_ms)}; stamp_offset does not mend a delay: lower the rate or the resolution of "

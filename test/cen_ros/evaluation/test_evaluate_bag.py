@@ -519,6 +519,48 @@ def test_the_worst_and_some_from_all_over_are_kept():
     assert len(places) == SPREAD and places[0] == 0 and min(np.diff(places)) >= 30
 
 
+def pairing_of(rgb, depth):
+    pairing = Pairing()
+    pairing.rgb.extend(rgb)
+    pairing.depth.extend(depth)
+    return pairing
+
+
+@pytest.mark.parametrize("shift", [-12_000_000, 400_000_000, -5_000_000_000, START])
+def test_an_advised_offset_pairs_the_images(shift):
+    """Also of a clock that is off by more than the bag is long."""
+    rgb = [START + i * PERIOD for i in range(60)]
+    pairing = pairing_of(rgb, [stamp - shift for stamp in rgb])
+    mended = {stamp - pairing.helpful_offset_ns(5_000_000) for stamp in pairing.depth}
+    assert len(mended & set(rgb)) >= 30
+
+
+def test_no_offset_is_advised_where_none_helps():
+    rgb = [START + i * PERIOD for i in range(60)]
+    for depth in (
+        [0] * 60,
+        [START + 40_000 * i for i in range(60)],
+        [START + i**2 * PERIOD + 9_000_000 for i in range(9, 60)],
+    ):
+        assert pairing_of(rgb, depth).helpful_offset_ns(5_000_000) is None
+
+
+@pytest.mark.parametrize(
+    ("topic", "at", "told"), [(DEPTH, 0, "are all zero"), (RGB, 12_500_000_000, "are all 12.500 s")]
+)
+def test_stamps_of_a_bag_that_stand_still_are_told(tmp_path, weights, topic, at, told):
+    bag = tmp_path / "drive"
+    with BagWriter(bag) as writer:
+        for i in range(5):
+            stamp, (rgb, depth) = START + i * PERIOD, pixels(i)
+            for name, array, encoding in ((RGB, rgb, "rgb8"), (DEPTH, depth, "16UC1")):
+                own = at if name == topic else stamp
+                add_image(writer, name, array, encoding, own, stamp - own)
+    code, report = run(tmp_path / "out", weights, bag)
+    assert code == 1 and f"the stamps of {topic} {told}" in report["error"]
+    assert "--stamp-offset" not in report["error"]
+
+
 def test_the_nearest_depth_of_every_image_tells_the_offset():
     rng = np.random.default_rng(0)
     pairing = Pairing()

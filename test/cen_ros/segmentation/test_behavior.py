@@ -16,8 +16,8 @@ from lifecycle_msgs.srv import ChangeState
 from sensor_msgs.msg import CompressedImage, Image
 
 from helpers.composed import Reckoned, pixels
-from helpers.ros_graph import SECONDS
-from helpers.segmentation_process import Segmentation, frame, image
+from helpers.ros_graph import SECONDS, Publisher
+from helpers.segmentation_process import START_MS, Segmentation, frame, image
 
 
 def test_depth_that_stops_is_done_without_and_taken_up_again(compose):
@@ -107,6 +107,27 @@ def test_depth_that_comes_late_is_waited_for(compose):
     status = node.diagnosis(lambda status: "no RGB-D pair" in status["message"], meanwhile=lambda: film(delay=40))
     assert "depth arrives 4000 ms after color of the same stamp" in status["message"]
     assert "set stamp_offset" not in status["message"] and labels.empty()
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_stamps_that_no_offset_mends_are_told(compose, graph, others):
+    """Depth whose stamps stand still; and a second publisher of depth, with a clock of its own."""
+    node = compose()
+    node.ready(node.listen("label"))
+    numbers = count(1_000_000, 100)
+    second = [Publisher(graph.node, Image, f"{node.namespace}/depth/image") for _ in range(others)]
+    for publisher in second:
+        publisher.wait_for_listeners(1)
+
+    def film():
+        at = next(numbers)
+        node.send(seed=1, milliseconds=at, depth_milliseconds=at - 3_600_000 if others else -START_MS)
+        for publisher in second:
+            publisher.publish(image(frame(1)[1], "16UC1", at + 3_600_000))
+
+    told = "(tester, tester): let one alone send to it; its stamps go back" if others else "depth/image are all 0.000 s"
+    status = node.diagnosis(lambda status: told in status["message"], meanwhile=film)
+    assert status["level"] == 1 and "set stamp_offset" not in status["message"]
 
 
 def test_time_that_is_set_back_loses_nothing(compose):

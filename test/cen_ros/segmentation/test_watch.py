@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the node says when no labels come, and what it counts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -71,6 +73,38 @@ def test_a_delay_is_no_reason_for_an_offset(late, told):
     assert told in said and "of the same stamp" in said and "set stamp_offset" not in said
     measures.pair(0)
     assert measures.summary().late_ms is None, "what was too late before a pair explains no silence after it"
+
+
+@pytest.mark.parametrize(
+    "clock", [lambda i: 0, lambda i: 7_000_000_000, lambda i: 40_000 * i, lambda i: i % 2 * 10**18 + i]
+)
+@pytest.mark.parametrize("broken", [0, 1])
+def test_no_offset_is_advised_for_stamps_that_do_not_advance_with_time(clock, broken):
+    """Zero, constant, in a wrong unit, of two clocks; of either stream."""
+    measures = Measures()
+    for i in range(100):
+        at = 10**18 + i * 33_000_000
+        for number in (0, 1):
+            measures.image(number, clock(i) if number == broken else at, at + 5_000_000)
+    summary = measures.summary()
+    streams = [
+        replace(stream(topic), fault=fault) for topic, fault in zip(("/rgb", "/depth"), summary.faults, strict=True)
+    ]
+    said = explain(*streams, Match(50, 0, 10**12, summary.lag_ms))
+    assert "set stamp_offset" not in said and "unknown" not in said
+    if summary.faults[broken]:
+        assert (
+            f"the stamps of {('/rgb', '/depth')[broken]} " in said
+            and ("/rgb", "/depth")[1 - broken] + " are" not in said
+        )
+    assert summary.faults[1 - broken] is None
+
+
+def test_several_publishers_of_one_topic_are_told():
+    both = (CAMERA, Offer("bag_player", IMAGE, reliable=True), Offer("other", "sensor_msgs/msg/PointCloud2", True))
+    said = explain(stream(), stream("/depth", offers=both), Match(50, lag_ms=900))
+    assert "2 publishers send to /depth (bag_player, camera)" in said and "other" not in said
+    assert "set stamp_offset" not in said and "unknown" not in said
 
 
 def test_pairs_that_are_nearly_lost_are_told_the_offset():
