@@ -76,7 +76,7 @@ class Predictor:
         model: in evaluation mode.
         size: (height, width) that images are resized to for the network; None takes the height that the network was
             trained at, with the image's own proportions, or the image as it is where the network does not say. See
-            `cen_model.utils.network_size` for the bounds of either.
+            `cen_model.deploy.network_size` for the bounds of either.
         device: "cpu", "cuda", "cuda:1", …; None takes a GPU where there is one.
         deployment: how it is to run.
         label_groups: a file of groups of classes, or the name of one that comes with the package, such as nyu13: labels

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from cen_model.checkpoint import load
 from cen_model.data.transforms import Meters, to_sample
+from cen_model.deploy.network_size import network_size
 from cen_model.modalities import IN_METERS, image_to_8bit, modality, to_image
 from cen_model.nn.network import MultimodalNetwork
 from cen_model.nn.unet import MULTIPLE, InstanceNorm
 from cen_model.utils.devices import default_device
-from cen_model.utils.network_size import network_size
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from cen_model.utils.memory_shortage import shortage
+from cen_model.deploy.memory_shortage import shortage
 
 _WORDED = (ValueError, OSError, RuntimeError)  # whose texts are sentences
 

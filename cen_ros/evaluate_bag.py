@@ -20,9 +20,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
+from cen_model.deploy.memory_shortage import shortage
 from cen_model.predictor import Deployment, Predictor
 from cen_model.utils.files import write_json_atomically
-from cen_model.utils.memory_shortage import shortage
 from cen_model.utils.process_settings import keep_freed_memory
 from cen_model.utils.provenance import command, versions
 from cen_model.utils.ranks import Ranks, joined

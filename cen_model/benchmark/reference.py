@@ -19,12 +19,12 @@ from torch import Tensor, fx, nn
 from torch.optim.swa_utils import update_bn
 
 from cen_model.config import NetworkConfig
+from cen_model.deploy.network_size import network_size
 from cen_model.modalities import modality, normalize
 from cen_model.nn import exchange, modal
 from cen_model.nn.exchange import ExchangeNorm
 from cen_model.nn.modal import PrivateNorm
 from cen_model.nn.network import MultimodalNetwork
-from cen_model.utils.network_size import network_size
 
 SUPPORTED = {"task": "segmentation", "modalities": 2, "convs": "shared", "exchange.policy": "threshold", "fusion": None}
 

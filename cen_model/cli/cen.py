@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
-from cen_model.utils.memory_shortage import shortage
+from cen_model.deploy.memory_shortage import shortage
 from cen_model.utils.validation import look_up
 
 # Command: (what it does, its module in this folder, whose `main` takes arguments and returns what `sys.exit` takes).

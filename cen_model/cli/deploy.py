@@ -23,11 +23,11 @@ from cen_model.deploy.build import LOGGER, REFUSED
 from cen_model.deploy.cache import EngineCache
 from cen_model.deploy.frame import Frame, FrameConfig
 from cen_model.deploy.graph import export, layer_flops
+from cen_model.deploy.memory_shortage import shortage
 from cen_model.deploy.precision import DTYPES
 from cen_model.deploy.sample import sample_images
 from cen_model.deploy.simplify import simplify
 from cen_model.predictor import Deployment, Predictor
-from cen_model.utils.memory_shortage import shortage
 from cen_model.utils.process_settings import keep_freed_memory
 
 EXAMPLE = "example: cen deploy my.safetensors --size 480x640 720x1280 --build-only"

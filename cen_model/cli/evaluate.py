@@ -23,6 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from cen_model.cli.arguments import as_parsed
 from cen_model.data.data_config import DataConfig, Split
 from cen_model.deploy.backends.selection import AUTO
+from cen_model.deploy.memory_shortage import shortage
 from cen_model.evaluation import results, score_tables
 from cen_model.evaluation.dataset_evaluation import Evaluation, evaluate
 from cen_model.evaluation.examples import PANEL
@@ -32,7 +33,6 @@ from cen_model.evaluation.options import Options
 from cen_model.predictor import NONE
 from cen_model.reporting.contact_sheet import contact_sheet
 from cen_model.utils.files import expand_home, write_atomically, write_json_atomically
-from cen_model.utils.memory_shortage import shortage
 from cen_model.utils.process_settings import keep_freed_memory
 from cen_model.utils.provenance import command
 from cen_model.utils.ranks import Ranks, joined

@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cen_model.config import SegmentationConfig
+from cen_model.deploy.network_size import network_size
 from cen_model.modalities import normalize
 from cen_model.nn.grouping import resized_groups, to_labels
 from cen_model.nn.network import MultimodalNetwork
-from cen_model.utils.network_size import network_size
 
 Branch = Literal["ensemble", "rgb", "depth"]
 

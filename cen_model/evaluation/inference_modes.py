@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torchvision.transforms.v2.functional import horizontal_flip
 
 from cen_model.data.transforms import KINDS, Plane, is_indivisible
+from cen_model.deploy.network_size import network_size, proportional
 from cen_model.losses.segmentation import resize
 from cen_model.modalities import normalize
-from cen_model.utils.network_size import network_size, proportional
 
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
@@ -68,7 +68,7 @@ class InferenceConfig:
     def sizes(self, frame: tuple[int, int], input_height: int | None) -> list[tuple[int, int]]:
         """Return height and width of the image of each view; at scale 1 as `Predictor` has them too.
 
-        Raises what `cen_model.utils.network_size` raises; scales and windows count as the user's own choice.
+        Raises what `cen_model.deploy.network_size` raises; scales and windows count as the user's own choice.
         """
         if self.is_plain:
             return [network_size(frame, input_height, self.size)]

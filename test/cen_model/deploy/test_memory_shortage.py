@@ -9,7 +9,7 @@ import torch
 
 from cen_model.cli import weights
 from cen_model.cli.cen import main
-from cen_model.utils.memory_shortage import shortage
+from cen_model.deploy.memory_shortage import shortage
 
 OF_PYTORCH = torch.OutOfMemoryError(
     "CUDA out of memory. Tried to allocate 3.25 GiB. GPU 0 has a total capacity of 7.44 GiB of which 1.90 GiB is free. "
