@@ -89,7 +89,10 @@ class Source:
         self._pairs = StampSynchronizer(config.slop_ns, self.pairing.late.append)
         # Of color images, paired with depth or not, and truth:
         self._truths = StampSynchronizer(config.slop_ns, self.pairing.truth_late.append)
-        self._announced: int | None = None
+        self._announced, self._lap = (
+            0,
+            -1,
+        )  # the last file of the folder that has come, and after how many resets of time
 
     def events(self, everything: bool = False) -> Iterator[Frame | Truth | BagMessage]:
         """Frames and truth as their last image comes; with `everything` also each message of the bag, before them."""
@@ -129,7 +132,8 @@ class Source:
         """Let files of the truth folder come like messages: each after the color images up to its stamp."""
         if self._folder is None:
             return
-        if self._announced is None:
+        if self._lap != self._pairs.resets:
+            self._lap = self._pairs.resets
             self._announced = last_ns - self._config.slop_ns - 1
         for stamp in self._folder.between(self._announced + 1, last_ns):
             self._announced = stamp

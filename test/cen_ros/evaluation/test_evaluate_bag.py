@@ -27,13 +27,14 @@ from cen_model.predictor import Deployment, Predictor
 from cen_model.reporting.html import number
 from cen_ros import evaluate_bag
 from cen_ros.bags.reader import Bag
+from cen_ros.bags.topics import Streams
 from cen_ros.bags.writer import BagWriter
 from cen_ros.evaluation import bag_evaluation as run_module
 from cen_ros.evaluation import flicker
 from cen_ros.evaluation.camera_poses import Geometry
 from cen_ros.evaluation.gallery import SPREAD, WORST, Gallery, Picture
 from cen_ros.evaluation.pairing import Pairing
-from cen_ros.evaluation.source import Frame, prefetched
+from cen_ros.evaluation.source import Frame, PairingConfig, Source, Truth, prefetched
 from cen_ros.evaluation.truth_folder import TruthFolder
 from cen_ros.messages.images import array_to_image
 from helpers.balanced_groups import GROUPS, write_groups
@@ -322,6 +323,26 @@ def test_truth_from_a_folder(tmp_path, weights, name, slop):
     truth = report["pairing"]["truth"]
     assert (truth["equal_stamp"], truth["nearest_stamp"], truth["without_image"]) == (1, 2, 0)
     assert truth["difference_ms"]["max"] == 0.2
+
+
+@pytest.mark.parametrize("in_folder", [True, False])
+def test_every_lap_of_a_bag_meets_its_truth(tmp_path, in_folder):
+    """Four laps of 0.6 s of simulated time, of which up to three images tell that they began."""
+    folder, laps, frames = tmp_path / "truth", 4, 12
+    folder.mkdir()
+    with BagWriter(tmp_path / "laps") as bag:
+        for number in range(laps * frames):
+            stamp, received = START + number % frames * 50_000_000, START + number * 50_000_000
+            rgb, depth = pixels(number)
+            images = [(TRUTH, true_labels(number), "mono8"), (RGB, rgb, "rgb8"), (DEPTH, depth, "16UC1")]
+            for image in images[in_folder:]:
+                add_image(bag, *image, stamp, received - stamp)
+            Image.fromarray(true_labels(number)).save(folder / f"{stamp}.png")
+    streams = Streams(RGB, DEPTH, None, None if in_folder else TRUTH, "")
+    source = Source(tmp_path / "laps", streams, PairingConfig(5_000_000), TruthFolder(folder) if in_folder else None)
+    events = list(source.events())
+    for kind, lost in ((Frame, 3), (Truth, 6)):
+        assert sum(isinstance(event, kind) for event in events) >= laps * frames - lost * (laps - 1)
 
 
 def test_names_of_truth_files_are_stamps(tmp_path):
