@@ -48,6 +48,7 @@ class StampSynchronizer:
         self.slop_ns = slop_ns
         self.unpaired = 0  # messages of stream 0 that were given up; whoever counts them may set it back
         self.resets = 0  # how often time was set back
+        self._near = False  # whether any two waiting stamps may be within slop_ns: else there is nothing to look for
         self._late, self._bounds = late, (longest_ns, most_bytes)
         self._streams = (_Stream(*self._bounds), _Stream(*self._bounds))
         self.smallest_difference_ns: int | None = None  # of two stamps, one of each stream, since the last pair
@@ -70,6 +71,7 @@ class StampSynchronizer:
                 each.begin_anew()
             self.resets += 1
             self.smallest_difference_ns = None
+            self._near = True
         self._compare(stream, stamp_ns)
         pair = self._newest_pair()
         self.unpaired += waiting - len(self._streams[0].stamps) - (pair is not None)
@@ -86,7 +88,10 @@ class StampSynchronizer:
         )
         differences = [each for each in (waiting, gone, self.smallest_difference_ns) if each is not None]
         self.smallest_difference_ns = min(differences, default=None)
-        if gone is None or gone > self.slop_ns or (waiting is not None and waiting <= self.slop_ns):
+        if waiting is not None and waiting <= self.slop_ns:
+            self._near = True
+            return
+        if gone is None or gone > self.slop_ns:
             return
         delay = other.newest - stamp
         if delay > self.slop_ns:
@@ -94,13 +99,17 @@ class StampSynchronizer:
 
     def _newest_pair(self) -> tuple[Any, Any] | None:
         first, second = self._streams
-        if not second.stamps:
+        if not self._near or not second.stamps:
             return None
+        self._near = False
         begin = bisect_left(first.stamps, max(first.taken, second.stamps[0] - self.slop_ns))
         end = bisect_right(first.stamps, second.stamps[-1] + self.slop_ns)
         for stamp in reversed(first.stamps[begin:end]):
             partner = second.nearest(stamp)
-            if partner is None or abs(partner - stamp) > self.slop_ns or first.nearest(partner) != stamp:
+            if partner is None or abs(partner - stamp) > self.slop_ns:
+                continue
+            self._near = True
+            if first.nearest(partner) != stamp:
                 continue
             if second.may_come_nearer(stamp, partner) or first.may_come_nearer(partner, stamp):
                 continue
