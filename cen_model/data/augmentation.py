@@ -107,7 +107,7 @@ def training_transform(data: DataConfig, inputs: Sequence[str]) -> v2.Transform:
             v2.RandomHorizontalFlip(data.mirror),
             ColorJitter(**jitter),
             Cutout(inputs, data.cutout),
-            *([DepthFaults(data.depth_faults)] if data.depth_faults else []),
+            *([DepthFaults(data.depth_faults)] if data.depth_faults and "depth" in inputs else []),
             ModalityDropout(inputs, data.modality_dropout),
         ]
     )

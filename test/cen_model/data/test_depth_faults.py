@@ -78,3 +78,10 @@ def test_depth_is_lost_where_a_camera_loses_it(frame: dict[str, np.ndarray], whe
 def test_a_share_of_the_samples_is_left_as_it_is() -> None:
     untouched = sum(bool((faulty(room(), seed, 0.25)["depth"] > 0).all()) for seed in range(100))
     assert 60 <= untouched <= 90
+
+
+def test_depth_that_is_to_be_made_keeps_its_truth() -> None:
+    """As the target of translation, which is moved with the inputs but never changed."""
+    config = DataConfig(crop=SIZE, scale=(1.0, 1.0), mirror=0.0, jitter=0.0, depth_faults=1.0)
+    sample = training_transform(config, ["rgb"])(to_sample(room(), ["rgb", "depth"]))
+    assert np.array_equal(sample["depth"][0].numpy(), room()["depth"])
