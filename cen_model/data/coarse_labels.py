@@ -9,10 +9,11 @@ from dataclasses import replace
 import numpy as np
 
 from cen_model.classes import NYU13, NYU13_OF_NYU40, NYU40, LabelSet, merging
+from cen_model.data.altered import Altered, Frame
 from cen_model.data.dataset import Dataset
 
 
-class CoarseLabels:
+class CoarseLabels(Altered):
     """A dataset with NYU13's classes, read as one with a finer label set.
 
     A class that is one of the finer set's becomes it. Any other becomes an id behind the finer classes, which
@@ -27,21 +28,11 @@ class CoarseLabels:
     """
 
     def __init__(self, dataset: Dataset, fine: LabelSet) -> None:
-        self.modalities, self._dataset = dataset.modalities, dataset
-        self._table, self.labels = _with_sets(fine)
+        self._table, labels = _with_sets(fine)
+        super().__init__(dataset, self._finer, labels)
 
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        frame = self._dataset[index]
-        return {**frame, "label": self._table[frame["label"]]}
-
-    def describe(self, index: int) -> str:
-        return self._dataset.describe(index)
-
-    def intrinsics(self, index: int) -> np.ndarray | None:
-        return self._dataset.intrinsics(index)
+    def _finer(self, _: int, frame: Frame) -> Frame:
+        return frame | {"label": self._table[frame["label"]]}
 
 
 def _with_sets(fine: LabelSet) -> tuple[np.ndarray, LabelSet]:

@@ -1,41 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames of a dataset as another camera has them: with a sensor's holes in depth, or with less in view.
+"""What `Altered` makes of a dataset's frames: as another camera has them, with a sensor's holes in depth or less in
+view; or with truth of groups.
 
 Axes: H W pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from cen_model.classes import VOID
-from cen_model.data.dataset import Dataset
+from cen_model.data.altered import Frame
 from cen_model.data.formats.image_files import read_depth
-
-Frame = dict[str, np.ndarray]
-
-
-class Altered:
-    """The frames of a dataset, each as `alter` makes it from its index and itself; a dataset itself."""
-
-    def __init__(self, dataset: Dataset, alter: Callable[[int, Frame], Frame]) -> None:
-        self.modalities, self.labels = dataset.modalities, dataset.labels
-        self._dataset, self._alter = dataset, alter
-
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    def __getitem__(self, index: int) -> Frame:
-        return self._alter(index, self._dataset[index])
-
-    def describe(self, index: int) -> str:
-        return self._dataset.describe(index)
-
-    def intrinsics(self, index: int) -> np.ndarray | None:
-        return self._dataset.intrinsics(index)
+from cen_model.label_groups import LabelGroups
 
 
 class Holes:
@@ -95,3 +74,14 @@ class CenterCrop:
             )
         top, left = height - self._size[0], width - self._size[1]
         return slice(top // 2, top // 2 + self._size[0]), slice(left // 2, left // 2 + self._size[1])
+
+
+class Grouped:
+    """Truth by group, of labels of the classes that the groups are of."""
+
+    def __init__(self, groups: LabelGroups) -> None:
+        self._groups = groups
+
+    def __call__(self, index: int, frame: Frame) -> Frame:
+        """Return a frame with labels of groups. Raises ValueError where a label is no class."""
+        return frame | {"label": self._groups.relabeled(frame["label"], f"frame {index}")}

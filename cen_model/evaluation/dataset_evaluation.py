@@ -15,15 +15,16 @@ import numpy as np
 import torch
 
 from cen_model import checkpoint
+from cen_model.classes import LabelSet
+from cen_model.data.altered import Altered
 from cen_model.data.catalog import open_dataset
 from cen_model.data.dataset import Dataset
 from cen_model.evaluation import examples
-from cen_model.evaluation.altered_frames import Altered, CenterCrop, Holes
+from cen_model.evaluation.altered_frames import CenterCrop, Grouped, Holes
 from cen_model.evaluation.dataset_scores import refuse_other_classes
 from cen_model.evaluation.engine_labeler import EngineLabeler
 from cen_model.evaluation.fidelity import inception
 from cen_model.evaluation.frame_subset import Chosen
-from cen_model.evaluation.grouped_truth import GroupedTruth
 from cen_model.evaluation.image_distances import SIZE, Generator
 from cen_model.evaluation.labeler import NetworkLabeler
 from cen_model.evaluation.options import Options
@@ -149,7 +150,7 @@ def _comparable(dataset: Dataset, classes: tuple[str, ...], groups: LabelGroups 
     if groups and dataset.labels and dataset.labels.names == groups.names:
         return dataset
     refuse_other_classes(classes, dataset)
-    return GroupedTruth(dataset, groups) if groups else dataset
+    return Altered(dataset, Grouped(groups), LabelSet.of(groups.names)) if groups else dataset
 
 
 def _task(

@@ -11,10 +11,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-def conv(in_channels: int, out_channels: int, kernel_size: int, bias: bool = False) -> nn.Conv2d:
-    """A convolution that keeps the size of its input."""
-    return nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=bias)
+from cen_model.nn.convolutions import conv
 
 
 class ResidualConvUnit(nn.Module):

@@ -12,9 +12,17 @@ from dataclasses import dataclass
 from itertools import product, takewhile
 
 from cen_ros.bags.reader import BagTopic
-from cen_ros.bags.topic_names import COLOR, DEPTH, OTHER, REGISTERED, TRUTH, looks_like_depth, words_of
-
-COMPRESSED_DEPTH = "/compressedDepth"
+from cen_ros.bags.topic_names import (
+    COLOR,
+    COMPRESSED,
+    COMPRESSED_DEPTH,
+    DEPTH,
+    OTHER,
+    REGISTERED,
+    TRUTH,
+    looks_like_depth,
+    words_of,
+)
 
 _GRAY, _RECTIFIED = {"gray", "grey", "mono"}, {"rect", "rectified"}
 _USUAL = COLOR | DEPTH | REGISTERED | _GRAY | _RECTIFIED | {"image", "raw", "compressed", "camera", "cam", "sensor"}
@@ -83,7 +91,7 @@ def _own(name: str, shared: int) -> str:
 
 def _rank_depth(topic: BagTopic, shared: int, given: bool) -> tuple | None:
     name = _own(topic.name, shared)
-    words, compressed = words_of(name), topic.type.endswith("CompressedImage")
+    words, compressed = words_of(name), topic.type == COMPRESSED
     if not given:
         if not looks_like_depth(name) or words & (TRUTH | OTHER):
             return None
@@ -95,7 +103,7 @@ def _rank_depth(topic: BagTopic, shared: int, given: bool) -> tuple | None:
 
 def _rank_color(topic: BagTopic, shared: int, given: bool) -> tuple | None:
     name = _own(topic.name, shared)
-    words, compressed = words_of(name), topic.type.endswith("CompressedImage")
+    words, compressed = words_of(name), topic.type == COMPRESSED
     if not given:
         if looks_like_depth(name) or words & (TRUTH | OTHER) or not words & (COLOR | {"image", "left"}):
             return None

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the words of a topic's name tell of its images."""
+"""Types of the messages with images, and what the words of a topic's name tell of them."""
 
 from __future__ import annotations
 
 import re
+
+COMPRESSED_DEPTH = "/compressedDepth"
+IMAGE, COMPRESSED, INFO = (f"sensor_msgs/msg/{name}" for name in ("Image", "CompressedImage", "CameraInfo"))
 
 # Words of a name are what stands between its separators; of `depth_to_color` the camera that is looked at from counts.
 DEPTH = {"depth", "disparity", "stereo"}
@@ -14,7 +17,7 @@ REGISTERED = {"aligned", "registered", "registration"}
 
 
 def words_of(name: str) -> set[str]:
-    name = name.removesuffix("/compressedDepth")  # the transport, which image_transport offers for color as well
+    name = name.removesuffix(COMPRESSED_DEPTH)  # the transport, which image_transport offers for color as well
     name = re.sub(r"_to_[a-z]+", "", re.sub(r"([a-z])([A-Z])", r"\1_\2", name))
     return set(re.split(r"[/_\W]+", name.lower())) - {""}
 

@@ -9,10 +9,9 @@ from itertools import islice
 
 from cen_ros.bags.camera_pairs import Pair, best_pair
 from cen_ros.bags.reader import Bag, BagError, BagTopic
-from cen_ros.bags.topic_names import COLOR, OTHER, TRUTH, looks_like_depth, words_of
+from cen_ros.bags.topic_names import COLOR, COMPRESSED, IMAGE, INFO, OTHER, TRUTH, looks_like_depth, words_of
 from cen_ros.messages.images import LABEL_ENCODINGS
 
-IMAGE, COMPRESSED, INFO = (f"sensor_msgs/msg/{name}" for name in ("Image", "CompressedImage", "CameraInfo"))
 OUR_OUTPUT = "cen_segmentation"
 """The node's name: labels below it are answers, not the truth."""
 

@@ -25,7 +25,7 @@ from rosbags.typesys import Stores, TypesysError, get_typestore
 from rosbags.typesys.store import Typestore
 
 from cen_ros.bags.salvage import BagError
-from cen_ros.bags.topics import IMAGE
+from cen_ros.bags.topic_names import IMAGE
 from cen_ros.messages.images import array_to_image
 
 STORAGES = {"sqlite3": StoragePlugin.SQLITE3, "mcap": StoragePlugin.MCAP}

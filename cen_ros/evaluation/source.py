@@ -89,10 +89,8 @@ class Source:
         self._pairs = StampSynchronizer(config.slop_ns, self.pairing.late.append)
         # Of color images, paired with depth or not, and truth:
         self._truths = StampSynchronizer(config.slop_ns, self.pairing.truth_late.append)
-        self._announced, self._lap = (
-            0,
-            -1,
-        )  # the last file of the folder that has come, and after how many resets of time
+        # The last file of the folder that has come, and after how many resets of time.
+        self._announced, self._lap = 0, -1
 
     def events(self, everything: bool = False) -> Iterator[Frame | Truth | BagMessage]:
         """Frames and truth as their last image comes; with `everything` also each message of the bag, before them."""

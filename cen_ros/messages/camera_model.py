@@ -33,11 +33,8 @@ def intrinsics(info: Any, size: tuple[int, int]) -> np.ndarray:
         ValueError: the message has no size or no usable matrix, describes a part of the sensor, or an image of another
             aspect ratio.
     """
-    if info.width <= 0 or info.height <= 0:
-        raise ValueError(f"expected a camera_info with the image's size, got {info.width}x{info.height} pixels")
-    _refuse_part(info)
+    _refuse_other_images(info, size)
     matrix = _matrix(info)
-    _refuse_other_aspect(info, size)
     return _resized(matrix, info, size) * [[1, 0, 1], [0, 1, 1], [1, 1, 1]]
 
 
@@ -53,10 +50,7 @@ def resized_fields(info: Any, size: tuple[int, int]) -> dict[str, Any]:
     """
     if (info.height, info.width) == size:
         return {}
-    if info.width <= 0 or info.height <= 0:
-        raise ValueError(f"expected a camera_info with the image's size, got {info.width}x{info.height} pixels")
-    _refuse_part(info)
-    _refuse_other_aspect(info, size)
+    _refuse_other_images(info, size)
     k, p = (_resized(_values(info, *shape).reshape(3, -1), info, size).ravel() for shape in (("k", 9), ("p", 12)))
     return {"height": size[0], "width": size[1], "k": k, "p": p, "roi": type(info.roi)()}
 
@@ -70,7 +64,11 @@ def _resized(matrix: np.ndarray, info: Any, size: tuple[int, int]) -> np.ndarray
     return resized
 
 
-def _refuse_other_aspect(info: Any, size: tuple[int, int]) -> None:
+def _refuse_other_images(info: Any, size: tuple[int, int]) -> None:
+    """Raise ValueError unless a message describes the whole image that is `size` (height, width) large here."""
+    if info.width <= 0 or info.height <= 0:
+        raise ValueError(f"expected a camera_info with the image's size, got {info.width}x{info.height} pixels")
+    _refuse_part(info)
     if min(size) <= 0 or not same_aspect(size, (info.height, info.width)):
         raise ValueError(
             f"expected a camera_info of the aspect ratio of the {size[1]}x{size[0]} pixels of the image, "
